@@ -2,7 +2,8 @@
 #ifndef KMSD_H
 #define KMSD_H
 /* cczoo-kmsd: the attestation server & KMS as a daemon. main.c: commands; keys.c: master key and counter;
- * run.c: the server; unseal.c: the server before that, which waits for shares; prov.c: secret provisioning. */
+ * run.c: the server; https.c: its HTTPS side; unseal.c: the server before that, which waits for shares; prov.c: secret
+ * provisioning. */
 #include <cczoo/kms.h>
 #include <cczoo/kms_master.h>
 #include <cczoo/kms_prov.h>
@@ -24,7 +25,12 @@ struct kmsd_opts {
     const char *admin_key, *role;
     const char *listen, *port_file;
     const char *tee, *sim_dir, *trust_sim, *collateral, *collateral_from, *collateral_ca_file;
-    int64_t reattest_s;                                                  /* 0 = never */
+    int64_t reattest_s; /* 0 = never */
+    /* https.c */
+    const char *https, *https_port_file, *tls_cert, *tls_key, *metrics, *metrics_port_file;
+    const char *jwt_issuers, *jwt_issuer, *jwt_audience, *jwt_keys, *jwt_ca_file, *jwt_subject;
+    int64_t jwt_skew_s, https_rate, https_connections;
+    bool plain_http_insecure;
     const char *prov, *prov_cert, *prov_key, *prov_map, *prov_port_file; /* --secret-prov... */
 };
 
@@ -55,6 +61,23 @@ ccz_rc kmsd_prov_start(struct ccz_kms_prov **out, const struct kmsd_opts *o,
                        struct ccz_kms_service *service, struct ccz_party *party,
                        struct ccz_err *err);
 void kmsd_prov_reload(struct ccz_kms_prov *p);
+
+/* --https and what belongs to it. */
+struct kmsd_https;
+struct kmsd_https_cfg {
+    struct ccz_kms_service *service; /* NULL: the KMS is sealed */
+    struct ccz_party *party;         /* whose evidence the certificate has, without --tls-cert */
+    int64_t (*collateral_expires_s)(void *arg);
+    void *arg;
+};
+/* @param[out] out  NULL without --https */
+ccz_rc kmsd_https_start(struct kmsd_https **out, const struct kmsd_opts *o,
+                        const struct kmsd_https_cfg *cfg, struct ccz_err *err);
+void kmsd_https_reload(struct kmsd_https *h);
+void kmsd_https_stop(struct kmsd_https *h, int64_t grace_ms); /* before the service ends */
+void kmsd_https_free(struct kmsd_https *h);                   /* after that */
+bool kmsd_https_check(const struct kmsd_opts *o);             /* false after saying what is wrong */
+int kmsd_openapi(void);
 
 /* Serves until SIGTERM or SIGINT; returns the exit status. */
 int kmsd_run(const struct kmsd_opts *o);

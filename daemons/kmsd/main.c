@@ -7,6 +7,8 @@
 #include "kms_pg/kms_pg.h"
 #endif
 
+#include <cczoo/kms_door.h>
+
 #include <string.h>
 
 enum { REATTEST_MAX_S = 30 * 86400 };
@@ -27,7 +29,17 @@ static void say_admin(const struct kmsd_opts *o, const uint8_t spki_sha256[32], 
 {
     char hex[65];
     ccz_hex(hex, spki_sha256, 32);
-    ui_say("%s: key %s, sha256 of its SPKI %s", role, o->admin_key, hex);
+    if (o->jwt_subject)
+        ui_say("%s: subject %s of %s, id %s", role, o->jwt_subject, o->jwt_issuer, hex);
+    else
+        ui_say("%s: key %s, sha256 of its SPKI %s", role, o->admin_key, hex);
+}
+
+/* Whom the role is for: a key, or the subject of an issuer's tokens. */
+static ccz_rc principal_of(uint8_t id[32], const struct kmsd_opts *o, struct ccz_err *err)
+{
+    return o->jwt_subject ? ccz_kms_door_subject(id, o->jwt_issuer, o->jwt_subject, err)
+                          : kmsd_admin_key(id, NULL, o->admin_key, err);
 }
 
 static int cmd_init(const struct kmsd_opts *o)
@@ -104,8 +116,14 @@ static int cmd_admin(const struct kmsd_opts *o)
     uint8_t spki[32];
     uint32_t roles;
     struct ccz_err err = {0};
-    if (missing("admin-key", o->admin_key) || missing("role", o->role))
+    if (o->jwt_subject ? missing("jwt-issuer", o->jwt_issuer) : missing("admin-key", o->admin_key))
         return UI_USAGE;
+    if (missing("role", o->role))
+        return UI_USAGE;
+    if (o->jwt_subject && o->admin_key) {
+        ui_error("a role is for one: --admin-key, or --jwt-issuer and --jwt-subject");
+        return UI_USAGE;
+    }
     if (ccz_kms_roles_parse(&roles, o->role, &err) != CCZ_OK) {
         (void)ui_fail(&err);
         return UI_USAGE;
@@ -114,7 +132,7 @@ static int cmd_admin(const struct kmsd_opts *o)
     struct ccz_kms_store *store = NULL;
     ccz_rc rc = kmsd_keys_open(&k, o, &err);
     if (rc == CCZ_OK)
-        rc = kmsd_admin_key(spki, NULL, o->admin_key, &err);
+        rc = principal_of(spki, o, &err);
     if (rc == CCZ_OK)
         rc = ccz_kms_store_open(&store, &k.state, &err);
     if (rc == CCZ_OK)
@@ -139,7 +157,7 @@ static int cmd_run(const struct kmsd_opts *o)
         ui_error("--collateral-from needs --collateral, the directory that it fills");
         return UI_USAGE;
     }
-    return kmsd_prov_check(o) ? kmsd_run(o) : UI_USAGE;
+    return kmsd_prov_check(o) && kmsd_https_check(o) ? kmsd_run(o) : UI_USAGE;
 }
 
 static int cmd_rekey(const struct kmsd_opts *o)
@@ -186,8 +204,11 @@ static const struct command {
      cmd_check},
     {"migrate", "cczoo-kmsd migrate --state DIR [--master-key WHERE]",
      "bring a store of an older schema to that of this version; back it up first", cmd_migrate},
-    {"admin", "cczoo-kmsd admin --state DIR --admin-key FILE --role admin|auditor|none",
-     "give a key a role, or take it away (the server must not run, but with --database)",
+    {"admin",
+     "cczoo-kmsd admin --state DIR (--admin-key FILE | --jwt-issuer ISS --jwt-subject SUB) --role "
+     "admin|auditor|none",
+     "give a key, or the subject of tokens, a role, or take it away (the server must not run, but "
+     "with --database)",
      cmd_admin},
     {"rekey",
      "cczoo-kmsd rekey --state DIR --new-master-key WHERE [--master-key WHERE] [--shares-dir DIR]",
@@ -203,8 +224,37 @@ static int help(void)
     ui_out("usage: cczoo-kmsd COMMAND [--help]\n\n");
     for (size_t i = 0; i < COMMANDS_LEN; i++)
         ui_out("  %-8s %s\n", commands[i].name, commands[i].help);
+    ui_out("  %-8s %s\n", "openapi", "print the OpenAPI document of --https");
     return UI_OK;
 }
+
+#define HTTPS_OPTS(o)                                                                                \
+    UI_TEXT("https", &(o)->https, "ADDR", "run: serve HTTPS here, too: REST, health"),               \
+        UI_TEXT("https-port-file", &(o)->https_port_file, "FILE", "write its port here"),            \
+        UI_TEXT("tls-cert", &(o)->tls_cert, "FILE",                                                  \
+                "its certificates, PEM, leaf first; default: one with the evidence of --tee"),       \
+        UI_TEXT("tls-key", &(o)->tls_key, "FILE", "their private key, PEM, mode 0600"),              \
+        {"plain-http-insecure",     NULL, NULL,                                                      \
+         &(o)->plain_http_insecure, NULL, "no TLS, on a loopback address alone"},                    \
+        UI_TEXT("metrics", &(o)->metrics, "ADDR",                                                    \
+                "GET /metrics for Prometheus here, in clear and for everybody"),                     \
+        UI_TEXT("metrics-port-file", &(o)->metrics_port_file, "FILE", "write its port here"),        \
+        {"https-rate", NULL, &(o)->https_rate,                                                       \
+         NULL,         "N",  "requests a second from one address; default 200"},                     \
+        {"https-connections",                                                                        \
+         NULL,                                                                                       \
+         &(o)->https_connections,                                                                    \
+         NULL,                                                                                       \
+         "N",                                                                                        \
+         "connections in all, and from one address; default 1024, 128"},                             \
+        UI_TEXT("jwt-issuer", &(o)->jwt_issuer, "ISS", "take tokens of this issuer (OIDC)"),         \
+        UI_TEXT("jwt-audience", &(o)->jwt_audience, "AUD", "that are for this audience"),            \
+        UI_TEXT("jwt-keys", &(o)->jwt_keys, "FILE|URL", "the keys of the issuer, a JWKS"),           \
+        UI_TEXT("jwt-ca-file", &(o)->jwt_ca_file, "FILE",                                            \
+                "PEM authorities of that URL instead of the system's"),                              \
+        {"jwt-skew", NULL, &(o)->jwt_skew_s, NULL, "SECONDS", "how wrong clocks may be; default 0"}, \
+        UI_TEXT("jwt-issuers", &(o)->jwt_issuers, "FILE", "JSON: several issuers"),                  \
+        UI_TEXT("jwt-subject", &(o)->jwt_subject, "SUB", "admin: whose tokens get the role")
 
 static int dispatch(const struct command *c, int argc, char **argv)
 {
@@ -248,6 +298,7 @@ static int dispatch(const struct command *c, int argc, char **argv)
          "JSON: which measured program gets which item"},
         {"secret-prov-port-file", &o.prov_port_file, NULL, NULL, "FILE",
          "write its port here when it listens"},
+        HTTPS_OPTS(&o),
         {0},
     };
     int n = ui_parse(argc, argv, c->usage, opts);
@@ -281,6 +332,8 @@ static int run(int argc, char **argv)
         ui_out("cczoo-kmsd %s\n", CCZ_VERSION);
         return UI_OK;
     }
+    if (strcmp(argv[1], "openapi") == 0 && argc == 2)
+        return kmsd_openapi();
     for (size_t i = 0; i < COMMANDS_LEN; i++)
         if (strcmp(argv[1], commands[i].name) == 0)
             return dispatch(&commands[i], argc - 1, argv + 1);

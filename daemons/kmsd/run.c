@@ -22,6 +22,7 @@ struct kmsd {
     struct ccz_rpc_server *rpc;
     struct ccz_rpc_health *health;
     struct ccz_kms_prov *prov; /* or NULL */
+    struct kmsd_https *https;
     bool simulated;
 };
 
@@ -95,7 +96,13 @@ static ccz_rc start(struct kmsd *k, const struct kmsd_opts *o, struct ccz_err *e
         rc = ccz_fail(err, CCZ_E_NOMEM, "kmsd:start", 0, "cannot register the methods");
     if (rc == CCZ_OK)
         rc = kmsd_prov_start(&k->prov, o, k->service, k->party, err);
-    return rc == CCZ_OK ? ccz_rpc_server_start(k->rpc, err) : rc;
+    if (rc == CCZ_OK)
+        rc = ccz_rpc_server_start(k->rpc, err);
+    const struct kmsd_https_cfg https = {.service = k->service,
+                                         .party = k->party,
+                                         .collateral_expires_s = collateral_expires_s,
+                                         .arg = k};
+    return rc == CCZ_OK ? kmsd_https_start(&k->https, o, &https, err) : rc;
 }
 
 ccz_rc kmsd_write_port(const char *file, uint16_t port, struct ccz_err *err)
@@ -108,10 +115,12 @@ ccz_rc kmsd_write_port(const char *file, uint16_t port, struct ccz_err *err)
 /* New calls stop, calls in flight and queued ones end, then the store closes. */
 static void shut_down(struct kmsd *k)
 {
+    kmsd_https_stop(k->https, DRAIN_MS);
     if (k->rpc)
         ccz_rpc_server_stop(k->rpc, DRAIN_MS);
     ccz_kms_prov_free(k->prov);
     ccz_kms_service_free(k->service);
+    kmsd_https_free(k->https);
     ccz_rpc_server_free(k->rpc);
     ccz_rpc_health_free(k->health);
     ccz_party_free(k->party);
@@ -132,6 +141,7 @@ static void wait_for_end(struct kmsd *k, const sigset_t *signals)
         }
         (void)ccz_party_reload(k->party, "kmsd"); /* for new connections; the others go on */
         kmsd_prov_reload(k->prov);
+        kmsd_https_reload(k->https);
     }
 }
 

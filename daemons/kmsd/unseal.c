@@ -19,6 +19,7 @@ struct waiting {
     struct ccz_party *party;
     struct ccz_rpc_server *rpc;
     struct ccz_rpc_health *health;
+    struct kmsd_https *https;
     pthread_t main;
 };
 
@@ -57,11 +58,17 @@ static ccz_rc open_server(struct waiting *w, struct kmsd_keys *k, const struct k
          ccz_rpc_health_set(w->health, KMSD_SERVICE, CCZ_RPC_NOT_SERVING) != CCZ_OK ||
          ccz_kms_sealed_add(w->sealed, w->rpc) != CCZ_OK))
         rc = ccz_fail(err, CCZ_E_NOMEM, "kmsd:start", 0, "cannot register the methods");
-    return rc == CCZ_OK ? ccz_rpc_server_start(w->rpc, err) : rc;
+    if (rc == CCZ_OK)
+        rc = ccz_rpc_server_start(w->rpc, err);
+    /* health alone: whoever watches the process is to wait, not to restart it */
+    const struct kmsd_https_cfg https = {.party = w->party};
+    return rc == CCZ_OK ? kmsd_https_start(&w->https, o, &https, err) : rc;
 }
 
 static void close_server(struct waiting *w)
 {
+    kmsd_https_stop(w->https, DRAIN_MS);
+    kmsd_https_free(w->https);
     if (w->rpc)
         ccz_rpc_server_stop(w->rpc, DRAIN_MS); /* the answer to the last share leaves */
     ccz_rpc_server_free(w->rpc);

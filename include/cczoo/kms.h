@@ -225,9 +225,11 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_service_call(struct ccz_kms_service *s,
                                                  const struct ccz_kms_request *req,
                                                  ccz_kms_answer_fn answer, void *arg,
                                                  struct ccz_err *err);
-/** Whether the service can do its work: the worker gets through its queue and the store answers a read. Nothing is recorded.
- *  @p answer as of ccz_kms_service_call(), with an empty response. @retval CCZ_E_LIMIT "kms:busy" */
+/** Whether the service can do its work: the worker gets through its queue and the store answers a read. With @p principal (32 bytes,
+ *  copied) also whether it has a role: "kms:admin-unknown". Nothing is recorded. @p answer as of ccz_kms_service_call(), with an
+ *  empty response. @retval CCZ_E_LIMIT "kms:busy" */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_service_probe(struct ccz_kms_service *s,
+                                                  const uint8_t *principal,
                                                   ccz_kms_answer_fn answer, void *arg,
                                                   struct ccz_err *err);
 /** ccz_ratls_pin_fn with the service as its arg: admits keys that were administrators when the service was made. The

@@ -258,6 +258,8 @@ ccz_http_query(const struct ccz_http_req *req); /**< behind '?', encoded; "" if 
 /** Value of the first header @p name (any case), NULL if absent. */
 CCZ_API const char *ccz_http_header(const struct ccz_http_req *req, const char *name);
 CCZ_API struct ccz_span ccz_http_body(const struct ccz_http_req *req);
+/** Overwrites the body where it lies, for secrets in requests; the views of it stay valid. */
+CCZ_API void ccz_http_wipe(struct ccz_http_req *req);
 CCZ_API const char *ccz_http_peer(const struct ccz_http_req *req); /**< "ip:port" */
 /** The connection's TLS object (peer certificate, exporter); NULL for plain HTTP, or if the client has gone. */
 CCZ_API struct ssl_st *ccz_http_ssl(const struct ccz_http_req *req);

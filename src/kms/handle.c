@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The parts of one call: who may do this, and the lines that tell of it. batch.c puts them in order. */
+#include "kms_methods.h"
 #include "kms_priv.h"
 
 #include <cczoo/codec.h>
@@ -18,6 +19,19 @@ const struct cczi_kms_method *cczi_kms_method_find(const char *path)
         if (strcmp(path + n, cczi_kms_methods[i].name) == 0)
             return &cczi_kms_methods[i];
     return NULL;
+}
+
+const char *cczi_kms_method_name(size_t i)
+{
+    return i < cczi_kms_methods_len ? cczi_kms_methods[i].name : NULL;
+}
+
+bool cczi_kms_method_known(const char *name)
+{
+    for (size_t i = 0; i < cczi_kms_methods_len; i++)
+        if (strcmp(name, cczi_kms_methods[i].name) == 0)
+            return true;
+    return false;
 }
 
 /* ------------------------------------------------------------------- who may do this */

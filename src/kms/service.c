@@ -25,7 +25,7 @@ struct job {
     ccz_kms_answer_fn answer;
     void *arg;
     struct ccz_rpc_call *call; /* of gRPC, to see whether its caller has gone; else NULL */
-    bool probe;                /* asks nothing but whether the store answers */
+    bool probe, of;            /* asks whether the store answers; and knows peer.spki_sha256 */
     struct ccz_ratls_peer peer;
     char address[ADDRESS_SIZE], path[METHOD_PATH_SIZE];
     struct ccz_buf body;
@@ -182,13 +182,32 @@ static void conclude(struct ccz_kms_service *s, struct job *j, struct cczi_kms_e
     cczi_kms_entry_deinit(e);
 }
 
+static ccz_rc refuse_unknown(const uint8_t id[32], struct ccz_err *err)
+{
+    char hex[65];
+    ccz_hex(hex, id, 32);
+    ccz_refuse(err, CCZ_E_DENIED, "kms:admin-unknown", hex,
+               "evidence, or a key known to cczoo-kmsd admin");
+    return cczi_kms_hint(err, CCZ_E_DENIED);
+}
+
+static ccz_rc look_up(struct ccz_kms_store *store, const uint8_t id[32], struct ccz_err *err)
+{
+    struct cczi_kms_admin a;
+    ccz_rc rc = cczi_kms_admin_get(&a, store, id, err);
+    return rc == CCZ_E_NOT_FOUND ? refuse_unknown(id, err) : rc;
+}
+
 /* Behind the calls that came with it, so that its answer says that the worker gets through. */
 static void answer_probe(struct ccz_kms_service *s, struct job *j)
 {
     struct ccz_err err = {0};
     ccz_rc rc = cczi_kms_begin_read(s->cfg.store, &err);
-    if (rc == CCZ_OK)
+    if (rc == CCZ_OK) {
+        if (j->of)
+            rc = look_up(s->cfg.store, j->peer.spki_sha256, &err);
         cczi_kms_rollback(s->cfg.store);
+    }
     j->answer(j->arg, (struct ccz_span){0}, rc == CCZ_OK ? NULL : &err);
 }
 
@@ -338,8 +357,8 @@ ccz_rc ccz_kms_service_call(struct ccz_kms_service *s, const struct ccz_kms_requ
     return submit(s, req, NULL, answer, arg, err);
 }
 
-ccz_rc ccz_kms_service_probe(struct ccz_kms_service *s, ccz_kms_answer_fn answer, void *arg,
-                             struct ccz_err *err)
+ccz_rc ccz_kms_service_probe(struct ccz_kms_service *s, const uint8_t *principal,
+                             ccz_kms_answer_fn answer, void *arg, struct ccz_err *err)
 {
     struct job *j = calloc(1, sizeof(*j));
     if (!j)
@@ -347,6 +366,9 @@ ccz_rc ccz_kms_service_probe(struct ccz_kms_service *s, ccz_kms_answer_fn answer
     j->answer = answer;
     j->arg = arg;
     j->probe = true;
+    j->of = principal != NULL;
+    if (j->of)
+        memcpy(j->peer.spki_sha256, principal, 32);
     ccz_buf_init(&j->body, 0);
     if (queue_job(s, j))
         return CCZ_OK;
@@ -394,11 +416,7 @@ ccz_rc ccz_kms_service_pin(void *service, struct ccz_span spki, struct ccz_err *
     for (size_t i = 0; i < s->admins_len; i++)
         if (ccz_ct_eq(digest, s->admins[i], sizeof(digest)))
             return CCZ_OK;
-    char hex[65];
-    ccz_hex(hex, digest, sizeof(digest));
-    ccz_refuse(err, CCZ_E_DENIED, "kms:admin-unknown", hex,
-               "evidence, or a key known to cczoo-kmsd admin");
-    return cczi_kms_hint(err, CCZ_E_DENIED);
+    return refuse_unknown(digest, err);
 }
 
 /* ------------------------------------------------------------------------ new, free */

@@ -152,19 +152,20 @@ void cczi_door_call(struct cczi_door_req *r, const struct cczi_door_call *call,
         refuse_call(j, &err);
 }
 
-static ccz_rc submit_probe(struct cczi_door_job *j, struct ccz_err *err)
+static ccz_rc submit_probe(struct cczi_door_job *j, const uint8_t *principal, struct ccz_err *err)
 {
     struct ccz_kms_door *d = j->req.door;
     if (!d->cfg.service || is_stopping(d))
         return ccz_fail(err, CCZ_E_UNAVAILABLE, "door:stopping", 0, "the server ends");
-    return ccz_kms_service_probe(d->cfg.service, on_answer, j, err);
+    return ccz_kms_service_probe(d->cfg.service, principal, on_answer, j, err);
 }
 
-void cczi_door_probe(struct cczi_door_req *r, cczi_door_done_fn done, void *arg)
+void cczi_door_probe(struct cczi_door_req *r, const uint8_t *principal, cczi_door_done_fn done,
+                     void *arg)
 {
     struct cczi_door_job *j = begin_call(r, done, arg);
     struct ccz_err err = {0};
-    if (submit_probe(j, &err) != CCZ_OK)
+    if (submit_probe(j, principal, &err) != CCZ_OK)
         refuse_call(j, &err);
 }
 

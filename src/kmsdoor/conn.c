@@ -112,8 +112,8 @@ static void cut(struct cczi_door_conn *c, enum cczi_door_refusal why)
     if (c->cut || fd < 0)
         return;
     c->cut = true;
-    (void)shutdown(fd, SHUT_RDWR);
     cczi_door_refused(c->door, why);
+    (void)shutdown(fd, SHUT_RDWR);
 }
 
 static uint32_t count_from(const struct ccz_kms_door *d, const struct cczi_door_addr *addr)

@@ -52,7 +52,10 @@ enum {
     /* The Authorization header, and cookies, are the handler's: the door does not look at them, and `auth` is NOBODY or PINNED.
      * Without this flag a bearer token that does not verify is refused with 401 before the handler. */
     CCZI_DOOR_OWN_AUTH = 1,
-    CCZI_DOOR_NO_RATE = 2 /* not counted in the rates: answers that cost nothing, for probes */
+    CCZI_DOOR_NO_RATE = 2, /* not counted in the rates: answers that cost nothing, for probes */
+    /* Only for principals that have a role in the store: others get 401 or 403 and leave no audit line, which strangers could
+     * otherwise fill the log with. What they may do is looked up again by the call itself. */
+    CCZI_DOOR_KNOWN = 4
 };
 struct cczi_door_route {
     const char

@@ -69,6 +69,8 @@ CCZ_MUST_USE ccz_rc cczi_issuers_new(struct cczi_issuers **out,
 CCZ_MUST_USE ccz_rc cczi_issuers_start(struct cczi_issuers *s, struct ccz_err *err);
 void cczi_issuers_stop(struct cczi_issuers *s);
 void cczi_issuers_free(struct cczi_issuers *s); /* NULL is fine */
+/* Test hook, before the start: instead of 60 s. */
+void cczi_issuers_set_again(struct cczi_issuers *s, int64_t ms);
 ccz_rc cczi_issuers_reload(struct cczi_issuers *s);
 /* @param[out] id  of the subject
  * @retval "door:token" (no token, or no claims), "door:token-issuer", "door:token-keys" (none are known yet), "door:token-subject",
@@ -111,7 +113,8 @@ void cczi_door_list_init(struct cczi_door_list *l);
 /* Calls what came back: on the door's thread, or where that has ended. */
 void cczi_door_deliver(struct ccz_kms_door *d);
 /* ccz_kms_service_probe() */
-void cczi_door_probe(struct cczi_door_req *r, cczi_door_done_fn done, void *arg);
+void cczi_door_probe(struct cczi_door_req *r, const uint8_t *principal, cczi_door_done_fn done,
+                     void *arg);
 CCZ_MUST_USE ccz_rc cczi_door_workers_start(struct ccz_kms_door *d, struct ccz_err *err);
 void cczi_door_workers_stop(struct ccz_kms_door *d); /* after what is queued */
 
@@ -128,6 +131,7 @@ enum cczi_door_refusal {
     CCZI_REFUSED_REQUESTS,
     CCZI_REFUSED_REQUEST, /* path, method, encoding, size */
     CCZI_REFUSED_TOKEN,
+    CCZI_REFUSED_UNKNOWN, /* nobody, or somebody without a role */
     CCZI_REFUSALS
 };
 struct cczi_door_count {

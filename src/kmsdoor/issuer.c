@@ -19,7 +19,7 @@ enum {
     AGE_MAX_S = 3600,
     FETCH_EVERY_MS = 3600 * 1000,
     FETCH_AGAIN_MS = 60 * 1000, /* after a failure, and for keys that are not there */
-    FETCH_TIMEOUT_MS = 15000,
+    FETCH_TIMEOUT_MS = 10000,
     TOKEN_SIZE_MAX = 16384
 };
 
@@ -39,6 +39,7 @@ struct cczi_issuers {
     pthread_cond_t wake;
     pthread_t thread;
     bool running, stop, hurry;
+    int64_t again_ms;
 };
 
 /* ------------------------------------------------------------------------------------ keys */
@@ -115,7 +116,7 @@ static int64_t due_in(const struct cczi_issuers *s, const struct issuer *i, int6
         return FETCH_EVERY_MS;
     if (s->hurry || i->fetched_ms == 0)
         return 0;
-    int64_t every = i->failed || i->wanted ? FETCH_AGAIN_MS : FETCH_EVERY_MS;
+    int64_t every = i->failed || i->wanted ? s->again_ms : FETCH_EVERY_MS;
     int64_t left = i->fetched_ms + every - now_ms;
     return left > 0 ? left : 0;
 }
@@ -309,6 +310,7 @@ ccz_rc cczi_issuers_new(struct cczi_issuers **out, const struct ccz_kms_door_iss
     if (!s)
         return ccz_fail(err, CCZ_E_NOMEM, "door:issuer", 0, "out of memory");
     pthread_condattr_t attr;
+    s->again_ms = FETCH_AGAIN_MS;
     pthread_mutex_init(&s->lock, NULL);
     pthread_condattr_init(&attr);
     pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
@@ -322,6 +324,11 @@ ccz_rc cczi_issuers_new(struct cczi_issuers **out, const struct ccz_kms_door_iss
     else
         cczi_issuers_free(s);
     return rc;
+}
+
+void cczi_issuers_set_again(struct cczi_issuers *s, int64_t ms)
+{
+    s->again_ms = ms;
 }
 
 ccz_rc cczi_issuers_start(struct cczi_issuers *s, struct ccz_err *err)

@@ -76,7 +76,7 @@ static void on_readyz(struct cczi_door_req *r, void *arg)
         cczi_door_reply_err_as(r, 503, &err);
     } else {
         d->probing = true;
-        cczi_door_probe(r, on_probed, NULL);
+        cczi_door_probe(r, NULL, on_probed, NULL);
     }
 }
 
@@ -92,6 +92,7 @@ static const char *const refusals[CCZI_REFUSALS] = {
     [CCZI_REFUSED_REQUESTS] = "requests",
     [CCZI_REFUSED_REQUEST] = "request",
     [CCZI_REFUSED_TOKEN] = "token",
+    [CCZI_REFUSED_UNKNOWN] = "unknown",
 };
 
 void cczi_door_refused(struct ccz_kms_door *d, enum cczi_door_refusal why)
@@ -241,7 +242,11 @@ ccz_rc cczi_door_add_ops(struct ccz_kms_door *d, struct ccz_err *err)
          .path = "/readyz",
          .flags = CCZI_DOOR_OWN_AUTH | CCZI_DOOR_NO_RATE,
          .fn = on_readyz},
-        {.name = "metrics", .methods = "GET", .path = "/metrics", .fn = on_metrics},
+        {.name = "metrics",
+         .methods = "GET",
+         .path = "/metrics",
+         .flags = CCZI_DOOR_KNOWN,
+         .fn = on_metrics},
     };
     ccz_rc rc = CCZ_OK;
     for (size_t i = 0; rc == CCZ_OK && i < sizeof(routes) / sizeof(*routes); i++)

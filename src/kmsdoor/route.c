@@ -346,6 +346,35 @@ static ccz_rc admit(struct cczi_door_job *j, struct ccz_err *err)
     return rc == CCZ_OK && rated ? check_principal(r, now_ms, err) : rc;
 }
 
+static void on_known(struct cczi_door_req *r, void *arg, struct ccz_span response,
+                     const struct ccz_err *err)
+{
+    const struct cczi_door_route *route = arg;
+    (void)response;
+    if (!err) {
+        route->fn(r, route->arg);
+        return;
+    }
+    cczi_door_refused(r->door, CCZI_REFUSED_UNKNOWN);
+    cczi_door_reply_err(r, err);
+}
+
+static void enter(struct cczi_door_job *j)
+{
+    struct cczi_door_req *r = &j->req;
+    struct ccz_err err = {0};
+    if (!(j->route->flags & CCZI_DOOR_KNOWN)) {
+        j->route->fn(r, j->route->arg);
+    } else if (r->auth.kind == CCZI_DOOR_NOBODY) {
+        ccz_fail(&err, CCZ_E_DENIED, "door:auth-required", 0,
+                 "neither a client certificate nor a token was shown");
+        cczi_door_refused(r->door, CCZI_REFUSED_UNKNOWN);
+        cczi_door_reply_err(r, &err);
+    } else {
+        cczi_door_probe(r, r->auth.id, on_known, (void *)(uintptr_t)j->route);
+    }
+}
+
 static void refuse_plainly(struct ccz_http_req *http)
 {
     ccz_http_reply(http, &(struct ccz_http_answer){.status = 503, .close = true});
@@ -374,5 +403,5 @@ void cczi_door_on_request(void *door, struct ccz_http_req *http)
     if (admit(j, &err) != CCZ_OK)
         cczi_door_reply_err(&j->req, &err);
     else
-        j->route->fn(&j->req, j->route->arg);
+        enter(j);
 }

@@ -90,6 +90,14 @@ struct ccz_span ccz_http_body(const struct ccz_http_req *req)
     return body ? CCZ_SPAN(body, size) : (struct ccz_span){0};
 }
 
+void ccz_http_wipe(struct ccz_http_req *req)
+{
+    struct evbuffer *in = evhttp_request_get_input_buffer(req->ev);
+    uint8_t *body = evbuffer_pullup(in, -1);
+    if (body)
+        ccz_wipe(body, evbuffer_get_length(in));
+}
+
 const char *ccz_http_peer(const struct ccz_http_req *req)
 {
     return req->peer;
@@ -214,6 +222,9 @@ static bool is_digits(const char *s)
 static bool is_sound(struct evhttp_request *ev)
 {
     size_t hosts = 0, lengths = 0, codings = 0;
+    if (strncmp(evhttp_request_get_uri(ev), "//", 2) ==
+        0) /* 3.2.1: a path, or a host and a path? */
+        return false;
     struct evkeyvalq *fields = evhttp_request_get_input_headers(ev);
     for (struct evkeyval *f = fields->tqh_first; f; f = f->next.tqe_next) {
         if (!is_token(f->key)) /* 5.1: also a space before the colon */

@@ -28,8 +28,764 @@ static void test_health(void)
     kit_close(&k);
 }
 
+/* ---------------------------------------------------------------------------------- paths */
+
+static void on_echo(struct cczi_door_req *r, void *arg)
+{
+    (void)arg;
+    cczi_door_reply(r, &(struct ccz_http_answer){.status = 200,
+                                                 .content_type = "text/plain",
+                                                 .body = ccz_span_str(r->rest)});
+}
+
+static void add_echo(struct ccz_kms_door *d)
+{
+    static const struct cczi_door_route routes[] = {
+        {.name = "echo", .methods = "GET", .path = "/echo/", .fn = on_echo},
+        {.name = "deep", .methods = "GET PUT", .path = "/echo/deep/", .fn = on_echo},
+        {.name = "exact", .methods = "DELETE", .path = "/echo/deep/one", .fn = on_echo},
+    };
+    struct ccz_err err;
+    for (size_t i = 0; i < 3; i++)
+        CHECK(cczi_door_route(d, &routes[i], &err) == CCZ_OK);
+    CHECK(cczi_door_route(d, &routes[1], &err) == CCZ_E_EXISTS &&
+          strcmp(err.where, "door:route") == 0);
+}
+
+static void test_paths(void)
+{
+    static const struct {
+        const char *path;
+        unsigned status;
+        const char *what; /* `rest`, or where */
+    } cases[] = {
+        {"/echo/", 200, ""},
+        {"/echo/a/b", 200, "a/b"},
+        {"/echo/a/", 200, "a/"},
+        {"/echo/a%2Fb%20", 200, "a%2Fb%20"},
+        {"/echo/..a/a..", 200, "..a/a.."},
+        {"/echo/deep/x", 200, "x"},
+        {"/echo/a?q=1", 200, "a"},
+        {"/echo", 404, "door:not-found"},
+        {"/Echo/", 404, "door:not-found"},
+        {"/", 404, "door:not-found"},
+        {"/echo//a", 400, "door:path"},
+        {"//echo/a", 400, NULL},
+        {"/echo/./a", 400, "door:path"},
+        {"/echo/../healthz", 400, "door:path"},
+        {"/echo/..", 400, "door:path"},
+        {"/echo/%2e%2E/healthz", 400, "door:path"},
+        {"/echo/.%2e", 400, "door:path"},
+        {"/echo/a\\b", 400, "door:path"},
+    };
+    struct kit k;
+    struct reply r;
+    kit_open(&k, &(struct kit_opts){.plain = true, .add = add_echo});
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        unsigned status = kit_ask(&k, &r, &(struct ask){.path = cases[i].path});
+        if (status != cases[i].status)
+            fprintf(stderr, "%s: %u\n", cases[i].path, status);
+        CHECK(status == cases[i].status);
+        if (cases[i].what) /* else the server below said so */
+            CHECK(status == 200 ? strcmp(r.body, cases[i].what) == 0
+                                : kit_where(&r, cases[i].what));
+    }
+    CHECK(kit_ask(&k, &r, &(struct ask){.path = "/echo/deep/one"}) == 405);
+    CHECK(strstr(r.headers, "Allow: DELETE\r\n") != NULL);
+    CHECK(kit_ask(&k, &r, &(struct ask){.path = "/echo/deep/", .method = "POST", .body = ""}) ==
+          405);
+    CHECK(strstr(r.headers, "Allow: GET, HEAD, PUT\r\n") != NULL);
+    CHECK(kit_ask(&k, &r, &(struct ask){.path = "/echo/", .header = "Content-Encoding: gzip"}) ==
+              415 &&
+          kit_where(&r, "door:content-encoding"));
+    kit_close(&k);
+}
+
+/* ---------------------------------------------------------------------------------- sizes */
+
+static void on_size(struct cczi_door_req *r, void *arg)
+{
+    char text[32];
+    (void)arg;
+    (void)snprintf(text, sizeof(text), "%zu", ccz_http_body(r->http).size);
+    cczi_door_reply_json(r, 200, ccz_span_str(text));
+}
+
+static void add_size(struct ccz_kms_door *d)
+{
+    static const struct cczi_door_route routes[] = {
+        {.name = "any",
+         .methods = "POST",
+         .path = "/any",
+         .body_size_max = CCZI_DOOR_BODY_ANY,
+         .fn = on_size},
+        {.name = "ten", .methods = "POST", .path = "/ten", .body_size_max = 10, .fn = on_size},
+    };
+    struct ccz_err err;
+    CHECK(cczi_door_route(d, &routes[0], &err) == CCZ_OK &&
+          cczi_door_route(d, &routes[1], &err) == CCZ_OK);
+}
+
+static void test_sizes(void)
+{
+    struct kit k;
+    struct reply r;
+    static char big[20001], header[9000];
+    memset(big, 'x', sizeof(big) - 1);
+    kit_open(&k, &(struct kit_opts){.add = add_size,
+                                    .limits = {.body_size_max = 20000, .header_size_max = 4096}});
+    CHECK(kit_ask(&k, &r, &(struct ask){.path = "/ten", .body = big, .body_size = 10}) == 200 &&
+          strcmp(r.body, "10") == 0);
+    CHECK(kit_ask(&k, &r, &(struct ask){.path = "/ten", .body = big, .body_size = 11}) == 413 &&
+          kit_where(&r, "door:body-size"));
+    CHECK(kit_ask(&k, &r, &(struct ask){.path = "/any", .body = big}) == 200 &&
+          strcmp(r.body, "20000") == 0);
+    char *more = malloc(20002);
+    CHECK(more != NULL);
+    memset(more, 'x', 20001);
+    more[20001] = 0;
+    CHECK(kit_ask(&k, &r, &(struct ask){.path = "/any", .body = more}) ==
+          413); /* not read to its end */
+    free(more);
+    memset(header, 'h', sizeof(header) - 1);
+    memcpy(header, "X: ", 3);
+    unsigned status = kit_ask(&k, &r, &(struct ask){.path = "/healthz", .header = header});
+    CHECK(status == 400 || status == 413 || status == 431 || status == 0);
+    header[3000] = 0;
+    CHECK(kit_ask(&k, &r, &(struct ask){.path = "/healthz", .header = header}) == 200);
+    kit_close(&k);
+}
+
+/* ------------------------------------------------------------------------------- who calls */
+
+static void on_who(struct cczi_door_req *r, void *arg)
+{
+    char hex[65], text[160];
+    (void)arg;
+    ccz_hex(hex, r->auth.id, 32);
+    CHECK(memcmp(r->auth.peer.spki_sha256, r->auth.id, 32) == 0 && !r->auth.peer.attested);
+    CHECK(r->auth.peer.pinned == (r->auth.kind != CCZI_DOOR_NOBODY));
+    (void)snprintf(text, sizeof(text), "%d %s", (int)r->auth.kind, hex);
+    cczi_door_reply_json(r, 200, ccz_span_str(text));
+}
+
+static void add_who(struct ccz_kms_door *d)
+{
+    static const struct cczi_door_route routes[] = {
+        {.name = "who", .methods = "GET", .path = "/who", .fn = on_who},
+        {.name = "own",
+         .methods = "GET",
+         .path = "/own",
+         .flags = CCZI_DOOR_OWN_AUTH,
+         .fn = on_who},
+        {.name = "known",
+         .methods = "GET",
+         .path = "/known",
+         .flags = CCZI_DOOR_KNOWN,
+         .fn = on_who},
+    };
+    struct ccz_err err;
+    for (size_t i = 0; i < 3; i++)
+        CHECK(cczi_door_route(d, &routes[i], &err) == CCZ_OK);
+}
+
+static void make_pair(const char *name, const char *kind)
+{
+    char cmd[1400];
+    (void)snprintf(cmd, sizeof(cmd),
+                   "openssl req -x509 -newkey %s -nodes -subj /CN=x -days 3650 -keyout '%s.key' "
+                   "-out '%s' 2>/dev/null && chmod 600 '%s.key'",
+                   kind, dir_path(name), dir_path(name), dir_path(name));
+    CHECK(system(cmd) == 0);
+}
+
+static void test_certificates(void)
+{
+    struct kit k;
+    struct reply r;
+    char hex[65], want[80];
+    uint8_t id[32];
+    kit_open(&k, &(struct kit_opts){.add = add_who});
+    CHECK(kit_ask(&k, &r, &(struct ask){.path = "/who"}) == 200 && r.body[0] == '0');
+    CHECK(kit_ask(&k, &r, &(struct ask){.path = "/who", .as = "admin"}) == 200);
+    kit_spki(id, k.admin);
+    ccz_hex(hex, id, 32);
+    (void)snprintf(want, sizeof(want), "1 %s", hex);
+    CHECK(strcmp(r.body, want) == 0);
+    CHECK(kit_ask(&k, &r, &(struct ask){.path = "/own", .as = "admin", .bearer = "x.y.z"}) == 200 &&
+          strcmp(r.body, want) == 0); /* the token is the handler's */
+    /* a key without a role is somebody, and may nothing */
+    CHECK(kit_ask(&k, &r, &(struct ask){.path = "/who", .as = "stranger"}) == 200 &&
+          r.body[0] == '1');
+    CHECK(kit_ask(&k, &r, &(struct ask){.path = "/known"}) == 401 &&
+          kit_where(&r, "door:auth-required"));
+    CHECK(strstr(r.headers, "WWW-Authenticate: Bearer") != NULL);
+    CHECK(kit_ask(&k, &r, &(struct ask){.path = "/known", .as = "stranger"}) == 403 &&
+          kit_where(&r, "kms:admin-unknown"));
+    CHECK(kit_ask(&k, &r, &(struct ask){.path = "/known", .as = "auditor"}) == 200);
+    /* tokens where no issuer is configured, and what is no token, also beside a good certificate */
+    CHECK(kit_ask(&k, &r, &(struct ask){.path = "/who", .as = "admin", .bearer = "x.y.z"}) == 401 &&
+          kit_where(&r, "door:token-issuer"));
+    CHECK(kit_ask(&k, &r,
+                  &(struct ask){.path = "/who",
+                                .as = "admin",
+                                .header = "Authorization: Basic eA=="}) == 401 &&
+          kit_where(&r, "door:token-scheme"));
+    /* other kinds of keys: as strong, they are let in and known by their keys; weak ones are not */
+    make_pair("rsa", "rsa:3072");
+    CHECK(kit_ask(&k, &r, &(struct ask){.path = "/who", .as = "rsa"}) == 200 && r.body[0] == '1');
+    make_pair("p384", "ec -pkeyopt ec_paramgen_curve:P-384");
+    CHECK(kit_ask(&k, &r, &(struct ask){.path = "/who", .as = "p384"}) == 200 && r.body[0] == '1');
+    make_pair("p521", "ec -pkeyopt ec_paramgen_curve:P-521");
+    CHECK(kit_ask(&k, &r, &(struct ask){.path = "/who", .as = "p521"}) == 0 || r.body[0] == '0');
+    make_pair("ed", "ed25519");
+    CHECK(kit_ask(&k, &r, &(struct ask){.path = "/who", .as = "ed"}) == 0 || r.body[0] == '0');
+    /* somebody else's certificate without its key */
+    char cmd[900];
+    (void)snprintf(cmd, sizeof(cmd), "cp '%s' '%s' && cp '%s' '%s'", dir_path("admin"),
+                   dir_path("thief"), dir_path("stranger.key"), dir_path("thief.key"));
+    CHECK(system(cmd) == 0);
+    CHECK(kit_ask(&k, &r, &(struct ask){.path = "/who", .as = "thief"}) == 0);
+    kit_close(&k);
+}
+
+/* Made an administrator while the server runs: known at once, and gone at once. */
+static void test_known(void)
+{
+    struct kit k;
+    struct reply r;
+    uint8_t id[32];
+    kit_open(&k, &(struct kit_opts){.add = add_who});
+    CCZ_AUTO(ccz_key) stranger = NULL;
+    struct ccz_err err;
+    CHECK(ccz_key_load(&stranger, dir_path("stranger.key"), &err) == CCZ_OK);
+    kit_spki(id, stranger);
+    CHECK(kit_ask(&k, &r, &(struct ask){.path = "/known", .as = "stranger"}) == 403);
+    CHECK(ccz_kms_store_set_admin(k.store, id, CCZ_KMS_ROLE_AUDITOR, FIX_NOW, NULL) == CCZ_OK);
+    CHECK(kit_ask(&k, &r, &(struct ask){.path = "/known", .as = "stranger"}) == 200);
+    CHECK(ccz_kms_store_set_admin(k.store, id, CCZ_KMS_ROLE_NONE, FIX_NOW, NULL) == CCZ_OK);
+    CHECK(kit_ask(&k, &r, &(struct ask){.path = "/known", .as = "stranger"}) == 403);
+    kit_close(&k);
+}
+
+/* ----------------------------------------------------------------------------------- rates */
+
+static void test_rates(void)
+{
+    struct kit k;
+    struct reply r;
+    kit_open(&k,
+             &(struct kit_opts){.add = add_who, .limits = {.address_rate = 1, .address_burst = 5}});
+    CURL *c = curl_easy_init();
+    unsigned ok = 0, slow = 0;
+    for (int i = 0; i < 60; i++) {
+        unsigned status = kit_ask_on(c, &k, &r, &(struct ask){.path = i % 2 ? "/who" : "/nothing"});
+        ok += status == 200 || status == 404;
+        slow += status == 429;
+        if (status == 429)
+            CHECK(kit_where(&r, "door:rate-address") && strstr(r.headers, "Retry-After: 1\r\n"));
+    }
+    CHECK(ok >= 5 && ok < 30 && ok + slow == 60);
+    CHECK(kit_ask_on(c, &k, &r, &(struct ask){.path = "/healthz"}) == 200); /* probes go on */
+    curl_easy_cleanup(c);
+    CHECK(atomic_load(&k.door->refused[CCZI_REFUSED_RATE_ADDRESS]) == slow);
+    kit_close(&k);
+
+    kit_open(&k, &(struct kit_opts){.add = add_who,
+                                    .limits = {.principal_rate = 1, .principal_burst = 2}});
+    c = curl_easy_init();
+    for (int i = 0; i < 2; i++)
+        CHECK(kit_ask_on(c, &k, &r, &(struct ask){.path = "/who", .as = "admin"}) == 200);
+    CHECK(kit_ask_on(c, &k, &r, &(struct ask){.path = "/who", .as = "admin"}) == 429 &&
+          kit_where(&r, "door:rate-principal"));
+    curl_easy_cleanup(c);
+    CHECK(kit_ask(&k, &r, &(struct ask){.path = "/who", .as = "auditor"}) == 200);
+    CHECK(kit_ask(&k, &r, &(struct ask){.path = "/who"}) == 200);
+    kit_close(&k);
+
+    kit_open(&k, &(struct kit_opts){.add = add_who, .limits = {.total_rate = 1, .total_burst = 3}});
+    for (int i = 0; i < 3; i++)
+        CHECK(kit_ask(&k, &r, &(struct ask){.path = "/who"}) == 200);
+    CHECK(kit_ask(&k, &r, &(struct ask){.path = "/who"}) == 429 &&
+          kit_where(&r, "door:rate-total"));
+    kit_close(&k);
+}
+
+/* The buckets themselves, by a clock of the test's own. */
+static void test_buckets(void)
+{
+    const struct cczi_rate rate = {10, 3};
+    struct cczi_bucket b = {.at_ms = 1000, .milli = 3000};
+    uint32_t wait;
+    for (int i = 0; i < 3; i++)
+        CHECK(cczi_bucket_take(&wait, &b, rate, 1000));
+    CHECK(!cczi_bucket_take(&wait, &b, rate, 1000) && wait == 1);
+    CHECK(!cczi_bucket_take(&wait, &b, rate, 1099));
+    CHECK(cczi_bucket_take(&wait, &b, rate, 1100) && !cczi_bucket_take(&wait, &b, rate, 1100));
+    CHECK(!cczi_bucket_take(&wait, &b, rate, 900));      /* a clock that goes back gives nothing */
+    CHECK(cczi_bucket_take(&wait, &b, rate, INT64_MAX)); /* nor does one that jumps give too much */
+    CHECK(cczi_bucket_take(&wait, &b, rate, INT64_MAX) &&
+          cczi_bucket_take(&wait, &b, rate, INT64_MAX) &&
+          !cczi_bucket_take(&wait, &b, rate, INT64_MAX));
+    const struct cczi_rate slow = {1, 1};
+    struct cczi_bucket empty = {.at_ms = 0, .milli = 0};
+    CHECK(!cczi_bucket_take(&wait, &empty, slow, 0) && wait == 1);
+
+    /* a flood of keys: the table stays what it is, and whoever was slowed down among few is still */
+    static struct cczi_rates rates;
+    unsigned passed = 0;
+    uint8_t key[8] = {0}, mine[8] = {0xff};
+    CHECK(cczi_rates_init(&rates) == CCZ_OK);
+    for (int i = 0; i < 3; i++)
+        CHECK(cczi_rates_take(&wait, &rates, CCZ_SPAN(mine, 8), rate, 5000));
+    CHECK(!cczi_rates_take(&wait, &rates, CCZ_SPAN(mine, 8), rate, 5000));
+    for (uint32_t i = 0; i < 100; i++) {
+        memcpy(key, &i, 4);
+        CHECK(cczi_rates_take(&wait, &rates, CCZ_SPAN(key, 8), rate, 5000));
+    }
+    CHECK(
+        !cczi_rates_take(&wait, &rates, CCZ_SPAN(mine, 8), rate, 5000)); /* fuller ones go first */
+    for (uint32_t i = 0; i < 100000; i++) {
+        memcpy(key, &i, 4);
+        passed += cczi_rates_take(&wait, &rates, CCZ_SPAN(key, 8), rate, 5000);
+    }
+    CHECK(passed > 99000);
+    struct cczi_door_addr a, a2;
+    cczi_door_addr_of(&a, "192.0.2.1:80");
+    cczi_door_addr_of(&a2, "192.0.2.1:81");
+    CHECK(memcmp(&a, &a2, sizeof(a)) == 0);
+    cczi_door_addr_of(&a2, "[::ffff:192.0.2.1]:81");
+    CHECK(memcmp(&a, &a2, sizeof(a)) == 0);
+    cczi_door_addr_of(&a2, "192.0.2.2:80");
+    CHECK(memcmp(&a, &a2, sizeof(a)) != 0);
+    cczi_door_addr_of(&a, "[2001:db8:0:1::1]:80");
+    cczi_door_addr_of(&a2, "[2001:db8:0:1:ffff::2]:80");
+    CHECK(memcmp(&a, &a2, sizeof(a)) == 0);
+    cczi_door_addr_of(&a2, "[2001:db8:0:2::1]:80");
+    CHECK(memcmp(&a, &a2, sizeof(a)) != 0);
+    cczi_door_addr_of(&a, "nonsense");
+    cczi_door_addr_of(&a2, ":0");
+    CHECK(memcmp(&a, &a2, sizeof(a)) == 0);
+}
+
+/* ----------------------------------------------------------------------------- connections */
+
+static bool ends_within(int fd, int ms)
+{
+    char byte[256];
+    struct pollfd p = {.fd = fd, .events = POLLIN};
+    int64_t until = ccz_mono_ms() + ms;
+    for (;;) {
+        int64_t left = until - ccz_mono_ms();
+        if (left <= 0 || poll(&p, 1, (int)left) <= 0)
+            return false;
+        ssize_t n = recv(fd, byte, sizeof(byte), 0);
+        if (n <= 0)
+            return true;
+    }
+}
+
+static void test_connections(void)
+{
+    struct kit k;
+    struct reply r;
+    int fds[6];
+    kit_open(&k, &(struct kit_opts){.limits = {.per_address = 4, .connections = 100}});
+    for (int i = 0; i < 4; i++)
+        fds[i] = kit_dial(&k);
+    while (atomic_load(&k.door->conns_now) < 4)
+        usleep(1000);
+    fds[4] = kit_dial(&k);
+    CHECK(ends_within(fds[4], 10000)); /* the fifth of one address */
+    CHECK(atomic_load(&k.door->refused[CCZI_REFUSED_ADDRESS_CONNECTIONS]) == 1);
+    close(fds[4]);
+    close(fds[0]);
+    while (kit_ask(&k, &r, &(struct ask){.path = "/healthz"}) != 200) /* there is room again */
+        usleep(10000);
+    for (int i = 1; i < 4; i++)
+        close(fds[i]);
+    kit_close(&k);
+    kit_open(&k, &(struct kit_opts){.limits = {.connections = 2}});
+    for (int i = 0; i < 2; i++)
+        fds[i] = kit_dial(&k);
+    while (atomic_load(&k.door->conns_now) < 2)
+        usleep(1000);
+    fds[2] = kit_dial(&k);
+    CHECK(ends_within(fds[2], 10000));
+    CHECK(atomic_load(&k.door->refused[CCZI_REFUSED_CONNECTIONS]) == 1);
+    for (int i = 0; i < 3; i++)
+        close(fds[i]);
+    kit_close(&k);
+}
+
+/* Who says nothing, or one byte now and then, is cut; who asks now and then is not. */
+static void test_slow(void)
+{
+    struct kit k;
+    struct reply r;
+    kit_open(&k, &(struct kit_opts){.limits = {.request_ms = 1500}});
+    CURL *c = curl_easy_init();
+    int silent = kit_dial(&k), drip = kit_dial(&k);
+    static const char hello[] = "\x16\x03\x01\x02";
+    for (int i = 0; i < 4; i++) {
+        CHECK(send(drip, hello + i, 1, MSG_NOSIGNAL) == 1);
+        CHECK(kit_ask_on(c, &k, &r, &(struct ask){.path = "/healthz"}) == 200);
+        usleep(300000);
+    }
+    CHECK(ends_within(silent, 10000) && ends_within(drip, 10000));
+    CHECK(atomic_load(&k.door->refused[CCZI_REFUSED_SLOW]) >= 1);
+    close(silent);
+    close(drip);
+    curl_easy_cleanup(c);
+    kit_close(&k);
+}
+
+/* --------------------------------------------------------------------------- other threads */
+
+static pthread_mutex_t gate_lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t gate_moved = PTHREAD_COND_INITIALIZER;
+static bool gate_open;
+static unsigned gate_waiting, done_calls;
+
+static void gate_set(bool open)
+{
+    pthread_mutex_lock(&gate_lock);
+    gate_open = open;
+    pthread_cond_broadcast(&gate_moved);
+    pthread_mutex_unlock(&gate_lock);
+}
+
+static void gate_pass(void *arg)
+{
+    (void)arg;
+    pthread_mutex_lock(&gate_lock);
+    gate_waiting++;
+    pthread_cond_broadcast(&gate_moved);
+    while (!gate_open)
+        pthread_cond_wait(&gate_moved, &gate_lock);
+    gate_waiting--;
+    pthread_mutex_unlock(&gate_lock);
+}
+
+static void gate_await(unsigned n)
+{
+    pthread_mutex_lock(&gate_lock);
+    while (gate_waiting < n)
+        pthread_cond_wait(&gate_moved, &gate_lock);
+    pthread_mutex_unlock(&gate_lock);
+}
+
+static void on_worked(struct cczi_door_req *r, void *arg)
+{
+    (void)arg;
+    done_calls++;
+    cczi_door_reply_json(r, 200, ccz_span_str("{}"));
+}
+
+static void on_work(struct cczi_door_req *r, void *arg)
+{
+    struct ccz_err err = {0};
+    if (cczi_door_work(r, gate_pass, on_worked, arg, &err) != CCZ_OK)
+        cczi_door_reply_err(r, &err);
+}
+
+static void on_released(struct cczi_door_req *r, void *arg, struct ccz_span response,
+                        const struct ccz_err *err)
+{
+    (void)arg;
+    (void)response;
+    done_calls++;
+    if (err)
+        cczi_door_reply_err(r, err);
+    else
+        cczi_door_reply_json(r, 200, ccz_span_str("{\"released\":true}"));
+}
+
+/* As a door with evidence does. */
+static void on_release(struct cczi_door_req *r, void *arg)
+{
+    CCZ_AUTO_BUF body;
+    ccz_buf_init(&body, 256);
+    struct cczi_msg_release_req m = {ccz_span_str("key/model"), 0};
+    cczi_msg_put(&body, cczi_msg_release_req, &m);
+    struct ccz_ratls_peer peer = fix_peer(arg ? FIX_STALE : FIX_WORKLOAD);
+    cczi_door_call(
+        r,
+        &(struct cczi_door_call){.method = "Release", .body = ccz_buf_span(&body), .peer = &peer},
+        on_released, NULL);
+    memset(&peer, 0xee, sizeof(peer)); /* it was copied */
+}
+
+static void add_calls(struct ccz_kms_door *d)
+{
+    static const struct cczi_door_route routes[] = {
+        {.name = "work", .methods = "GET", .path = "/work", .fn = on_work},
+        {.name = "release", .methods = "GET", .path = "/release", .fn = on_release},
+        {.name = "stale", .methods = "GET", .path = "/stale", .fn = on_release, .arg = &gate_open},
+    };
+    struct ccz_err err;
+    for (size_t i = 0; i < 3; i++)
+        CHECK(cczi_door_route(d, &routes[i], &err) == CCZ_OK);
+}
+
+static void test_calls(void)
+{
+    struct kit k;
+    struct reply r;
+    kit_open(&k, &(struct kit_opts){.add = add_calls});
+    gate_set(true);
+    CHECK(kit_ask(&k, &r, &(struct ask){.path = "/release"}) == 200 &&
+          strcmp(r.body, "{\"released\":true}") == 0);
+    CHECK(kit_ask(&k, &r, &(struct ask){.path = "/stale"}) == 403 &&
+          kit_where(&r, "kms:evidence-stale"));
+    CHECK(kit_ask(&k, &r, &(struct ask){.path = "/work"}) == 200);
+    kit_close(&k);
+}
+
+/* Clients that leave before the answer, and a server that ends before it: nothing is lost, nothing is answered twice. */
+static void test_gone(void)
+{
+    enum { CLIENTS = 6 };
+    for (int end_first = 0; end_first < 2; end_first++) {
+        struct kit k;
+        int fds[CLIENTS];
+        static const char get[] = "GET /work HTTP/1.1\r\nHost: x\r\n\r\n";
+        static const char call[] = "GET /release HTTP/1.1\r\nHost: x\r\n\r\n";
+        kit_open(&k, &(struct kit_opts){.plain = true, .add = add_calls});
+        done_calls = 0;
+        gate_set(false);
+        for (int i = 0; i < CLIENTS; i++) {
+            fds[i] = kit_dial(&k);
+            const char *text = i % 2 ? call : get;
+            CHECK(send(fds[i], text, strlen(text), MSG_NOSIGNAL) == (ssize_t)strlen(text));
+        }
+        gate_await(2);                                           /* both workers are inside */
+        while (atomic_load(&k.door->requests_now) > CLIENTS / 2) /* the calls are answered */
+            usleep(1000);
+        if (!end_first)
+            for (int i = 0; i < CLIENTS; i++)
+                close(fds[i]);
+        gate_set(true);
+        kit_close(&k);
+        CHECK(done_calls == CLIENTS);
+        for (int i = 0; end_first && i < CLIENTS; i++)
+            close(fds[i]);
+    }
+}
+
+static void *stop_door(void *arg)
+{
+    struct kit *k = arg;
+    ccz_kms_door_stop(k->door, 50);
+    return NULL;
+}
+
+/* The door ends while workers and the service still hold requests: they come back to it all the same. */
+static void test_stop(void)
+{
+    enum { CLIENTS = 4 };
+    struct kit k;
+    int fds[CLIENTS];
+    static const char get[] = "GET /work HTTP/1.1\r\nHost: x\r\n\r\n";
+    kit_open(&k, &(struct kit_opts){.plain = true, .add = add_calls});
+    done_calls = 0;
+    gate_set(false);
+    for (int i = 0; i < CLIENTS; i++) {
+        fds[i] = kit_dial(&k);
+        CHECK(send(fds[i], get, sizeof(get) - 1, MSG_NOSIGNAL) == sizeof(get) - 1);
+    }
+    gate_await(2);
+    while (atomic_load(&k.door->requests_now) < CLIENTS)
+        usleep(1000);
+    pthread_t stopper;
+    CHECK(pthread_create(&stopper, NULL, stop_door, &k) == 0);
+    usleep(200000); /* beyond its grace: the loop has ended */
+    gate_set(true);
+    CHECK(pthread_join(stopper, NULL) == 0);
+    kit_close(&k);
+    CHECK(done_calls == CLIENTS);
+    for (int i = 0; i < CLIENTS; i++)
+        close(fds[i]);
+}
+
+/* ----------------------------------------------------------------------------- operations */
+
+static int64_t expired(void *arg)
+{
+    (void)arg;
+    return FIX_NOW - 1;
+}
+
+static ccz_rc not_ready(void *arg, struct ccz_err *err)
+{
+    (void)arg;
+    return ccz_fail(err, CCZ_E_UNAVAILABLE, "test:not-ready", 0, "not yet");
+}
+
+static void test_ready(void)
+{
+    struct kit k;
+    struct reply r;
+    kit_open(&k, &(struct kit_opts){.sealed = true});
+    CHECK(kit_ask(&k, &r, &(struct ask){.path = "/healthz"}) == 200);
+    CHECK(kit_ask(&k, &r, &(struct ask){.path = "/readyz"}) == 503 && kit_where(&r, "kms:sealed"));
+    CHECK(kit_ask(&k, &r, &(struct ask){.path = "/v1/Status", .body = "{}", .as = "admin"}) ==
+              503 &&
+          kit_where(&r, "kms:sealed") && strstr(r.headers, "Retry-After: 1\r\n") != NULL);
+    kit_close(&k);
+    kit_open(&k, &(struct kit_opts){.collateral_expires_s = expired});
+    CHECK(kit_ask(&k, &r, &(struct ask){.path = "/readyz"}) == 503 &&
+          kit_where(&r, "door:collateral-expired"));
+    kit_close(&k);
+    kit_open(&k, &(struct kit_opts){.ready = not_ready});
+    CHECK(kit_ask(&k, &r, &(struct ask){.path = "/readyz"}) == 503 &&
+          kit_where(&r, "test:not-ready"));
+    CHECK(kit_ask(&k, &r, &(struct ask){.path = "/healthz"}) == 200);
+    kit_close(&k);
+}
+
+static void test_metrics(void)
+{
+    struct kit k;
+    struct reply r;
+    kit_open(&k, &(struct kit_opts){.add = add_who});
+    CHECK(kit_ask(&k, &r, &(struct ask){.path = "/nothing"}) == 404);
+    CHECK(kit_ask(&k, &r, &(struct ask){.path = "/metrics"}) == 401);
+    CHECK(kit_ask(&k, &r, &(struct ask){.path = "/metrics", .as = "stranger"}) == 403);
+    CHECK(kit_ask(&k, &r, &(struct ask){.path = "/metrics", .as = "auditor"}) == 200);
+    CHECK(strstr(r.headers, "text/plain; version=0.0.4") != NULL);
+    CHECK(strstr(r.body, "cczoo_kms_http_requests_total{route=\"none\",class=\"4xx\"} 1\n"));
+    CHECK(strstr(r.body, "cczoo_kms_http_requests_total{route=\"metrics\",class=\"4xx\"} 2\n"));
+    CHECK(strstr(r.body, "cczoo_kms_http_refused_total{reason=\"unknown\"} 2\n"));
+    CHECK(strstr(r.body, "cczoo_kms_secrets 2\n") && strstr(r.body, "cczoo_kms_simulated 1\n"));
+    CHECK(strstr(r.body, "password") == NULL); /* no names */
+    CCZ_AUTO_BUF open;
+    ccz_buf_init(&open, 65536);
+    ccz_kms_door_metrics(k.door, &open);
+    CHECK(strstr(ccz_buf_str(&open), "cczoo_kms_http_refused_total") != NULL &&
+          strstr(ccz_buf_str(&open), "cczoo_kms_secrets") == NULL);
+    kit_close(&k);
+}
+
+/* ------------------------------------------------------------------------------- identity */
+
+static void test_reload(void)
+{
+    struct kit k;
+    struct reply r;
+    struct ccz_err err;
+    kit_open(&k, &(struct kit_opts){0});
+    CURL *c = curl_easy_init();
+    CHECK(kit_ask_on(c, &k, &r, &(struct ask){.path = "/healthz"}) == 200);
+    CCZ_AUTO(ccz_key) other = kit_key("server");
+    CHECK(other != NULL && ccz_kms_door_reload(k.door) == CCZ_OK);
+    CHECK(kit_ask_on(c, &k, &r, &(struct ask){.path = "/healthz"}) == 200); /* goes on as it is */
+    curl_easy_cleanup(c);
+    c = curl_easy_init(); /* the new one is served, and only that */
+    curl_easy_setopt(c, CURLOPT_CAINFO, dir_path("server"));
+    curl_easy_setopt(c, CURLOPT_URL, k.base);
+    curl_easy_setopt(c, CURLOPT_SSL_VERIFYHOST, 0L);
+    curl_easy_setopt(c, CURLOPT_PROXY, "");
+    CHECK(curl_easy_perform(c) == CURLE_OK);
+    curl_easy_cleanup(c);
+    CHECK(ccz_file_write(dir_path("server"), ccz_span_str("rubbish"), 0644, CCZ_FILE_REPLACE,
+                         &err) == CCZ_OK);
+    CHECK(ccz_kms_door_reload(k.door) != CCZ_OK);
+    CHECK(kit_ask(&k, &r, &(struct ask){.path = "/healthz"}) == 200); /* kept */
+    kit_close(&k);
+}
+
+static ccz_rc try_new(const struct ccz_kms_door_cfg *cfg, struct ccz_err *err)
+{
+    struct ccz_kms_door *d;
+    *err = (struct ccz_err){0};
+    ccz_rc rc = ccz_kms_door_new(&d, cfg, err);
+    CHECK((rc == CCZ_OK) == (d != NULL));
+    ccz_kms_door_free(d);
+    return rc;
+}
+
+static void test_config(void)
+{
+    struct ccz_err err;
+    dir_fresh();
+    ccz_key_free(kit_key("server"));
+    ccz_key_free(kit_key("other"));
+    char cert[400], key[400], other[400];
+    (void)snprintf(cert, sizeof(cert), "%s", dir_path("server"));
+    (void)snprintf(key, sizeof(key), "%s", dir_path("server.key"));
+    (void)snprintf(other, sizeof(other), "%s", dir_path("other.key"));
+    const struct ccz_kms_door_cfg good = {.sealed = true,
+                                          .clock = {kit_clock, NULL},
+                                          .listen = "127.0.0.1:0",
+                                          .cert_file = cert,
+                                          .key_file = key};
+    CHECK(try_new(&good, &err) == CCZ_OK);
+    struct ccz_kms_door_cfg c = good;
+    c.cert_file = c.key_file = NULL;
+    CHECK(try_new(&c, &err) == CCZ_E_ARG && strcmp(err.where, "door:identity") == 0);
+    c.plain_http_insecure = true;
+    CHECK(try_new(&c, &err) == CCZ_OK);
+    static const char *const open[] = {"0.0.0.0:0", "[::]:0", "192.0.2.1:0", "10.0.0.1:0",
+                                       "127.0.0.1"};
+    for (size_t i = 0; i < sizeof(open) / sizeof(*open); i++) {
+        c.listen = open[i];
+        CHECK(try_new(&c, &err) == CCZ_E_ARG && strcmp(err.where, "door:plain") == 0);
+    }
+    c.listen = "[::1]:0";
+    CHECK(try_new(&c, &err) != CCZ_E_ARG); /* perhaps there is no IPv6 here */
+    c = good;
+    c.plain_http_insecure = true;
+    CHECK(try_new(&c, &err) == CCZ_E_ARG && strcmp(err.where, "door:identity") == 0);
+    c = good;
+    c.key_file = NULL;
+    CHECK(try_new(&c, &err) == CCZ_E_ARG && strcmp(err.where, "door:identity") == 0);
+    c = good;
+    c.sealed = false;
+    CHECK(try_new(&c, &err) == CCZ_E_ARG && strcmp(err.where, "door:config") == 0);
+    c = good;
+    c.key_file = other;
+    CHECK(try_new(&c, &err) == CCZ_E_MISMATCH && strcmp(err.where, "tls:web-pair") == 0);
+    c = good;
+    CHECK(chmod(key, 0644) == 0 && try_new(&c, &err) != CCZ_OK &&
+          strcmp(err.where, "file:permissions") == 0);
+    CHECK(chmod(key, 0600) == 0);
+    c.cert_file = key;
+    CHECK(try_new(&c, &err) == CCZ_E_FORMAT && strcmp(err.where, "tls:web-certificate") == 0);
+    c = good;
+    make_pair("weak", "rsa:1024");
+    c.cert_file = dir_path("weak");
+    c.key_file = dir_path("weak.key");
+    CHECK(try_new(&c, &err) != CCZ_OK);
+    make_pair("ed", "ed25519");
+    c.cert_file = dir_path("ed");
+    c.key_file = dir_path("ed.key");
+    CHECK(try_new(&c, &err) == CCZ_E_UNSUPPORTED && strcmp(err.where, "tls:web-key-kind") == 0);
+    make_pair("rsa", "rsa:2048");
+    c.cert_file = dir_path("rsa");
+    c.key_file = dir_path("rsa.key");
+    CHECK(try_new(&c, &err) == CCZ_OK);
+    char cmd[1300];
+    (void)snprintf(cmd, sizeof(cmd), "openssl pkey -in '%s' -aes256 -passout pass:x -out '%s'",
+                   dir_path("rsa.key"), dir_path("locked"));
+    CHECK(system(cmd) == 0 && chmod(dir_path("locked"), 0600) == 0);
+    c.key_file = dir_path("locked");
+    CHECK(try_new(&c, &err) == CCZ_E_FORMAT && strcmp(err.where, "tls:web-key") == 0);
+    /* half a certificate behind a whole one */
+    (void)snprintf(cmd, sizeof(cmd), "head -3 '%s' >>'%s'", dir_path("other"), cert);
+    CHECK(system(cmd) == 0);
+    CHECK(try_new(&good, &err) == CCZ_E_FORMAT && strcmp(err.where, "tls:web-certificate") == 0);
+}
+
 static const struct ccz_test tests[] = {
-    {"door.health", test_health},
+    {"door.health", test_health},   {"door.paths", test_paths},
+    {"door.sizes", test_sizes},     {"door.certificates", test_certificates},
+    {"door.known", test_known},     {"door.rates", test_rates},
+    {"door.buckets", test_buckets}, {"door.connections", test_connections},
+    {"door.slow", test_slow},       {"door.calls", test_calls},
+    {"door.gone", test_gone},       {"door.stop", test_stop},
+    {"door.ready", test_ready},     {"door.metrics", test_metrics},
+    {"door.reload", test_reload},   {"door.config", test_config},
 };
 
 int main(int argc, char **argv)

@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* POST /v1/<Method>: the methods of gRPC with messages as JSON. */
+#include "door_priv.h"
+
+#include "json.h"
+#include "kms/kms_methods.h"
+
+#include <string.h>
+#include <strings.h>
+
+enum { JSON_SIZE_MAX = 8 << 20, OPENAPI_SIZE_MAX = 1 << 20 };
+
+/* Browsers ask before they send this type on behalf of another site, and are refused then. */
+static bool is_json(const char *type)
+{
+    static const char json[] = "application/json";
+    size_t n = sizeof(json) - 1;
+    return type && strncasecmp(type, json, n) == 0 &&
+           (type[n] == 0 || type[n] == ';' || type[n] == ' ');
+}
+
+static void on_answer(struct cczi_door_req *r, void *arg, struct ccz_span response,
+                      const struct ccz_err *err)
+{
+    const struct cczi_shape_method *m = arg;
+    struct ccz_err why = {0};
+    if (err) {
+        cczi_door_reply_err(r, err);
+        return;
+    }
+    CCZ_AUTO_BUF json;
+    ccz_buf_init(&json, JSON_SIZE_MAX);
+    json.wipe = true;
+    if (cczi_json_put(&json, m->response, response, &why) == CCZ_OK)
+        cczi_door_reply_json(r, 200, ccz_buf_span(&json));
+    else
+        cczi_door_reply_err_as(r, 500, &why);
+}
+
+static ccz_rc find_method(const struct cczi_shape_method **out, const struct cczi_door_req *r,
+                          struct ccz_err *err)
+{
+    *out = cczi_shape_method(r->rest);
+    if (!*out || !cczi_kms_method_known(r->rest))
+        return ccz_fail(err, CCZ_E_NOT_FOUND, "door:not-found", 0, "there is no such method");
+    const char *type = ccz_http_header(r->http, "Content-Type");
+    if (is_json(type))
+        return CCZ_OK;
+    char got[CCZ_ERR_VALUE_SIZE];
+    ccz_escape(got, sizeof(got), ccz_span_str(type ? type : ""));
+    return ccz_refuse(err, CCZ_E_UNSUPPORTED, "door:content-type", got, "application/json");
+}
+
+static void on_call(struct cczi_door_req *r, void *arg)
+{
+    (void)arg;
+    const struct cczi_shape_method *m;
+    struct ccz_err err = {0};
+    CCZ_AUTO_BUF body;
+    ccz_buf_init(&body, CCZ_KMS_MESSAGE_SIZE_MAX);
+    body.wipe = true;
+    ccz_rc rc = find_method(&m, r, &err);
+    if (rc == CCZ_OK)
+        rc = cczi_json_get(&body, m->request, ccz_http_body(r->http), &err);
+    ccz_http_wipe(r->http); /* of PutSecret it is a secret */
+    if (rc != CCZ_OK) {
+        cczi_door_reply_err(r, &err);
+        return;
+    }
+    const struct cczi_door_call call = {.method = m->name, .body = ccz_buf_span(&body)};
+    cczi_door_call(r, &call, on_answer, (void *)(uintptr_t)m);
+}
+
+static void on_openapi(struct cczi_door_req *r, void *arg)
+{
+    (void)arg;
+    CCZ_AUTO_BUF json;
+    ccz_buf_init(&json, OPENAPI_SIZE_MAX);
+    ccz_kms_door_openapi(&json);
+    struct ccz_err err = {0};
+    if (!json.bad) {
+        cczi_door_reply_json(r, 200, ccz_buf_span(&json));
+        return;
+    }
+    ccz_fail(&err, CCZ_E_NOMEM, "door:openapi", 0, "out of memory");
+    cczi_door_reply_err(r, &err);
+}
+
+ccz_rc cczi_door_add_rest(struct ccz_kms_door *d, struct ccz_err *err)
+{
+    const struct cczi_door_route rest = {.name = "rest",
+                                         .methods = "POST",
+                                         .path = "/v1/",
+                                         .flags = CCZI_DOOR_KNOWN,
+                                         .body_size_max = CCZI_DOOR_BODY_ANY,
+                                         .fn = on_call};
+    const struct cczi_door_route openapi = {.name = "openapi",
+                                            .methods = "GET",
+                                            .path = "/openapi.json",
+                                            .flags = CCZI_DOOR_OWN_AUTH,
+                                            .fn = on_openapi};
+    ccz_rc rc = cczi_door_route(d, &rest, err);
+    return rc == CCZ_OK ? cczi_door_route(d, &openapi, err) : rc;
+}
