@@ -30,7 +30,7 @@ struct kmsd_opts {
     const char *https, *https_port_file, *tls_cert, *tls_key, *metrics, *metrics_port_file;
     const char *jwt_issuers, *jwt_issuer, *jwt_audience, *jwt_keys, *jwt_ca_file, *jwt_subject;
     int64_t jwt_skew_s, https_rate, https_connections;
-    bool plain_http_insecure;
+    bool plain_http_insecure, transit;
     const char *prov, *prov_cert, *prov_key, *prov_map, *prov_port_file; /* --secret-prov... */
 };
 

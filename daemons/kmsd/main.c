@@ -289,6 +289,8 @@ static int dispatch(const struct command *c, int argc, char **argv)
         UI_TRUST(&o, collateral_ca_file),
         {"reattest", NULL, &o.reattest_s, NULL, "SECONDS",
          "ask workloads for evidence again, that often; default 0 = never"},
+        {"transit", NULL, NULL, &o.transit, NULL,
+         "with --https: Vault's transit API, so that Vault and OpenBao can unseal themselves"},
         {"secret-prov", &o.prov, NULL, NULL, "ADDR",
          "Gramine's secret provisioning on this address, e.g. 0.0.0.0:4433"},
         {"secret-prov-cert", &o.prov_cert, NULL, NULL, "FILE",

@@ -222,8 +222,11 @@ void cczi_door_reply_err_as(struct cczi_door_req *r, unsigned status, const stru
 {
     CCZ_AUTO_BUF json;
     ccz_buf_init(&json, ERR_JSON_SIZE_MAX);
-    cczi_door_err_json(&json, err);
     const struct cczi_door_route *route = ((struct cczi_door_job *)r)->route;
+    if (route && route->put_err)
+        status = route->put_err(&json, status, err);
+    else
+        cczi_door_err_json(&json, err);
     struct ccz_http_field headers[3];
     char wait[24], allow[64];
     size_t n = 0;
