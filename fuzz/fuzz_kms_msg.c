@@ -4,6 +4,7 @@
  * of every kind on a fresh store in memory. Whatever is said: only the right peers are answered,
  * refusals give nothing away, and the store checks at the end.
  */
+#define _GNU_SOURCE
 #include "../tests/unit/kms/kms_fixture.h"
 
 enum { CALLS_MAX = 24 };
@@ -14,22 +15,45 @@ static void require(bool holds, const char *what)
         fix_die(what);
 }
 
+/* What takes seconds each: RSA pairs, and the wrapping key of imports, which every store makes anew. */
+static bool is_too_slow(const struct cczi_kms_method *m, struct ccz_span body)
+{
+    return strcmp(m->name, "ImportToken") == 0 ||
+           (strcmp(m->name, "Generate") == 0 && body.size && memmem(body.ptr, body.size, "rsa", 3));
+}
+
+/* A signature, MAC or ciphertext that is none: of the input, not of the store. */
+static bool is_of_input(const struct ccz_err *err)
+{
+    return strcmp(err->where, "kms:key-decrypt") == 0 ||
+           strcmp(err->where, "kms:key-unwrap") == 0 || strcmp(err->where, "kms:key-mac") == 0 ||
+           strcmp(err->where, "pkey:signature") == 0 || strcmp(err->where, "kms:import-token") == 0;
+}
+
+/* An auditor was never added, so only two kinds of peer can have their way. */
+static bool may(const struct cczi_kms_method *m, enum fix_who who)
+{
+    return m->workload ? who == FIX_WORKLOAD || (who == FIX_ADMIN && (m->roles & CCZI_KMS_READERS))
+                       : who == FIX_ADMIN;
+}
+
 static void one_call(struct ccz_kms_store *s, uint8_t selector, struct ccz_span body)
 {
     enum fix_who who = (enum fix_who)(selector / cczi_kms_methods_len % FIX_WHO_LEN);
     const struct cczi_kms_method *m = &cczi_kms_methods[selector % cczi_kms_methods_len];
     struct ccz_err err = {0};
     struct ccz_buf out;
+    if (is_too_slow(m, body))
+        return;
     ccz_buf_init(&out, CCZ_KMS_MESSAGE_SIZE_MAX);
     ccz_rc rc = fix_call(&out, s, who, m->name, body, &err);
     if (rc == CCZ_OK) {
-        /* an auditor was never added, so only two kinds of peer can have their way */
-        require(m->workload ? who == FIX_WORKLOAD : who == FIX_ADMIN, "a peer did what it may not");
+        require(may(m, who), "a peer did what it may not");
         require(!m->recorded || out.size > 34, "a recorded call without a receipt");
     } else {
         require(out.size == 0, "a refusal with an answer");
         require(err.where[0] && err.rc == rc, "a refusal without a reason");
-        require(rc != CCZ_E_SIG && rc != CCZ_E_INTERNAL && rc != CCZ_E_IO,
+        require((rc != CCZ_E_SIG || is_of_input(&err)) && rc != CCZ_E_INTERNAL && rc != CCZ_E_IO,
                 "a request damaged the store");
     }
     ccz_buf_free(&out);

@@ -22,7 +22,9 @@ struct kmsd_opts {
     const char *epoch;
     int64_t epoch_lag_s;
     bool accept_lost, accept_rolled_back;
-    const char *admin_key, *role;
+    const char *admin_key, *role, *ns, *label;
+    const char *approver; /* files, split by commas */
+    int64_t approvals;    /* -1 = not said */
     const char *listen, *port_file;
     const char *tee, *sim_dir, *trust_sim, *collateral, *collateral_from, *collateral_ca_file;
     int64_t reattest_s; /* 0 = never */

@@ -42,6 +42,28 @@ static ccz_rc principal_of(uint8_t id[32], const struct kmsd_opts *o, struct ccz
                           : kmsd_admin_key(id, NULL, o->admin_key, err);
 }
 
+enum { APPROVERS_MAX = 100 };
+
+/* --approver FILE,FILE: keys that are there already, each at somebody else's. */
+static ccz_rc load_approvers(uint8_t out[APPROVERS_MAX][32], size_t *len, const char *files,
+                             struct ccz_err *err)
+{
+    ccz_rc rc = CCZ_OK;
+    *len = 0;
+    for (const char *p = files; rc == CCZ_OK && p && *p; p += *p == ',') {
+        char path[4096];
+        size_t n = strcspn(p, ",");
+        if (n >= sizeof(path) || *len == APPROVERS_MAX)
+            return ccz_fail(err, CCZ_E_LIMIT, "kmsd:approver", APPROVERS_MAX,
+                            "at most %d approvers, and paths that are not too long", APPROVERS_MAX);
+        memcpy(path, p, n);
+        path[n] = 0;
+        rc = kmsd_admin_key(out[(*len)++], NULL, path, err);
+        p += n;
+    }
+    return rc;
+}
+
 static int cmd_init(const struct kmsd_opts *o)
 {
     uint8_t spki[32];
@@ -49,12 +71,18 @@ static int cmd_init(const struct kmsd_opts *o)
     struct ccz_err err = {0};
     if (missing("admin-key", o->admin_key))
         return UI_USAGE;
-    struct kmsd_keys k;
-    ccz_rc rc = kmsd_keys_open(&k, o, &err);
+    uint8_t approvers[APPROVERS_MAX][32];
+    struct ccz_kms_approvals ap = {.needed = o->approvals > 0 ? (uint32_t)o->approvals : 0,
+                                   .approvers = (const uint8_t(*)[32])approvers};
+    struct kmsd_keys k = {0};
+    /* before any key is made */
+    ccz_rc rc = load_approvers(approvers, &ap.approvers_len, o->approver, &err);
+    if (rc == CCZ_OK)
+        rc = kmsd_keys_open(&k, o, &err);
     if (rc == CCZ_OK)
         rc = kmsd_admin_key(spki, &made, o->admin_key, &err);
     if (rc == CCZ_OK)
-        rc = ccz_kms_init(&k.state, spki, now_s(), &err);
+        rc = ccz_kms_init_with(&k.state, spki, &ap, now_s(), &err);
     bool file = rc == CCZ_OK && strcmp(ccz_kms_master_name(k.state.master), "file") == 0;
     kmsd_keys_close(&k);
     if (rc != CCZ_OK)
@@ -63,6 +91,9 @@ static int cmd_init(const struct kmsd_opts *o)
         ui_say("a new administrator key was made: keep %s where the administrator works, not here",
                o->admin_key);
     say_admin(o, spki, "administrator");
+    if (ap.needed)
+        ui_say("%u of %zu approvers have to agree to policies, bindings and roles", ap.needed,
+               ap.approvers_len);
     if (file)
         ui_say("master key: %s%s; whoever has it and the database has every value",
                o->master_key ? "" : o->state.dir, o->master_key ? o->master_key : "/master.key");
@@ -111,37 +142,50 @@ static int cmd_migrate(const struct kmsd_opts *o)
     return UI_OK;
 }
 
+/* With a shell on the machine, beside all approvals: it is on record, and nobody does it over the network. */
 static int cmd_admin(const struct kmsd_opts *o)
 {
-    uint8_t spki[32];
-    uint32_t roles;
+    struct ccz_kms_grant g = {.ns = o->ns, .label = o->label, .token = o->jwt_subject != NULL};
     struct ccz_err err = {0};
-    if (o->jwt_subject ? missing("jwt-issuer", o->jwt_issuer) : missing("admin-key", o->admin_key))
+    bool whom = o->admin_key || o->jwt_subject;
+    if (o->approvals < 0 && !o->jwt_subject && missing("admin-key", o->admin_key))
         return UI_USAGE;
-    if (missing("role", o->role))
+    if (whom && missing("role", o->role))
+        return UI_USAGE;
+    if (o->jwt_subject && missing("jwt-issuer", o->jwt_issuer))
         return UI_USAGE;
     if (o->jwt_subject && o->admin_key) {
         ui_error("a role is for one: --admin-key, or --jwt-issuer and --jwt-subject");
         return UI_USAGE;
     }
-    if (ccz_kms_roles_parse(&roles, o->role, &err) != CCZ_OK) {
+    if (o->role && ccz_kms_roles_parse(&g.roles, o->role, &err) != CCZ_OK) {
         (void)ui_fail(&err);
+        return UI_USAGE;
+    }
+    if (o->role && !whom) {
+        ui_error("--role and --admin-key, or --jwt-subject, come together");
         return UI_USAGE;
     }
     struct kmsd_keys k;
     struct ccz_kms_store *store = NULL;
     ccz_rc rc = kmsd_keys_open(&k, o, &err);
-    if (rc == CCZ_OK)
-        rc = principal_of(spki, o, &err);
+    if (rc == CCZ_OK && whom)
+        rc = principal_of(g.principal, o, &err);
     if (rc == CCZ_OK)
         rc = ccz_kms_store_open(&store, &k.state, &err);
-    if (rc == CCZ_OK)
-        rc = ccz_kms_store_set_admin(store, spki, roles, now_s(), &err);
+    if (rc == CCZ_OK && o->role)
+        rc = ccz_kms_store_grant(store, &g, now_s(), &err);
+    if (rc == CCZ_OK && o->approvals >= 0)
+        rc = ccz_kms_store_set_quorum(store, o->ns ? o->ns : "*", (uint32_t)o->approvals, now_s(),
+                                      &err);
     ccz_kms_store_free(store);
     kmsd_keys_close(&k);
     if (rc != CCZ_OK)
         return ui_fail(&err);
-    say_admin(o, spki, o->role);
+    if (o->role)
+        say_admin(o, g.principal, o->role);
+    if (o->approvals >= 0)
+        ui_say("approvals needed: %d", (int)o->approvals);
     return UI_OK;
 }
 
@@ -190,14 +234,12 @@ static const struct command {
 } commands[] = {
     {"init",
      "cczoo-kmsd init --state DIR --admin-key FILE [--master-key WHERE] [--shares-dir DIR] "
-     "[--epoch WHERE] [--database CONNECTION]",
+     "[--epoch WHERE] [--database CONNECTION] [--approvals N --approver FILE,FILE]",
      "make master key and database, and name the first administrator", cmd_init},
     {"run",
      "cczoo-kmsd run --state DIR --listen ADDR --tee PROVIDER [--collateral DIR] [--trust-sim DIR] "
      "...",
-     "serve until SIGTERM; SIGHUP reads the collateral again, certificate, key and map of secret "
-     "provisioning, and makes a "
-     "new TLS identity",
+     "serve until SIGTERM; SIGHUP reads the collateral again and makes a new TLS identity",
      cmd_run},
     {"check", "cczoo-kmsd check --state DIR [--master-key WHERE] [--database CONNECTION]",
      "check every row, value and audit line (the server must not run, but with --database)",
@@ -205,10 +247,11 @@ static const struct command {
     {"migrate", "cczoo-kmsd migrate --state DIR [--master-key WHERE]",
      "bring a store of an older schema to that of this version; back it up first", cmd_migrate},
     {"admin",
-     "cczoo-kmsd admin --state DIR (--admin-key FILE | --jwt-issuer ISS --jwt-subject SUB) --role "
-     "admin|auditor|none",
-     "give a key, or the subject of tokens, a role, or take it away (the server must not run, but "
-     "with --database)",
+     "cczoo-kmsd admin --state DIR [(--admin-key FILE | --jwt-issuer ISS --jwt-subject SUB) --role "
+     "ROLES] [--approvals N] [--namespace NS]",
+     "give a key, or the subject of tokens, roles, or take them away; set approvals (the server "
+     "must "
+     "not run, but with --database)",
      cmd_admin},
     {"rekey",
      "cczoo-kmsd rekey --state DIR --new-master-key WHERE [--master-key WHERE] [--shares-dir DIR]",
@@ -239,8 +282,12 @@ static int help(void)
         UI_TEXT("metrics", &(o)->metrics, "ADDR",                                                    \
                 "GET /metrics for Prometheus here, in clear and for everybody"),                     \
         UI_TEXT("metrics-port-file", &(o)->metrics_port_file, "FILE", "write its port here"),        \
-        {"https-rate", NULL, &(o)->https_rate,                                                       \
-         NULL,         "N",  "requests a second from one address; default 200"},                     \
+        {"https-rate",                                                                               \
+         NULL,                                                                                       \
+         &(o)->https_rate,                                                                           \
+         NULL,                                                                                       \
+         "N",                                                                                        \
+         "requests a second from one address, and of one key or subject; default 200, 100"},         \
         {"https-connections",                                                                        \
          NULL,                                                                                       \
          &(o)->https_connections,                                                                    \
@@ -258,7 +305,7 @@ static int help(void)
 
 static int dispatch(const struct command *c, int argc, char **argv)
 {
-    struct kmsd_opts o = {0};
+    struct kmsd_opts o = {.approvals = -1};
     const struct ui_opt opts[] = {
         {"state", &o.state.dir, NULL, NULL, "DIR", "state folder"},
         {"master-key", &o.master_key, NULL, NULL, "WHERE",
@@ -282,7 +329,14 @@ static int dispatch(const struct command *c, int argc, char **argv)
          "default: SQLite in DIR"},
         {"admin-key", &o.admin_key, NULL, NULL, "FILE",
          "PEM key of an administrator; init: made if it does not exist"},
-        {"role", &o.role, NULL, NULL, "ROLE", "admin, auditor or none"},
+        {"role", &o.role, NULL, NULL, "ROLES",
+         "admin: auditor, operator, author, approver, client (more with commas), admin or none"},
+        {"namespace", &o.ns, NULL, NULL, "NS",
+         "admin: of names before their first /; '' = names without one; default: * = all"},
+        {"label", &o.label, NULL, NULL, "TEXT", "admin: of the key, for people"},
+        {"approvals", NULL, &o.approvals, NULL, "N",
+         "init, admin: so many have to agree to changes of policies, bindings and roles"},
+        {"approver", &o.approver, NULL, NULL, "FILE,FILE", "init: PEM keys of those who may agree"},
         {"listen", &o.listen, NULL, NULL, "ADDR", "address, e.g. 127.0.0.1:8443; port 0 = any"},
         {"port-file", &o.port_file, NULL, NULL, "FILE", "write the port here when ready"},
         UI_OWN_EVIDENCE(&o),
@@ -312,6 +366,10 @@ static int dispatch(const struct command *c, int argc, char **argv)
     }
     if (o.epoch_lag_s < 0 || o.epoch_lag_s > CCZ_KMS_EPOCH_LAG_MAX_S) {
         ui_error("--epoch-lag must be 0..%d", CCZ_KMS_EPOCH_LAG_MAX_S);
+        return UI_USAGE;
+    }
+    if (o.approvals < -1 || o.approvals > CCZ_KMS_APPROVALS_MAX) {
+        ui_error("--approvals must be 0..%d", CCZ_KMS_APPROVALS_MAX);
         return UI_USAGE;
     }
     bool accepts = c->run == cmd_epoch || c->run == cmd_check;

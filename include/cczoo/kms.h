@@ -96,6 +96,21 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_init(const struct ccz_kms_state *state,
                                          const uint8_t admin_spki_sha256[32], int64_t now_s,
                                          struct ccz_err *err);
 
+/** Approvals from the first moment on. */
+struct ccz_kms_approvals {
+    uint32_t needed; /**< for every namespace without a number of its own; 0 = none */
+    const uint8_t (*approvers)[32]; /**< SHA-256 of their SubjectPublicKeyInfos; each another, and
+                                         none of them the administrator's */
+    size_t approvers_len;
+};
+/** The same, in the same transaction with approvers.
+ *  @retval CCZ_E_DENIED  "kms:quorum-unreachable": more approvals than approvers beside the administrator
+ *  @retval CCZ_E_ARG     "kms:init-approver": a key that is given twice */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_init_with(const struct ccz_kms_state *state,
+                                              const uint8_t admin_spki_sha256[32],
+                                              const struct ccz_kms_approvals *approvals,
+                                              int64_t now_s, struct ccz_err *err);
+
 /** An open store. One thread at a time. Holds the database exclusively: a second opener is refused. */
 struct ccz_kms_store;
 /**
@@ -142,6 +157,31 @@ struct ccz_kms_check {
  *  @param[out] out  may be NULL */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_store_check(struct ccz_kms_check *out, struct ccz_kms_store *s,
                                                 struct ccz_err *err);
+/** Who gets which roles where. */
+struct ccz_kms_grant {
+    uint8_t principal[32]; /**< SHA-256 of a SubjectPublicKeyInfo, or of a token's subject */
+    bool token;            /**< the latter */
+    const char *ns;    /**< namespace: the part of names before their first '/', "" = names without
+                            one, "*" or NULL = all of them */
+    uint32_t roles;    /**< enum ccz_kms_role; 0 takes them away */
+    const char *label; /**< for people: at most 64 printable characters, or NULL */
+};
+/** Most approvals that can be asked for. */
+#define CCZ_KMS_APPROVALS_MAX 100
+/**
+ * Changes roles, with its audit line. For the machine's operator: it asks for no approvals, and is not reachable over the
+ * network (ccz_kms_set_role() is).
+ * @retval CCZ_E_DENIED  "kms:last-admin" nobody could administer any more; "kms:quorum-unreachable" fewer approvers would be left
+ *                       than approvals are needed
+ */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_store_grant(struct ccz_kms_store *s,
+                                                const struct ccz_kms_grant *grant, int64_t now_s,
+                                                struct ccz_err *err);
+/** How many approvals it takes to change who gets what in a namespace; 0 = none. As above.
+ *  @retval CCZ_E_DENIED  "kms:namespace" an item there is bound to a policy of another namespace */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_store_set_quorum(struct ccz_kms_store *s, const char *ns,
+                                                     uint32_t needed, int64_t now_s,
+                                                     struct ccz_err *err);
 /** Gives a pinned key roles in all namespaces (0 takes them away), with its audit line. For the machine's operator: it is
  *  not reachable over the network. @retval CCZ_E_DENIED "kms:last-admin" nobody could administer any more */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_store_set_admin(struct ccz_kms_store *s,
@@ -232,8 +272,8 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_service_probe(struct ccz_kms_service *s,
                                                   const uint8_t *principal,
                                                   ccz_kms_answer_fn answer, void *arg,
                                                   struct ccz_err *err);
-/** ccz_ratls_pin_fn with the service as its arg: admits keys that were administrators when the service was made. The
- *  handler looks the role up again for every call. Thread-safe, does not touch the store. */
+/** ccz_ratls_pin_fn with the service as its arg: admits keys that have a role, also one that was given over this
+ *  service a moment ago. The handler looks the role up again for every call. Thread-safe, does not touch the store. */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_service_pin(void *service, struct ccz_span spki,
                                                 struct ccz_err *err);
 /** Answers what is queued, then stops. Stop the RPC server first. */
@@ -400,6 +440,113 @@ typedef void (*ccz_kms_audit_fn)(void *arg, const struct ccz_kms_audit_line *lin
 CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_audit(struct ccz_rpc_client *c, uint64_t after_seq,
                                           uint64_t limit, uint64_t last, ccz_kms_audit_fn fn,
                                           void *arg, struct ccz_err *err);
+
+/* Roles and approvals: docs/design/kms-roles.md. Namespaces as in struct ccz_kms_grant. */
+
+/** Who has all roles in the namespace, and no approvals are needed there: changes roles.
+ *  @retval CCZ_E_DENIED  "kms:approval-needed": ccz_kms_propose_role() */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_set_role(struct ccz_kms_receipt *receipt,
+                                             struct ccz_rpc_client *c,
+                                             const struct ccz_kms_grant *grant,
+                                             struct ccz_err *err);
+/** The same: how many approvals are needed from now on. */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_set_quorum(struct ccz_kms_receipt *receipt,
+                                               struct ccz_rpc_client *c, const char *ns,
+                                               uint32_t needed, struct ccz_err *err);
+typedef void (*ccz_kms_role_fn)(void *arg, const struct ccz_kms_grant *grant);
+typedef void (*ccz_kms_quorum_fn)(void *arg, const char *ns, uint32_t needed);
+/** Roles and quorums of the namespaces that the caller may read, and those of "*". */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_list_roles(struct ccz_rpc_client *c, ccz_kms_role_fn role,
+                                               ccz_kms_quorum_fn quorum, void *arg,
+                                               struct ccz_err *err);
+
+/** What was proposed. */
+struct ccz_kms_proposed {
+    uint64_t id;
+    uint32_t needed; /**< approvals */
+    int64_t expires_s;
+    uint8_t sha256[32]; /**< of method and request, for approvers to compare */
+    struct ccz_kms_receipt receipt;
+};
+/**
+ * Author: proposes a call. It was tried and taken back, so it could be done now.
+ * @param method  "PutPolicy", "Bind", "Delete" (of a policy), "SetRole", "SetQuorum"; see the functions below
+ * @param body    protobuf of its request
+ * @param valid_s a minute to 30 days, 0 = seven days
+ * @retval CCZ_E_DENIED  "kms:quorum-none": no approvals are needed, call it directly
+ * @retval CCZ_E_UNSUPPORTED  "kms:not-proposable"
+ */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_propose(struct ccz_kms_proposed *out, struct ccz_rpc_client *c,
+                                            const char *method, struct ccz_span body,
+                                            uint32_t valid_s, struct ccz_err *err);
+CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_propose_policy(struct ccz_kms_proposed *out,
+                                                   struct ccz_rpc_client *c, const char *name,
+                                                   struct ccz_span json, bool replace,
+                                                   uint32_t valid_s, struct ccz_err *err);
+CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_propose_bind(struct ccz_kms_proposed *out,
+                                                 struct ccz_rpc_client *c, const char *item,
+                                                 const char *policy, uint32_t valid_s,
+                                                 struct ccz_err *err);
+/** @param policy  "policy/NAME" */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_propose_delete(struct ccz_kms_proposed *out,
+                                                   struct ccz_rpc_client *c, const char *policy,
+                                                   uint32_t valid_s, struct ccz_err *err);
+CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_propose_role(struct ccz_kms_proposed *out,
+                                                 struct ccz_rpc_client *c,
+                                                 const struct ccz_kms_grant *grant,
+                                                 uint32_t valid_s, struct ccz_err *err);
+CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_propose_quorum(struct ccz_kms_proposed *out,
+                                                   struct ccz_rpc_client *c, const char *ns,
+                                                   uint32_t needed, uint32_t valid_s,
+                                                   struct ccz_err *err);
+/** What an approval came to. */
+struct ccz_kms_approved {
+    bool done; /**< it was the last one that was needed, and the proposal was executed */
+    uint32_t approvals, needed;
+    uint64_t executed_seq; /**< audit line of the call that was proposed */
+    struct ccz_kms_receipt receipt;
+};
+/**
+ * Approver in the namespace of the proposal, and not its proposer. The approval that completes the quorum executes the
+ * proposal in the same transaction; if it cannot be done any more, that approval is refused with the reason.
+ * @param sha256  of the proposal that was looked at
+ * @retval CCZ_E_DENIED    "kms:approver-proposer", "kms:proposal-closed", "kms:proposer-role" who proposed it may not any more
+ * @retval CCZ_E_EXISTS    "kms:approved-already"
+ * @retval CCZ_E_EXPIRED   "kms:proposal-expired"
+ * @retval CCZ_E_MISMATCH  "kms:proposal-changed"
+ */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_approve(struct ccz_kms_approved *out, struct ccz_rpc_client *c,
+                                            uint64_t id, const uint8_t sha256[32],
+                                            struct ccz_err *err);
+/** An approver ends a proposal, or its proposer takes it back. */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_reject(struct ccz_kms_receipt *receipt,
+                                           struct ccz_rpc_client *c, uint64_t id,
+                                           struct ccz_err *err);
+enum ccz_kms_proposal_state {
+    CCZ_KMS_PROPOSAL_OPEN = 1,
+    CCZ_KMS_PROPOSAL_DONE,
+    CCZ_KMS_PROPOSAL_REJECTED,
+    CCZ_KMS_PROPOSAL_EXPIRED
+};
+struct ccz_kms_proposal {
+    uint64_t id;
+    char ns[CCZ_KMS_NAME_SIZE];
+    char method[32];
+    struct ccz_span body; /**< borrowed during the call */
+    uint8_t proposer[32], sha256[32];
+    int64_t created_s, expires_s;
+    enum ccz_kms_proposal_state state;
+    uint32_t needed;
+    const uint8_t (*approvers)[32]; /**< borrowed; all that said so, oldest first */
+    size_t approvers_len;
+};
+/** Text of a proposed request for people, appended: the whole of it, policies as they are. "Bind item=... policy=..." */
+CCZ_API void ccz_kms_proposal_print(struct ccz_buf *out, const struct ccz_kms_proposal *p);
+typedef void (*ccz_kms_proposal_fn)(void *arg, const struct ccz_kms_proposal *p);
+/** Proposals behind @p after_id of the namespaces that the caller may read. @param limit  0 = all */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_list_proposals(struct ccz_rpc_client *c, uint64_t after_id,
+                                                   uint64_t limit, ccz_kms_proposal_fn fn,
+                                                   void *arg, struct ccz_err *err);
 
 struct ccz_kms_status {
     char version[16]; /**< of the software */

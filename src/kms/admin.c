@@ -1,55 +1,146 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Who may do what: principals and their roles. */
+/* Who gets which roles, and how many have to agree; for methods_roles.c and for the machine's operator. */
 #include "kms_priv.h"
 
-#include <stdio.h>
+#include <cczoo/codec.h>
+
 #include <string.h>
 
-static ccz_rc count_admin(void *arg, const struct cczi_kms_admin *a, struct ccz_err *err)
+static bool label_ok(const char *label)
 {
-    (void)err;
-    /* somebody who may do everything to everything, given the approvals that a quorum wants */
-    if ((a->roles & CCZ_KMS_ROLE_ADMIN) == CCZ_KMS_ROLE_ADMIN &&
-        strcmp(a->ns, CCZI_KMS_NS_ALL) == 0)
-        ++*(uint64_t *)arg;
-    return CCZ_OK;
+    for (const char *p = label; *p; p++)
+        if (*p < ' ' || *p > '~')
+            return false;
+    return true;
+}
+
+ccz_rc cczi_kms_grant(struct ccz_kms_store *s, const struct cczi_kms_admin *a, struct ccz_err *err)
+{
+    if (a->roles & ~(uint32_t)CCZ_KMS_ROLES_ALL)
+        return ccz_refuse_num(err, CCZ_E_FORMAT, "kms:roles", a->roles, CCZ_KMS_ROLES_ALL);
+    if (!label_ok(a->label))
+        return ccz_refuse(err, CCZ_E_FORMAT, "kms:label", "other characters", "printable ASCII");
+    ccz_rc rc = cczi_kms_admin_put(s, a, err);
+    s->roles_changed++;
+    return rc == CCZ_OK ? cczi_kms_access_check(s, err) : rc;
+}
+
+ccz_rc cczi_kms_quorum_set(struct ccz_kms_store *s, const char *ns, uint32_t needed,
+                           struct ccz_err *err)
+{
+    if (needed > CCZ_KMS_APPROVALS_MAX)
+        return ccz_refuse_num(err, CCZ_E_LIMIT, "kms:quorum", needed, CCZ_KMS_APPROVALS_MAX);
+    ccz_rc rc = cczi_kms_quorum_put(s, ns, needed, err);
+    return rc == CCZ_OK ? cczi_kms_access_check(s, err) : rc;
+}
+
+/* ------------------------------------------------------------------ machine's operator */
+
+static ccz_rc append(struct ccz_kms_store *s, struct ccz_buf *entry, int64_t now_s,
+                     struct ccz_err *err)
+{
+    struct ccz_kms_receipt receipt;
+    ccz_buf_put_str(entry, "}");
+    return entry->bad
+               ? ccz_fail(err, CCZ_E_INTERNAL, "kms:audit-entry", 0, "the audit entry is too large")
+               : cczi_kms_audit_append(&receipt, s, now_s, ccz_buf_span(entry), err);
 }
 
 /* Inside a transaction. */
-static ccz_rc set_admin(struct ccz_kms_store *s, const uint8_t spki_sha256[32], uint32_t roles,
-                        int64_t now_s, struct ccz_err *err)
+static ccz_rc grant(struct ccz_kms_store *s, const struct ccz_kms_grant *g, int64_t now_s,
+                    struct ccz_err *err)
 {
-    uint64_t admins = 0;
-    struct cczi_kms_admin a = {.ns = CCZI_KMS_NS_ALL, .roles = roles};
-    memcpy(a.id, spki_sha256, sizeof(a.id));
-    ccz_rc rc = cczi_kms_admin_put(s, &a, err);
+    struct cczi_kms_admin a = {.kind = g->token ? CCZI_KMS_TOKEN : CCZI_KMS_PINNED,
+                               .roles = g->roles};
+    const char *label = g->label ? g->label : "";
+    memcpy(a.id, g->principal, sizeof(a.id));
+    if (strlen(label) >= sizeof(a.label))
+        return ccz_refuse_num(err, CCZ_E_FORMAT, "kms:label", (int64_t)strlen(label),
+                              sizeof(a.label) - 1);
+    memcpy(a.label, label, strlen(label) + 1);
+    ccz_rc rc = cczi_kms_ns_parse(a.ns, ccz_span_str(g->ns ? g->ns : CCZI_KMS_NS_ALL), err);
     if (rc == CCZ_OK)
-        rc = cczi_kms_admin_each(s, NULL, count_admin, &admins, err);
-    if (rc == CCZ_OK && admins == 0)
-        rc = ccz_refuse(err, CCZ_E_DENIED, "kms:last-admin", "no administrator left",
-                        "at least one");
+        rc = cczi_kms_grant(s, &a, err);
     if (rc != CCZ_OK)
         return rc;
-    char hex[65], entry[256], text[CCZ_KMS_ROLES_SIZE];
-    ccz_kms_roles_print(text, roles);
-    ccz_hex(hex, spki_sha256, 32);
-    int n = snprintf(entry, sizeof(entry),
-                     "{\"op\":\"set-admin\",\"verdict\":\"accept\",\"key\":\"%s\",\"role\":\"%s\"}",
-                     hex, text);
-    struct ccz_kms_receipt receipt;
-    return cczi_kms_audit_append(&receipt, s, now_s, CCZ_SPAN(entry, (size_t)n), err);
+    CCZ_AUTO_BUF entry;
+    char hex[65], roles[CCZ_KMS_ROLES_SIZE];
+    ccz_hex(hex, a.id, 32);
+    ccz_kms_roles_print(roles, a.roles);
+    ccz_buf_init(&entry, 1024);
+    ccz_buf_printf(&entry,
+                   "{\"op\":\"set-admin\",\"verdict\":\"accept\",\"key\":\"%s\",\"role\":\"%s\","
+                   "\"namespace\":\"%s\"",
+                   hex, roles, a.ns);
+    return append(s, &entry, now_s, err);
+}
+
+static ccz_rc set_quorum(struct ccz_kms_store *s, const char *ns, uint32_t needed, int64_t now_s,
+                         struct ccz_err *err)
+{
+    char name[CCZ_KMS_NAME_SIZE];
+    ccz_rc rc = cczi_kms_ns_parse(name, ccz_span_str(ns), err);
+    if (rc == CCZ_OK)
+        rc = cczi_kms_quorum_set(s, name, needed, err);
+    if (rc != CCZ_OK)
+        return rc;
+    CCZ_AUTO_BUF entry;
+    ccz_buf_init(&entry, 1024);
+    ccz_buf_printf(&entry,
+                   "{\"op\":\"set-quorum\",\"verdict\":\"accept\",\"namespace\":\"%s\","
+                   "\"needed\":%u",
+                   name, needed);
+    return append(s, &entry, now_s, err);
+}
+
+/* Ends the transaction, one way or the other. */
+static ccz_rc finish(struct ccz_kms_store *s, ccz_rc rc, struct ccz_err *err)
+{
+    if (rc != CCZ_OK) {
+        cczi_kms_rollback(s);
+        return rc;
+    }
+    rc = cczi_kms_commit(s, err);
+    return rc == CCZ_OK ? cczi_kms_settle(s, err) : rc;
+}
+
+ccz_rc ccz_kms_store_grant(struct ccz_kms_store *s, const struct ccz_kms_grant *g, int64_t now_s,
+                           struct ccz_err *err)
+{
+    ccz_rc rc = cczi_kms_begin(s, err);
+    return rc == CCZ_OK ? finish(s, grant(s, g, now_s, err), err) : rc;
+}
+
+ccz_rc ccz_kms_store_set_quorum(struct ccz_kms_store *s, const char *ns, uint32_t needed,
+                                int64_t now_s, struct ccz_err *err)
+{
+    ccz_rc rc = cczi_kms_begin(s, err);
+    return rc == CCZ_OK ? finish(s, set_quorum(s, ns, needed, now_s, err), err) : rc;
 }
 
 ccz_rc ccz_kms_store_set_admin(struct ccz_kms_store *s, const uint8_t spki_sha256[32],
                                uint32_t roles, int64_t now_s, struct ccz_err *err)
 {
-    ccz_rc rc = cczi_kms_begin(s, err);
-    if (rc == CCZ_OK)
-        rc = set_admin(s, spki_sha256, roles, now_s, err);
-    if (rc == CCZ_OK) {
-        rc = cczi_kms_commit(s, err);
-        return rc == CCZ_OK ? cczi_kms_settle(s, err) : rc;
+    struct ccz_kms_grant g = {.roles = roles};
+    memcpy(g.principal, spki_sha256, sizeof(g.principal));
+    return ccz_kms_store_grant(s, &g, now_s, err);
+}
+
+/* Of a store that is being made. */
+ccz_rc cczi_kms_first_roles(struct ccz_kms_store *s, const struct ccz_kms_approvals *ap,
+                            int64_t now_s, struct ccz_err *err)
+{
+    ccz_rc rc = CCZ_OK;
+    for (size_t i = 0; rc == CCZ_OK && i < ap->approvers_len; i++) {
+        struct ccz_kms_grant g = {.roles = CCZ_KMS_ROLE_APPROVER, .label = "approver"};
+        memcpy(g.principal, ap->approvers[i], sizeof(g.principal));
+        struct cczi_kms_admin was;
+        rc = cczi_kms_admin_get(&was, s, g.principal, CCZI_KMS_NS_ALL, err);
+        if (rc == CCZ_OK) /* one key twice would look like two people */
+            return ccz_refuse(err, CCZ_E_ARG, "kms:init-approver", "a key that is given twice",
+                              "a key for each approver, and another for the administrator");
+        if (rc == CCZ_E_NOT_FOUND)
+            rc = grant(s, &g, now_s, err);
     }
-    cczi_kms_rollback(s);
-    return rc;
+    return rc == CCZ_OK && ap->needed ? set_quorum(s, CCZI_KMS_NS_ALL, ap->needed, now_s, err) : rc;
 }

@@ -129,8 +129,13 @@ static void record_refusal(struct ccz_kms_store *s, struct cczi_kms_entry *e)
         else
             cczi_kms_rollback(s);
     }
-    if (rc == CCZ_OK)
+    if (rc == CCZ_OK) { /* the counter outside follows every commit, whatever was recorded */
+        if (cczi_kms_settle(s, &err) != CCZ_OK)
+            ccz_log(CCZ_LOG_ERROR, "kms",
+                    "a refusal is on record, its counter is behind: where=%s %s", err.where,
+                    err.msg);
         return;
+    }
     e->receipt = (struct ccz_kms_receipt){0};
     ccz_log(CCZ_LOG_ERROR, "kms", "a refusal could not be recorded: where=%s %s", err.where,
             err.msg);

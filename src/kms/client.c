@@ -12,9 +12,8 @@ ccz_rc cczi_kms_malformed(struct ccz_err *err)
     return ccz_fail(err, CCZ_E_PEER, "kms:response", 0, "the response of the KMS is malformed");
 }
 
-ccz_rc cczi_kms_client_call(struct ccz_buf *response, struct ccz_rpc_client *c, const char *method,
-                            const struct cczi_msg_field *fields, const void *msg,
-                            struct ccz_err *err)
+ccz_rc cczi_kms_call(struct ccz_buf *response, struct ccz_rpc_client *c, const char *method,
+                     const struct cczi_msg_field *fields, const void *msg, struct ccz_err *err)
 {
     char path[64];
     (void)snprintf(path, sizeof(path), "%s%s", CCZI_KMS_SERVICE, method);
@@ -168,7 +167,7 @@ ccz_rc ccz_kms_release_receipt(struct ccz_secret **out, struct ccz_kms_release *
         *inclusion = (struct ccz_kms_inclusion){0};
     struct cczi_msg_release_req m = {.item = ccz_span_str(item), .version = version};
     CCZ_AUTO_BUF response = {0};
-    ccz_rc rc = cczi_kms_client_call(&response, c, "Release", cczi_msg_release_req, &m, err);
+    ccz_rc rc = cczi_kms_call(&response, c, "Release", cczi_msg_release_req, &m, err);
     return rc == CCZ_OK ? take_release(out, info, inclusion, ccz_buf_span(&response), err) : rc;
 }
 
@@ -180,7 +179,7 @@ ccz_rc cczi_kms_client_put(uint32_t *version, struct ccz_kms_receipt *receipt,
                            struct ccz_err *err)
 {
     CCZ_AUTO_BUF response = {0};
-    ccz_rc rc = cczi_kms_client_call(&response, c, method, fields, msg, err);
+    ccz_rc rc = cczi_kms_call(&response, c, method, fields, msg, err);
     if (rc != CCZ_OK)
         return rc;
     struct cczi_msg_put_resp r = {0};
@@ -225,12 +224,12 @@ ccz_rc ccz_kms_put_secret(uint32_t *version, struct ccz_kms_receipt *receipt,
     return put(version, receipt, c, "PutSecret", p, err);
 }
 
-ccz_rc cczi_kms_client_change(struct ccz_kms_receipt *receipt, struct ccz_rpc_client *c,
-                              const char *method, const struct cczi_msg_field *fields,
-                              const void *msg, struct ccz_err *err)
+ccz_rc cczi_kms_change(struct ccz_kms_receipt *receipt, struct ccz_rpc_client *c,
+                       const char *method, const struct cczi_msg_field *fields, const void *msg,
+                       struct ccz_err *err)
 {
     CCZ_AUTO_BUF response = {0};
-    ccz_rc rc = cczi_kms_client_call(&response, c, method, fields, msg, err);
+    ccz_rc rc = cczi_kms_call(&response, c, method, fields, msg, err);
     if (rc != CCZ_OK)
         return rc;
     struct cczi_msg_put_resp r = {0}; /* ChangeResponse is PutResponse without a version */
@@ -244,14 +243,14 @@ ccz_rc ccz_kms_put_policy(struct ccz_kms_receipt *receipt, struct ccz_rpc_client
 {
     struct cczi_msg_put_policy_req m = {
         .name = ccz_span_str(name), .json = json, .replace = replace};
-    return cczi_kms_client_change(receipt, c, "PutPolicy", cczi_msg_put_policy_req, &m, err);
+    return cczi_kms_change(receipt, c, "PutPolicy", cczi_msg_put_policy_req, &m, err);
 }
 
 ccz_rc ccz_kms_bind(struct ccz_kms_receipt *receipt, struct ccz_rpc_client *c, const char *item,
                     const char *policy, struct ccz_err *err)
 {
     struct cczi_msg_bind_req m = {.item = ccz_span_str(item), .policy = ccz_span_str(policy)};
-    return cczi_kms_client_change(receipt, c, "Bind", cczi_msg_bind_req, &m, err);
+    return cczi_kms_change(receipt, c, "Bind", cczi_msg_bind_req, &m, err);
 }
 
 ccz_rc ccz_kms_delete(struct ccz_kms_receipt *receipt, struct ccz_rpc_client *c, const char *target,
@@ -261,7 +260,7 @@ ccz_rc ccz_kms_delete(struct ccz_kms_receipt *receipt, struct ccz_rpc_client *c,
                                     .version = version,
                                     .recovery_s = how ? how->recovery_s : 0,
                                     .no_recovery = how && how->no_recovery};
-    return cczi_kms_client_change(receipt, c, "Delete", cczi_msg_delete_req, &m, err);
+    return cczi_kms_change(receipt, c, "Delete", cczi_msg_delete_req, &m, err);
 }
 
 static ccz_rc change_version(struct ccz_kms_receipt *receipt, struct ccz_rpc_client *c,
@@ -269,7 +268,7 @@ static ccz_rc change_version(struct ccz_kms_receipt *receipt, struct ccz_rpc_cli
                              struct ccz_err *err)
 {
     struct cczi_msg_delete_req m = {.target = ccz_span_str(item), .version = version};
-    return cczi_kms_client_change(receipt, c, method, cczi_msg_target_req, &m, err);
+    return cczi_kms_change(receipt, c, method, cczi_msg_target_req, &m, err);
 }
 
 ccz_rc ccz_kms_undelete(struct ccz_kms_receipt *receipt, struct ccz_rpc_client *c, const char *item,
@@ -303,7 +302,7 @@ ccz_rc ccz_kms_get_policy(struct ccz_buf *json, uint8_t sha256[32], struct ccz_r
 {
     struct cczi_msg_name m = {.name = ccz_span_str(name)};
     CCZ_AUTO_BUF response = {0};
-    ccz_rc rc = cczi_kms_client_call(&response, c, "GetPolicy", cczi_msg_name, &m, err);
+    ccz_rc rc = cczi_kms_call(&response, c, "GetPolicy", cczi_msg_name, &m, err);
     if (rc != CCZ_OK)
         return rc;
     struct cczi_msg_get_policy_resp r = {0};
@@ -358,7 +357,7 @@ ccz_rc ccz_kms_list(struct ccz_rpc_client *c, ccz_kms_item_fn fn, void *arg, str
         memcpy(after, last, sizeof(after));
         struct cczi_msg_name m = {.name = ccz_span_str(after)};
         CCZ_AUTO_BUF response = {0};
-        ccz_rc rc = cczi_kms_client_call(&response, c, "List", cczi_msg_name, &m, err);
+        ccz_rc rc = cczi_kms_call(&response, c, "List", cczi_msg_name, &m, err);
         if (rc == CCZ_OK)
             rc = take_items(&more, last, ccz_buf_span(&response), fn, arg, err);
         if (rc == CCZ_OK && more && strcmp(after, last) == 0)
@@ -374,7 +373,7 @@ ccz_rc ccz_kms_describe(struct ccz_rpc_client *c, const char *item, ccz_kms_item
 {
     struct cczi_msg_name m = {.name = ccz_span_str(item)};
     CCZ_AUTO_BUF response = {0};
-    ccz_rc rc = cczi_kms_client_call(&response, c, "Describe", cczi_msg_name, &m, err);
+    ccz_rc rc = cczi_kms_call(&response, c, "Describe", cczi_msg_name, &m, err);
     char last[CCZ_KMS_ITEM_SIZE];
     bool more;
     return rc == CCZ_OK ? take_items(&more, last, ccz_buf_span(&response), fn, arg, err) : rc;
@@ -451,7 +450,7 @@ ccz_rc ccz_kms_audit(struct ccz_rpc_client *c, uint64_t after_seq, uint64_t limi
         struct cczi_msg_audit_req m = {.after_seq = w.seq,
                                        .limit = w.left < UINT32_MAX ? w.left : 0};
         CCZ_AUTO_BUF response = {0};
-        ccz_rc rc = cczi_kms_client_call(&response, c, "AuditTail", cczi_msg_audit_req, &m, err);
+        ccz_rc rc = cczi_kms_call(&response, c, "AuditTail", cczi_msg_audit_req, &m, err);
         if (rc == CCZ_OK)
             rc = take_lines(&more, &w, ccz_buf_span(&response), fn, arg, err);
         if (rc == CCZ_OK && more && w.seq == before)
@@ -466,7 +465,7 @@ ccz_rc ccz_kms_get_status(struct ccz_kms_status *out, struct ccz_rpc_client *c, 
 {
     *out = (struct ccz_kms_status){0};
     CCZ_AUTO_BUF response = {0};
-    ccz_rc rc = cczi_kms_client_call(&response, c, "Status", cczi_msg_none, NULL, err);
+    ccz_rc rc = cczi_kms_call(&response, c, "Status", cczi_msg_none, NULL, err);
     if (rc != CCZ_OK)
         return rc;
     struct cczi_msg_status m = {0};
@@ -531,7 +530,7 @@ ccz_rc ccz_kms_get_checkpoint(struct ccz_kms_checkpoint *out,
     struct keys k = {.key = keys};
     struct cczi_msg_checkpoint m = {0};
     CCZ_AUTO_BUF response = {0};
-    ccz_rc rc = cczi_kms_client_call(&response, c, "Checkpoint", cczi_msg_none, NULL, err);
+    ccz_rc rc = cczi_kms_call(&response, c, "Checkpoint", cczi_msg_none, NULL, err);
     if (rc == CCZ_OK && cczi_msg_get(&m, cczi_msg_checkpoint, ccz_buf_span(&response), NULL))
         rc = cczi_kms_malformed(err);
     struct ccz_kms_checkpoint cp = {0};

@@ -62,8 +62,7 @@ ccz_rc ccz_kms_import_token(struct ccz_kms_import *out, struct ccz_rpc_client *c
     m.life_s = (uint64_t)life_s;
     CCZ_AUTO_BUF response = {0};
     struct cczi_msg_import_token_resp r = {0};
-    ccz_rc rc =
-        cczi_kms_client_call(&response, c, "ImportToken", cczi_msg_import_token_req, &m, err);
+    ccz_rc rc = cczi_kms_call(&response, c, "ImportToken", cczi_msg_import_token_req, &m, err);
     if (rc != CCZ_OK)
         return rc;
     if (cczi_msg_get(&r, cczi_msg_import_token_resp, ccz_buf_span(&response), NULL) != CCZ_OK ||
@@ -127,7 +126,7 @@ ccz_rc ccz_kms_key_set_minimum(struct ccz_kms_receipt *receipt, struct ccz_rpc_c
 {
     const struct cczi_msg_key_set_req m = {
         .name = ccz_span_str(key), .min_decrypt = min_decrypt, .min_encrypt = min_encrypt};
-    return cczi_kms_client_change(receipt, c, "SetMinimum", cczi_msg_set_minimum_req, &m, err);
+    return cczi_kms_change(receipt, c, "SetMinimum", cczi_msg_set_minimum_req, &m, err);
 }
 
 ccz_rc ccz_kms_key_set_period(struct ccz_kms_receipt *receipt, struct ccz_rpc_client *c,
@@ -135,7 +134,7 @@ ccz_rc ccz_kms_key_set_period(struct ccz_kms_receipt *receipt, struct ccz_rpc_cl
 {
     const struct cczi_msg_key_set_req m = {.name = ccz_span_str(key),
                                            .rotate_every_s = (uint64_t)rotate_every_s};
-    return cczi_kms_client_change(receipt, c, "SetPeriod", cczi_msg_set_period_req, &m, err);
+    return cczi_kms_change(receipt, c, "SetPeriod", cczi_msg_set_period_req, &m, err);
 }
 
 ccz_rc ccz_kms_key_set_expiry(struct ccz_kms_receipt *receipt, struct ccz_rpc_client *c,
@@ -143,7 +142,7 @@ ccz_rc ccz_kms_key_set_expiry(struct ccz_kms_receipt *receipt, struct ccz_rpc_cl
 {
     const struct cczi_msg_key_set_req m = {.name = ccz_span_str(key),
                                            .expires_s = (uint64_t)expires_s};
-    return cczi_kms_client_change(receipt, c, "SetExpiry", cczi_msg_set_expiry_req, &m, err);
+    return cczi_kms_change(receipt, c, "SetExpiry", cczi_msg_set_expiry_req, &m, err);
 }
 
 ccz_rc ccz_kms_bind_op(struct ccz_kms_receipt *receipt, struct ccz_rpc_client *c, const char *key,
@@ -153,7 +152,7 @@ ccz_rc ccz_kms_bind_op(struct ccz_kms_receipt *receipt, struct ccz_rpc_client *c
     (void)snprintf(item, sizeof(item), "key/%s", key);
     const struct cczi_msg_bind_req m = {
         .item = ccz_span_str(item), .policy = span_of(policy), .op = span_of(op)};
-    return cczi_kms_client_change(receipt, c, "Bind", cczi_msg_bind_req, &m, err);
+    return cczi_kms_change(receipt, c, "Bind", cczi_msg_bind_req, &m, err);
 }
 
 static ccz_rc take_bindings(struct ccz_kms_key_info *info, struct ccz_span in, struct ccz_err *err)
@@ -182,7 +181,7 @@ ccz_rc ccz_kms_key_info(struct ccz_kms_key_info *out, struct ccz_rpc_client *c, 
     const struct cczi_msg_key_set_req req = {.name = ccz_span_str(key)};
     struct cczi_msg_key_info m = {0};
     CCZ_AUTO_BUF response = {0};
-    ccz_rc rc = cczi_kms_client_call(&response, c, "KeyInfo", cczi_msg_rotate_req, &req, err);
+    ccz_rc rc = cczi_kms_call(&response, c, "KeyInfo", cczi_msg_rotate_req, &req, err);
     if (rc == CCZ_OK &&
         (cczi_msg_get(&m, cczi_msg_key_info, ccz_buf_span(&response), NULL) != CCZ_OK ||
          m.latest == 0))
@@ -223,7 +222,7 @@ static ccz_rc use(struct cczi_msg_use_resp *out, struct ccz_buf *response, struc
 {
     *out = (struct cczi_msg_use_resp){0};
     struct ccz_kms_use u = {0};
-    ccz_rc rc = cczi_kms_client_call(response, c, method, fields, m, err);
+    ccz_rc rc = cczi_kms_call(response, c, method, fields, m, err);
     if (rc != CCZ_OK)
         return rc;
     if (cczi_msg_get(out, cczi_msg_use_resp, ccz_buf_span(response), NULL) != CCZ_OK ||

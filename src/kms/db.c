@@ -57,18 +57,21 @@ static const char *const sql_text[CCZI_SQL_LEN] = {
         "SELECT alg, created_s, enabled, expires_s, delete_after_s, metadata, sealed, mac,"
         " kind, name, version FROM item ORDER BY kind, name, version",
     /* a bare column beside max() is taken from the row of the maximum (SQLite, "lang_select", 3) */
-    [CCZI_SQL_LIST] = "SELECT i.kind AS k, i.name AS n, max(i.version), i.alg, i.created_s, "
-                      "coalesce(b.policy, ''),"
-                      " i.enabled, i.expires_s, i.delete_after_s, i.metadata FROM item i"
-                      " LEFT JOIN binding b ON b.kind = i.kind AND b.name = i.name AND b.op = 0"
-                      " WHERE i.kind < 3 AND (i.kind, i.name) > ($1, $2) GROUP BY i.kind, i.name"
-                      " UNION ALL SELECT 3, name, 0, '', created_s, '', 1, 0, 0, x'' FROM policy "
-                      "WHERE (3, name) > ($1, $2)"
-                      " ORDER BY k, n LIMIT $3",
+    [CCZI_SQL_LIST] =
+        "SELECT i.kind AS k, i.name AS n, max(i.version), i.alg, i.created_s, "
+        "coalesce(b.policy, ''),"
+        " i.enabled, i.expires_s, i.delete_after_s, i.metadata, m.meta FROM item i"
+        " LEFT JOIN binding b ON b.kind = i.kind AND b.name = i.name AND b.op = 0"
+        " LEFT JOIN key_meta m ON i.kind = 1 AND m.name = i.name"
+        " WHERE i.kind < 3 AND (i.kind, i.name) > ($1, $2) GROUP BY i.kind, i.name"
+        " UNION ALL SELECT 3, name, 0, '', created_s, '', 1, 0, 0, x'', NULL FROM policy "
+        "WHERE (3, name) > ($1, $2)"
+        " ORDER BY k, n LIMIT $3",
     [CCZI_SQL_VERSIONS] = "SELECT i.kind, i.name, i.version, i.alg, i.created_s, "
                           "coalesce(b.policy, ''), i.enabled, i.expires_s,"
-                          " i.delete_after_s, i.metadata FROM item i"
+                          " i.delete_after_s, i.metadata, m.meta FROM item i"
                           " LEFT JOIN binding b ON b.kind = i.kind AND b.name = i.name AND b.op = 0"
+                          " LEFT JOIN key_meta m ON i.kind = 1 AND m.name = i.name"
                           " WHERE i.kind = $1 AND i.name = $2 ORDER BY i.version",
     [CCZI_SQL_COUNT] =
         "SELECT (SELECT count(DISTINCT name) FROM item WHERE kind = 1),"

@@ -60,24 +60,11 @@ static ccz_rc authorize_workload(const struct cczi_kms_call *call, const struct 
     return CCZ_OK;
 }
 
-struct found {
-    uint32_t roles;
-    bool any;
-};
-
-static ccz_rc add_roles(void *arg, const struct cczi_kms_admin *a, struct ccz_err *err)
-{
-    (void)err;
-    struct found *f = arg;
-    f->any = true;
-    if (strcmp(a->ns, CCZI_KMS_NS_ALL) == 0)
-        f->roles |= a->roles;
-    return CCZ_OK;
-}
-
-static ccz_rc authorize_admin(struct cczi_kms_call *call, uint32_t need, struct ccz_err *err)
+static ccz_rc authorize_admin(struct cczi_kms_call *call, const struct cczi_kms_method *m,
+                              struct ccz_err *err)
 {
     const struct ccz_ratls_peer *p = call->req->peer;
+    bool known;
     /* a workload's key is its own choice: finding it among the administrators would prove nothing
      */
     if (!p->pinned || p->attested) {
@@ -85,24 +72,18 @@ static ccz_rc authorize_admin(struct cczi_kms_call *call, uint32_t need, struct 
                    "pinned administrator key");
         return cczi_kms_hint(err, CCZ_E_DENIED);
     }
-    struct found f = {0};
-    ccz_rc rc = cczi_kms_admin_each(call->store, p->spki_sha256, add_roles, &f, err);
-    if (rc == CCZ_OK && !f.any) {
+    ccz_rc rc = cczi_kms_roles_in(&call->roles, &known, call->store, p->spki_sha256, NULL, err);
+    if (rc == CCZ_OK && !known) {
         char hex[65];
         ccz_hex(hex, p->spki_sha256, 32);
         ccz_refuse(err, CCZ_E_DENIED, "kms:admin-unknown", hex, "a key known to cczoo-kmsd admin");
         return cczi_kms_hint(err, CCZ_E_DENIED);
     }
-    if (rc != CCZ_OK)
-        return rc;
-    call->roles = f.roles;
-    if (f.roles & need)
-        return CCZ_OK;
-    char got[CCZ_KMS_ROLES_SIZE], expected[CCZ_KMS_ROLES_SIZE];
-    ccz_kms_roles_print(got, f.roles);
-    ccz_kms_roles_print(expected, need);
-    ccz_refuse(err, CCZ_E_DENIED, "kms:role", got, expected);
-    return cczi_kms_hint(err, CCZ_E_DENIED);
+    if (rc == CCZ_OK)
+        rc = cczi_kms_target_ns(call->ns, m, call->req->body, err);
+    if (rc == CCZ_OK && m->target != CCZI_KMS_ON_ANY)
+        rc = cczi_kms_roles_in(&call->roles, NULL, call->store, p->spki_sha256, call->ns, err);
+    return rc == CCZ_OK ? cczi_kms_need(call, m->roles, err) : rc;
 }
 
 /* Who has evidence is judged by it, whatever its key may do besides. */
@@ -110,14 +91,14 @@ static ccz_rc authorize_use(struct cczi_kms_call *call, const struct cczi_kms_me
                             struct ccz_err *err)
 {
     const struct ccz_ratls_peer *p = call->req->peer;
-    struct found f = {0};
-    if (p->attested || !p->pinned)
+    if (p->attested || !p->pinned || m->roles == 0)
         return authorize_workload(call, m, err);
-    ccz_rc rc = cczi_kms_admin_each(call->store, p->spki_sha256, add_roles, &f, err);
+    ccz_rc rc = cczi_kms_target_ns(call->ns, m, call->req->body, err);
+    if (rc == CCZ_OK)
+        rc = cczi_kms_roles_in(&call->roles, NULL, call->store, p->spki_sha256, call->ns, err);
     if (rc != CCZ_OK)
         return rc;
-    call->roles = f.roles;
-    return f.roles & m->roles ? CCZ_OK : authorize_workload(call, m, err);
+    return call->roles & m->roles ? CCZ_OK : authorize_workload(call, m, err);
 }
 
 ccz_rc cczi_kms_authorize(struct cczi_kms_call *call, const struct cczi_kms_method *m,
@@ -125,7 +106,7 @@ ccz_rc cczi_kms_authorize(struct cczi_kms_call *call, const struct cczi_kms_meth
 {
     if (call->system)
         return CCZ_OK;
-    return m->workload ? authorize_use(call, m, err) : authorize_admin(call, m->roles, err);
+    return m->workload ? authorize_use(call, m, err) : authorize_admin(call, m, err);
 }
 
 /* --------------------------------------------------------------------------- record */
@@ -194,6 +175,14 @@ static void put_entry(struct ccz_buf *b, const struct cczi_kms_call *call, const
         put_hex_member(b, "policy_sha256", call->policy_sha256, sizeof(call->policy_sha256));
     if (call->rule[0])
         put_member(b, "rule", call->rule);
+    if (call->proposal)
+        ccz_buf_printf(b, ",\"proposal\":%llu", (unsigned long long)call->proposal);
+    if (call->has_ns)
+        put_member(b, "namespace", call->ns);
+    if (call->principal[0])
+        put_member(b, "principal", call->principal);
+    if (call->given[0])
+        put_member(b, "roles", call->given);
     if (call->detail[0])
         put_member(b, "detail", call->detail);
     if (why) {
@@ -247,6 +236,12 @@ void cczi_kms_log_call(const struct cczi_kms_call *call, const char *op, const s
         put_log_value(&b, "policy", call->policy);
     if (call->rule[0])
         put_log_value(&b, "rule", call->rule);
+    if (call->proposal)
+        ccz_buf_printf(&b, " proposal=%llu", (unsigned long long)call->proposal);
+    if (call->has_ns)
+        put_log_value(&b, "namespace", call->ns);
+    if (call->principal[0])
+        put_log_value(&b, "principal", call->principal);
     if (why) {
         put_log_value(&b, "where", why->where);
         put_log_value(&b, "got", why->got);

@@ -124,6 +124,7 @@ struct ccz_kms_store {
     struct cczi_kms_importer *importer; /* keys that come in wrapped */
     cczi_kms_batch_fn on_batch;         /* cczi_kms_sign_batch() */
     void *on_batch_arg;
+    uint64_t roles_changed;        /* counts; also changes that were undone */
     struct cczi_kms_lines lines;   /* lines of the current transaction, or of the last one */
     struct cczi_kms_signer signer; /* loaded by cczi_kms_signer_ensure() */
 };
@@ -168,6 +169,14 @@ ccz_rc cczi_kms_tables_check(struct ccz_kms_check *out, uint8_t set[32], struct 
 
 /* The instance secret, in a transaction of a store that is being made or migrated, and what comes of it: s->instance. */
 ccz_rc cczi_kms_instance_make(struct ccz_kms_store *s, int64_t now_s, struct ccz_err *err);
+/* Checks @p a and puts it, what must hold afterwards too; inside a transaction. where = "kms:roles", "kms:label" and those of
+ * cczi_kms_access_check() */
+ccz_rc cczi_kms_grant(struct ccz_kms_store *s, const struct cczi_kms_admin *a, struct ccz_err *err);
+/* Of a store that is being made, after its first administrator. */
+ccz_rc cczi_kms_first_roles(struct ccz_kms_store *s, const struct ccz_kms_approvals *ap,
+                            int64_t now_s, struct ccz_err *err);
+ccz_rc cczi_kms_quorum_set(struct ccz_kms_store *s, const char *ns, uint32_t needed,
+                           struct ccz_err *err);
 /* Inside a transaction. where = "kms:instance" there is none */
 ccz_rc cczi_kms_instance_load(struct ccz_kms_store *s, struct ccz_err *err);
 
@@ -351,6 +360,40 @@ struct cczi_msg_item {
     uint64_t disabled, expires_s, delete_after_s;
     struct ccz_span metadata;
 };
+struct cczi_msg_role { /* SetRole, and a line of ListRoles */
+    struct ccz_span ns, principal;
+    uint64_t roles, kind;
+    struct ccz_span label;
+};
+struct cczi_msg_quorum { /* SetQuorum, and a line of ListRoles */
+    struct ccz_span ns;
+    uint64_t needed;
+};
+struct cczi_msg_propose_req {
+    struct ccz_span method, body;
+    uint64_t valid_s;
+};
+struct cczi_msg_propose_resp {
+    uint64_t id, needed, expires_s;
+    struct ccz_span sha256, receipt;
+};
+struct cczi_msg_approve_req { /* Reject has no digest */
+    uint64_t id;
+    struct ccz_span sha256;
+};
+struct cczi_msg_approve_resp {
+    uint64_t done, approvals, needed, executed_seq;
+    struct ccz_span receipt;
+};
+struct cczi_msg_proposals_req {
+    uint64_t after_id, limit;
+};
+struct cczi_msg_proposal { /* and approvers in field 10 */
+    uint64_t id;
+    struct ccz_span ns, method, body, proposer;
+    uint64_t created_s, expires_s, state, needed;
+    struct ccz_span sha256;
+};
 struct cczi_msg_audit_req {
     uint64_t after_seq, limit;
 };
@@ -371,9 +414,18 @@ extern const struct cczi_msg_field cczi_msg_receipt[], cczi_msg_release_req[],
     cczi_msg_release_resp[], cczi_msg_put_req[], cczi_msg_put_resp[], cczi_msg_put_policy_req[],
     cczi_msg_bind_req[], cczi_msg_delete_req[], cczi_msg_target_req[], cczi_msg_get_policy_resp[],
     cczi_msg_none[], cczi_msg_name[], cczi_msg_item[], cczi_msg_audit_req[], cczi_msg_audit_line[],
-    cczi_msg_checkpoint[], cczi_msg_status[];
+    cczi_msg_checkpoint[], cczi_msg_status[], cczi_msg_role[], cczi_msg_quorum[],
+    cczi_msg_propose_req[], cczi_msg_propose_resp[], cczi_msg_approve_req[], cczi_msg_reject_req[],
+    cczi_msg_approve_resp[], cczi_msg_proposals_req[], cczi_msg_proposal[];
 /* Field numbers used outside the tables. */
-enum { CCZI_MSG_REPEATED = 1, CCZI_MSG_MORE = 2, CCZI_MSG_INCLUSION = 14, CCZI_MSG_RECEIPT = 15 };
+enum {
+    CCZI_MSG_REPEATED = 1,
+    CCZI_MSG_MORE = 2,
+    CCZI_MSG_QUORUMS = 3,
+    CCZI_MSG_APPROVERS = 10,
+    CCZI_MSG_INCLUSION = 14,
+    CCZI_MSG_RECEIPT = 15
+};
 
 #define CCZI_KMS_SERVICE "/cczoo.kms.v1.Kms/"
 
@@ -383,7 +435,9 @@ enum { CCZI_MSG_REPEATED = 1, CCZI_MSG_MORE = 2, CCZI_MSG_INCLUSION = 14, CCZI_M
 struct cczi_kms_call {
     struct ccz_kms_store *store;
     const struct ccz_kms_request *req;
-    uint32_t roles; /* of an administrator, where the call is about */
+    uint32_t roles;             /* of an administrator, in `ns` */
+    char ns[CCZ_KMS_NAME_SIZE]; /* what the call is about; "*" = the store as a whole */
+    bool approved; /* a proposal that is executed, or tried: no guard stands in its way */
     /* for the audit line; filled once checked, so that no line quotes unchecked text */
     struct cczi_kms_ref ref;
     bool has_ref;
@@ -392,24 +446,93 @@ struct cczi_kms_call {
     uint8_t policy_sha256[32];
     bool has_policy_sha256;
     char rule[64];
-    char detail[64];             /* of the method's own, in fixed words */
-    bool system;                 /* nobody's call but our own */
+    char detail[64]; /* of the method's own, in fixed words */
+    bool has_ns;     /* name it */
+    uint64_t proposal;
+    char principal[65], given[CCZ_KMS_ROLES_SIZE]; /* who gets which roles */
+    bool system;                                   /* nobody's call but our own */
     bool quiet;                  /* accepted, and nothing was done: leaves no line */
     struct cczi_kms_work **work; /* use_priv.h: of the entry */
     bool later;                  /* ended because its work is not done */
 };
 typedef ccz_rc (*cczi_kms_method_fn)(struct ccz_buf *response, struct cczi_kms_call *call,
                                      struct ccz_err *err);
+/* Where the request says what it is about: in its field 1, if anywhere. */
+enum cczi_kms_target {
+    CCZI_KMS_ON_STORE, /* nowhere: the roles have to be held for all namespaces */
+    CCZI_KMS_ON_NAME,  /* NAME */
+    CCZI_KMS_ON_REF,   /* key/NAME, secret/NAME, policy/NAME */
+    CCZI_KMS_ON_NS,    /* a namespace itself */
+    CCZI_KMS_ON_ANY    /* roles in any namespace will do; the method looks closer */
+};
+/* Whoever works with items and policies reads what they are like. */
+#define CCZI_KMS_READERS CCZ_KMS_ROLE_ADMIN
 struct cczi_kms_method {
     const char *name; /* last part of the path */
     bool
-        workload; /* for attested workloads, and uses of keys for pinned ones with `roles`; else for pinned keys with `roles` */
+        workload; /* for attested workloads (uses of keys: and for pinned keys with one of `roles`); else for pinned keys with one of
+                      `roles` */
     uint32_t roles;
     bool recorded;          /* leaves an audit line when accepted, and answers with its receipt */
     cczi_kms_method_fn run; /* inside a transaction */
+    enum cczi_kms_target target;
+    bool guarded; /* run() calls cczi_kms_guard(), and it may be proposed */
 };
 extern const struct cczi_kms_method cczi_kms_methods[];
 extern const size_t cczi_kms_methods_len;
+
+/* access.c: who may do what where. */
+void cczi_kms_ns_of(char out[CCZ_KMS_NAME_SIZE], const char *name);
+/* "", "*" or one segment of a name. where = "kms:namespace-name" */
+ccz_rc cczi_kms_ns_parse(char out[CCZ_KMS_NAME_SIZE], struct ccz_span text, struct ccz_err *err);
+/* Roles of a principal in @p ns: those given there and those given for all (but author and approver, where the namespace has a
+ * quorum of its own); NULL = anywhere. *known: he has any at all. */
+ccz_rc cczi_kms_roles_in(uint32_t *roles, bool *known, struct ccz_kms_store *s,
+                         const uint8_t id[32], const char *ns, struct ccz_err *err);
+/* Where the caller may read metadata, for methods whose answer is about many namespaces. */
+struct cczi_kms_readable {
+    char (*ns)[CCZ_KMS_NAME_SIZE];
+    size_t len;
+    bool all;
+};
+ccz_rc cczi_kms_readable(struct cczi_kms_readable *out, const struct cczi_kms_call *call,
+                         struct ccz_err *err);
+bool cczi_kms_may_read(const struct cczi_kms_readable *r, const char *ns);
+void cczi_kms_readable_deinit(struct cczi_kms_readable *r);
+/* One of @p roles is among call->roles, or "kms:role". */
+ccz_rc cczi_kms_need(const struct cczi_kms_call *call, uint32_t roles, struct ccz_err *err);
+/* Approvals that a guarded method needs in @p ns: its own number, else that of "*". */
+ccz_rc cczi_kms_approvals_needed(uint32_t *needed, struct ccz_kms_store *s, const char *ns,
+                                 struct ccz_err *err);
+/* For what changes who gets what, before it is done: refused as "kms:approval-needed" where call->ns has a quorum and this is
+ * no approved proposal. */
+ccz_rc cczi_kms_guard(const struct cczi_kms_call *call, struct ccz_err *err);
+/* An item of call->ns may be bound to this policy. where = "kms:namespace" */
+ccz_rc cczi_kms_may_bind(const struct cczi_kms_call *call, const char *policy, struct ccz_err *err);
+/* What must hold after roles or quorums were changed. where = "kms:last-admin", "kms:quorum-unreachable", "kms:namespace" */
+ccz_rc cczi_kms_access_check(struct ccz_kms_store *s, struct ccz_err *err);
+/* The namespace of a request of @p m into call->ns. where = "kms:request", "kms:name", "kms:namespace-name" */
+ccz_rc cczi_kms_target_ns(char ns[CCZ_KMS_NAME_SIZE], const struct cczi_kms_method *m,
+                          struct ccz_span body, struct ccz_err *err);
+
+/* methods_roles.c, methods_propose.c */
+ccz_rc cczi_kms_run_set_role(struct ccz_buf *response, struct cczi_kms_call *call,
+                             struct ccz_err *err);
+ccz_rc cczi_kms_run_set_quorum(struct ccz_buf *response, struct cczi_kms_call *call,
+                               struct ccz_err *err);
+ccz_rc cczi_kms_run_list_roles(struct ccz_buf *response, struct cczi_kms_call *call,
+                               struct ccz_err *err);
+/* What approvers say they read. */
+ccz_rc cczi_kms_proposal_digest(uint8_t out[32], const char *method, struct ccz_span body,
+                                struct ccz_err *err);
+ccz_rc cczi_kms_run_propose(struct ccz_buf *response, struct cczi_kms_call *call,
+                            struct ccz_err *err);
+ccz_rc cczi_kms_run_approve(struct ccz_buf *response, struct cczi_kms_call *call,
+                            struct ccz_err *err);
+ccz_rc cczi_kms_run_reject(struct ccz_buf *response, struct cczi_kms_call *call,
+                           struct ccz_err *err);
+ccz_rc cczi_kms_run_list_proposals(struct ccz_buf *response, struct cczi_kms_call *call,
+                                   struct ccz_err *err);
 
 /* methods.c, for methods_life.c. CCZ_E_NOT_FOUND of a getter becomes an answer for the caller. */
 ccz_rc cczi_kms_or_not_found(struct ccz_err *err, ccz_rc rc, const char *what, const char *name);
@@ -437,6 +560,17 @@ ccz_rc cczi_kms_run_disable(struct ccz_buf *response, struct cczi_kms_call *call
                             struct ccz_err *err);
 ccz_rc cczi_kms_run_enable(struct ccz_buf *response, struct cczi_kms_call *call,
                            struct ccz_err *err);
+
+/* client.c, for the other files of clients. */
+ccz_rc cczi_kms_malformed(struct ccz_err *err); /* where = "kms:response" */
+/* One call; @p response is initialised here, wipes itself, and is freed by the caller in any case. */
+ccz_rc cczi_kms_call(struct ccz_buf *response, struct ccz_rpc_client *c, const char *method,
+                     const struct cczi_msg_field *fields, const void *msg, struct ccz_err *err);
+/* A method that answers with a receipt only. @param[out] receipt  may be NULL */
+ccz_rc cczi_kms_change(struct ccz_kms_receipt *receipt, struct ccz_rpc_client *c,
+                       const char *method, const struct cczi_msg_field *fields, const void *msg,
+                       struct ccz_err *err);
+ccz_rc cczi_kms_take_receipt(struct ccz_kms_receipt *out, struct ccz_span in, struct ccz_err *err);
 
 /* handle.c: the parts of one call, inside a transaction. */
 const struct cczi_kms_method *cczi_kms_method_find(const char *path); /* NULL = there is none */

@@ -151,6 +151,8 @@ ccz_rc cczi_kms_proposal_get(struct cczi_kms_proposal *out, struct cczi_kms_row 
                              struct ccz_kms_store *s, uint64_t id, struct ccz_err *err);
 ccz_rc cczi_kms_proposal_put(struct ccz_kms_store *s, const struct cczi_kms_proposal *p,
                              struct ccz_err *err);
+/* With its approvals. */
+ccz_rc cczi_kms_proposal_delete(struct ccz_kms_store *s, uint64_t id, struct ccz_err *err);
 ccz_rc cczi_kms_proposal_last(uint64_t *id, struct ccz_kms_store *s, struct ccz_err *err);
 typedef ccz_rc (*cczi_kms_proposal_fn)(void *arg, const struct cczi_kms_proposal *p,
                                        struct ccz_err *err);
@@ -166,7 +168,7 @@ ccz_rc cczi_kms_approval_put(struct ccz_kms_store *s, const struct cczi_kms_appr
                              struct ccz_err *err);
 typedef ccz_rc (*cczi_kms_approval_fn)(void *arg, const struct cczi_kms_approval *a,
                                        struct ccz_err *err);
-/* Of one proposal. */
+/* Of one proposal, oldest first. */
 ccz_rc cczi_kms_approval_each(struct ccz_kms_store *s, uint64_t proposal, cczi_kms_approval_fn fn,
                               void *arg, struct ccz_err *err);
 

@@ -200,6 +200,12 @@ ccz_rc cczi_kms_bind_to(struct cczi_kms_call *call, struct ccz_span policy, uint
 {
     char name[CCZ_KMS_NAME_SIZE];
     ccz_rc rc = cczi_kms_name(name, policy, err);
+    if (rc == CCZ_OK) /* also where it is asked for along with a new item, which is an operator's */
+        rc = cczi_kms_need(call, CCZ_KMS_ROLE_AUTHOR, err);
+    if (rc == CCZ_OK)
+        rc = cczi_kms_guard(call, err);
+    if (rc == CCZ_OK)
+        rc = cczi_kms_may_bind(call, name, err);
     if (rc != CCZ_OK)
         return rc;
     struct cczi_kms_policy p = {0};
@@ -302,6 +308,9 @@ static ccz_rc run_put_policy(struct ccz_buf *response, struct cczi_kms_call *cal
         return rc;
     call->ref.kind = CCZI_KMS_POLICY;
     call->has_ref = true;
+    rc = cczi_kms_guard(call, err);
+    if (rc != CCZ_OK)
+        return rc;
     CCZ_AUTO(ccz_policy)
     parsed = NULL; /* what does not parse must not wait for the first release to say so */
     rc = ccz_policy_parse(&parsed, m.json, err);
@@ -354,6 +363,9 @@ static ccz_rc bind_op(struct cczi_kms_call *call, const struct cczi_msg_bind_req
                    m->policy.size ? "" : ": as the default");
     if (m->policy.size)
         return cczi_kms_bind_to(call, m->policy, op, err);
+    rc = cczi_kms_guard(call, err);
+    if (rc != CCZ_OK)
+        return rc;
     return cczi_kms_or_not_found(err, cczi_kms_binding_delete(call->store, &call->ref, op, err),
                                  "binding of that operation of key", call->ref.name);
 }
@@ -406,7 +418,8 @@ static ccz_rc run_get_policy(struct ccz_buf *response, struct cczi_kms_call *cal
     return rc;
 }
 
-/* Columns kind, name, version, alg, created_s, policy, enabled, expires_s, delete_after_s, metadata of the current row. */
+/* Columns kind, name, version, alg, created_s, policy, enabled, expires_s, delete_after_s, metadata, meta (of a key that works inside) of
+ * the current row. */
 static void put_item_row(struct ccz_buf *response, struct cczi_q *q)
 {
     struct cczi_kms_ref ref = {.kind = CCZI_KMS_KEY};
@@ -427,30 +440,58 @@ static void put_item_row(struct ccz_buf *response, struct cczi_q *q)
         .delete_after_s = (uint64_t)cczi_q_col_int(q, 8),
         .metadata = cczi_q_col(q, 9),
     };
+    struct cczi_kms_key_meta key; /* what is true of the whole key is true of its versions */
+    if (cczi_kms_key_meta_get(&key, cczi_q_col(q, 10), NULL) == CCZ_OK) {
+        m.disabled = m.disabled || key.disabled;
+        m.expires_s = (uint64_t)key.expires_s;
+        m.delete_after_s = m.delete_after_s ? m.delete_after_s : (uint64_t)key.deletion_s;
+    }
     size_t mark = ccz_pb_open(response, CCZI_MSG_REPEATED);
     cczi_msg_put(response, cczi_msg_item, &m);
     ccz_pb_close(response, mark);
+}
+
+/* Rows behind @p from, which moves along. @p n counts those that were put. @param[out] end  there are no more */
+static ccz_rc list_some(struct ccz_buf *response, size_t *n, bool *end, struct cczi_kms_ref *from,
+                        struct ccz_kms_store *s, const struct cczi_kms_readable *r,
+                        struct ccz_err *err)
+{
+    size_t rows = 0;
+    struct cczi_kms_ref after = *from;
+    struct cczi_q q = cczi_q_start(&s->db, CCZI_SQL_LIST);
+    cczi_q_int(&q, after.kind);
+    cczi_q_text(&q, after.name);
+    cczi_q_int(&q, LIST_PAGE + 1);
+    while (*n <= LIST_PAGE && cczi_q_row(&q)) {
+        rows++;
+        from->kind = (enum cczi_kms_kind)cczi_q_col_int(&q, 0);
+        cczi_q_col_text(from->name, sizeof(from->name), &q, 1);
+        char ns[CCZ_KMS_NAME_SIZE];
+        cczi_kms_ns_of(ns, from->name);
+        if (cczi_kms_may_read(r, ns) && ++*n <= LIST_PAGE)
+            put_item_row(response, &q);
+    }
+    *end = rows <= LIST_PAGE;
+    return cczi_q_end(&q, err);
 }
 
 static ccz_rc run_list(struct ccz_buf *response, struct cczi_kms_call *call, struct ccz_err *err)
 {
     struct ccz_span after;
     struct cczi_kms_ref from = {0}; /* kind 0 sorts before every item */
+    struct cczi_kms_readable r = {0};
     ccz_rc rc = take_name(&after, call, err);
     if (rc == CCZ_OK && after.size)
         rc = cczi_kms_ref_parse(&from, after, err);
-    if (rc != CCZ_OK)
-        return rc;
-    struct cczi_q q = cczi_q_start(&call->store->db, CCZI_SQL_LIST);
-    cczi_q_int(&q, from.kind);
-    cczi_q_text(&q, from.name);
-    cczi_q_int(&q, LIST_PAGE + 1);
+    if (rc == CCZ_OK)
+        rc = cczi_kms_readable(&r, call, err);
     size_t n = 0;
-    while (cczi_q_row(&q) && ++n <= LIST_PAGE)
-        put_item_row(response, &q);
+    for (bool end = false; rc == CCZ_OK && !end && n <= LIST_PAGE;)
+        rc = list_some(response, &n, &end, &from, call->store, &r, err);
     if (n > LIST_PAGE)
         ccz_pb_put_uint(response, CCZI_MSG_MORE, 1);
-    return cczi_q_end(&q, err);
+    cczi_kms_readable_deinit(&r);
+    return rc;
 }
 
 static ccz_rc run_describe(struct ccz_buf *response, struct cczi_kms_call *call,
@@ -562,42 +603,58 @@ static ccz_rc run_status(struct ccz_buf *response, struct cczi_kms_call *call, s
 }
 
 const struct cczi_kms_method cczi_kms_methods[] = {
-    {"Release", true, 0, true, run_release},
-    {"CreateKey", false, CCZ_KMS_ROLE_OPERATOR, true, run_create_key},
-    {"PutSecret", false, CCZ_KMS_ROLE_OPERATOR, true, run_put_secret},
-    {"PutPolicy", false, CCZ_KMS_ROLE_AUTHOR, true, run_put_policy},
-    {"Bind", false, CCZ_KMS_ROLE_AUTHOR, true, run_bind},
-    {"Delete", false, CCZ_KMS_ROLE_OPERATOR, true, cczi_kms_run_delete},
-    {"Undelete", false, CCZ_KMS_ROLE_OPERATOR, true, cczi_kms_run_undelete},
-    {"Destroy", false, CCZ_KMS_ROLE_OPERATOR, true, cczi_kms_run_destroy},
-    {"Disable", false, CCZ_KMS_ROLE_OPERATOR, true, cczi_kms_run_disable},
-    {"Enable", false, CCZ_KMS_ROLE_OPERATOR, true, cczi_kms_run_enable},
-    {"GetPolicy", false, CCZ_KMS_ROLE_AUDITOR, false, run_get_policy},
-    {"List", false, CCZ_KMS_ROLE_AUDITOR, false, run_list},
-    {"Describe", false, CCZ_KMS_ROLE_AUDITOR, false, run_describe},
-    {"AuditTail", false, CCZ_KMS_ROLE_AUDITOR, false, run_audit_tail},
-    {"Status", false, CCZ_KMS_ROLE_AUDITOR, false, run_status},
-    {"Checkpoint", false, CCZ_KMS_ROLE_AUDITOR, false, run_checkpoint},
+    {"Release", true, 0, true, run_release, CCZI_KMS_ON_REF, false},
+    {"CreateKey", false, CCZ_KMS_ROLE_OPERATOR, true, run_create_key, CCZI_KMS_ON_NAME, false},
+    {"PutSecret", false, CCZ_KMS_ROLE_OPERATOR, true, run_put_secret, CCZI_KMS_ON_NAME, false},
+    {"PutPolicy", false, CCZ_KMS_ROLE_AUTHOR, true, run_put_policy, CCZI_KMS_ON_NAME, true},
+    {"Bind", false, CCZ_KMS_ROLE_AUTHOR, true, run_bind, CCZI_KMS_ON_REF, true},
+    {"Delete", false, CCZ_KMS_ROLE_OPERATOR | CCZ_KMS_ROLE_AUTHOR, true, cczi_kms_run_delete,
+     CCZI_KMS_ON_REF, true},
+    {"Undelete", false, CCZ_KMS_ROLE_OPERATOR, true, cczi_kms_run_undelete, CCZI_KMS_ON_REF, false},
+    {"Destroy", false, CCZ_KMS_ROLE_OPERATOR, true, cczi_kms_run_destroy, CCZI_KMS_ON_REF, false},
+    {"Disable", false, CCZ_KMS_ROLE_OPERATOR, true, cczi_kms_run_disable, CCZI_KMS_ON_REF, false},
+    {"Enable", false, CCZ_KMS_ROLE_OPERATOR, true, cczi_kms_run_enable, CCZI_KMS_ON_REF, false},
+    {"GetPolicy", false, CCZI_KMS_READERS, false, run_get_policy, CCZI_KMS_ON_NAME, false},
+    {"List", false, CCZI_KMS_READERS, false, run_list, CCZI_KMS_ON_ANY, false},
+    {"Describe", false, CCZI_KMS_READERS, false, run_describe, CCZI_KMS_ON_REF, false},
+    {"AuditTail", false, CCZ_KMS_ROLE_AUDITOR, false, run_audit_tail, CCZI_KMS_ON_STORE, false},
+    {"Status", false, CCZI_KMS_READERS, false, run_status, CCZI_KMS_ON_STORE, false},
+    {"Checkpoint", false, CCZ_KMS_ROLE_AUDITOR, false, run_checkpoint, CCZI_KMS_ON_STORE, false},
+    {"SetRole", false, CCZ_KMS_ROLE_AUTHOR, true, cczi_kms_run_set_role, CCZI_KMS_ON_NS, true},
+    {"SetQuorum", false, CCZ_KMS_ROLE_AUTHOR, true, cczi_kms_run_set_quorum, CCZI_KMS_ON_NS, true},
+    {"ListRoles", false, CCZI_KMS_READERS, false, cczi_kms_run_list_roles, CCZI_KMS_ON_ANY, false},
+    {"Propose", false, CCZ_KMS_ROLE_AUTHOR, true, cczi_kms_run_propose, CCZI_KMS_ON_ANY, false},
+    {"Approve", false, CCZ_KMS_ROLE_APPROVER, true, cczi_kms_run_approve, CCZI_KMS_ON_ANY, false},
+    {"Reject", false, CCZ_KMS_ROLE_APPROVER | CCZ_KMS_ROLE_AUTHOR, true, cczi_kms_run_reject,
+     CCZI_KMS_ON_ANY, false},
+    {"ListProposals", false, CCZI_KMS_READERS, false, cczi_kms_run_list_proposals, CCZI_KMS_ON_ANY,
+     false},
     /* keys that work inside */
-    {"Generate", false, CCZ_KMS_ROLE_OPERATOR, true, cczi_kms_run_generate},
-    {"ImportToken", false, CCZ_KMS_ROLE_OPERATOR, true, cczi_kms_run_import_token},
-    {"Import", false, CCZ_KMS_ROLE_OPERATOR, true, cczi_kms_run_import},
-    {"Rotate", false, CCZ_KMS_ROLE_OPERATOR, true, cczi_kms_run_rotate},
-    {"SetMinimum", false, CCZ_KMS_ROLE_OPERATOR, true, cczi_kms_run_set_minimum},
-    {"SetPeriod", false, CCZ_KMS_ROLE_OPERATOR, true, cczi_kms_run_set_period},
-    {"SetExpiry", false, CCZ_KMS_ROLE_OPERATOR, true, cczi_kms_run_set_expiry},
-    {"KeyInfo", false, CCZ_KMS_ROLE_AUDITOR, false, cczi_kms_run_key_info},
-    {"Encrypt", true, CCZ_KMS_ROLE_CLIENT, true, cczi_kms_run_encrypt},
-    {"Decrypt", true, CCZ_KMS_ROLE_CLIENT, true, cczi_kms_run_decrypt},
-    {"DataKey", true, CCZ_KMS_ROLE_CLIENT, true, cczi_kms_run_data_key},
-    {"Rewrap", true, CCZ_KMS_ROLE_CLIENT, true, cczi_kms_run_rewrap},
-    {"Wrap", true, CCZ_KMS_ROLE_CLIENT, true, cczi_kms_run_wrap},
-    {"Unwrap", true, CCZ_KMS_ROLE_CLIENT, true, cczi_kms_run_unwrap},
-    {"Derive", true, CCZ_KMS_ROLE_CLIENT, true, cczi_kms_run_derive},
-    {"Hmac", true, CCZ_KMS_ROLE_CLIENT, true, cczi_kms_run_hmac},
-    {"HmacVerify", true, CCZ_KMS_ROLE_CLIENT, true, cczi_kms_run_hmac_verify},
-    {"Sign", true, CCZ_KMS_ROLE_CLIENT, true, cczi_kms_run_sign},
-    {"Verify", true, CCZ_KMS_ROLE_CLIENT, true, cczi_kms_run_verify},
-    {"PublicKey", true, CCZ_KMS_ROLE_CLIENT | CCZ_KMS_ROLE_AUDITOR, false, cczi_kms_run_public_key},
+    {"Generate", false, CCZ_KMS_ROLE_OPERATOR, true, cczi_kms_run_generate, CCZI_KMS_ON_NAME, true},
+    {"ImportToken", false, CCZ_KMS_ROLE_OPERATOR, true, cczi_kms_run_import_token, CCZI_KMS_ON_NAME,
+     false},
+    {"Import", false, CCZ_KMS_ROLE_OPERATOR, true, cczi_kms_run_import, CCZI_KMS_ON_NAME, false},
+    {"Rotate", false, CCZ_KMS_ROLE_OPERATOR, true, cczi_kms_run_rotate, CCZI_KMS_ON_NAME, false},
+    {"SetMinimum", false, CCZ_KMS_ROLE_OPERATOR, true, cczi_kms_run_set_minimum, CCZI_KMS_ON_NAME,
+     false},
+    {"SetPeriod", false, CCZ_KMS_ROLE_OPERATOR, true, cczi_kms_run_set_period, CCZI_KMS_ON_NAME,
+     false},
+    {"SetExpiry", false, CCZ_KMS_ROLE_OPERATOR, true, cczi_kms_run_set_expiry, CCZI_KMS_ON_NAME,
+     false},
+    {"KeyInfo", false, CCZI_KMS_READERS, false, cczi_kms_run_key_info, CCZI_KMS_ON_NAME, false},
+    {"Encrypt", true, CCZ_KMS_ROLE_CLIENT, true, cczi_kms_run_encrypt, CCZI_KMS_ON_NAME, false},
+    {"Decrypt", true, CCZ_KMS_ROLE_CLIENT, true, cczi_kms_run_decrypt, CCZI_KMS_ON_NAME, false},
+    {"DataKey", true, CCZ_KMS_ROLE_CLIENT, true, cczi_kms_run_data_key, CCZI_KMS_ON_NAME, false},
+    {"Rewrap", true, CCZ_KMS_ROLE_CLIENT, true, cczi_kms_run_rewrap, CCZI_KMS_ON_NAME, false},
+    {"Wrap", true, CCZ_KMS_ROLE_CLIENT, true, cczi_kms_run_wrap, CCZI_KMS_ON_NAME, false},
+    {"Unwrap", true, CCZ_KMS_ROLE_CLIENT, true, cczi_kms_run_unwrap, CCZI_KMS_ON_NAME, false},
+    {"Derive", true, CCZ_KMS_ROLE_CLIENT, true, cczi_kms_run_derive, CCZI_KMS_ON_NAME, false},
+    {"Hmac", true, CCZ_KMS_ROLE_CLIENT, true, cczi_kms_run_hmac, CCZI_KMS_ON_NAME, false},
+    {"HmacVerify", true, CCZ_KMS_ROLE_CLIENT, true, cczi_kms_run_hmac_verify, CCZI_KMS_ON_NAME,
+     false},
+    {"Sign", true, CCZ_KMS_ROLE_CLIENT, true, cczi_kms_run_sign, CCZI_KMS_ON_NAME, false},
+    {"Verify", true, CCZ_KMS_ROLE_CLIENT, true, cczi_kms_run_verify, CCZI_KMS_ON_NAME, false},
+    {"PublicKey", true, CCZ_KMS_ROLE_CLIENT | CCZI_KMS_READERS, false, cczi_kms_run_public_key,
+     CCZI_KMS_ON_NAME, false},
 };
 const size_t cczi_kms_methods_len = sizeof(cczi_kms_methods) / sizeof(cczi_kms_methods[0]);

@@ -60,6 +60,8 @@ static ccz_rc take(struct cczi_msg_key_req *req, struct cczi_kms_key_spec *spec,
         rc = cczi_kms_take_key(call, req->name, err);
     if (rc == CCZ_OK)
         rc = cczi_kms_spec_of(spec, req, err);
+    if (rc == CCZ_OK) /* and it cannot be proposed: a token is over before others have read it */
+        rc = cczi_kms_guard_spec(call, spec, err);
     if (rc != CCZ_OK)
         return rc;
     spec->imported = true;

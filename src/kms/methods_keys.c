@@ -161,6 +161,12 @@ static ccz_rc make(const struct ccz_secret **material, struct ccz_secret **out,
     return cczi_kms_later(call, &w, err);
 }
 
+ccz_rc cczi_kms_guard_spec(const struct cczi_kms_call *call, const struct cczi_kms_key_spec *spec,
+                           struct ccz_err *err)
+{
+    return spec->exportable || spec->unattested_insecure ? cczi_kms_guard(call, err) : CCZ_OK;
+}
+
 CCZI_KMS_RUN(generate)
 {
     struct cczi_msg_key_req req = {0};
@@ -173,6 +179,8 @@ CCZI_KMS_RUN(generate)
         rc = cczi_kms_take_key(call, req.name, err);
     if (rc == CCZ_OK)
         rc = cczi_kms_spec_of(&spec, &req, err);
+    if (rc == CCZ_OK)
+        rc = cczi_kms_guard_spec(call, &spec, err);
     if (rc == CCZ_OK)
         rc = cczi_kms_key_is_new(call, err);
     if (rc == CCZ_OK)

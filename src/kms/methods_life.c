@@ -251,8 +251,12 @@ ccz_rc cczi_kms_run_destroy(struct ccz_buf *response, struct cczi_kms_call *call
 
 static ccz_rc delete_policy(struct cczi_kms_call *call, struct ccz_err *err)
 {
-    bool used;
-    ccz_rc rc = cczi_kms_policy_used(&used, call->store, call->ref.name, err);
+    bool used = false;
+    ccz_rc rc = cczi_kms_need(call, CCZ_KMS_ROLE_AUTHOR, err);
+    if (rc == CCZ_OK)
+        rc = cczi_kms_guard(call, err);
+    if (rc == CCZ_OK)
+        rc = cczi_kms_policy_used(&used, call->store, call->ref.name, err);
     if (rc == CCZ_OK && used) {
         ccz_fail(err, CCZ_E_DENIED, "kms:policy-in-use", 0, "items are bound to policy \"%s\"",
                  call->ref.name);
@@ -298,8 +302,10 @@ ccz_rc cczi_kms_run_delete(struct ccz_buf *response, struct cczi_kms_call *call,
     ccz_rc rc = take_target(&m, call, cczi_msg_delete_req, true, err);
     if (rc != CCZ_OK)
         return rc;
-    if (call->ref.kind != CCZI_KMS_POLICY)
-        return delete_item(call, &m, err);
+    if (call->ref.kind != CCZI_KMS_POLICY) {
+        rc = cczi_kms_need(call, CCZ_KMS_ROLE_OPERATOR, err);
+        return rc == CCZ_OK ? delete_item(call, &m, err) : rc;
+    }
     if (m.version || m.recovery_s || m.no_recovery)
         return ccz_fail(err, CCZ_E_FORMAT, "kms:request", 2,
                         "a policy has no versions and no window");

@@ -219,7 +219,7 @@ static ccz_rc allow(struct cczi_kms_call *call, const struct cczi_kms_key_meta *
 {
     if (call->req->peer->attested)
         return cczi_kms_judge(call, op, err);
-    if (op == CCZI_OP_PUBLIC && (call->roles & CCZ_KMS_ROLE_AUDITOR))
+    if (op == CCZI_OP_PUBLIC && (call->roles & CCZI_KMS_READERS))
         return CCZ_OK;
     if ((call->roles & CCZ_KMS_ROLE_CLIENT) && m->unattested)
         return CCZ_OK;

@@ -21,7 +21,8 @@
 
 enum {
     NAME_MAX_SIZE = 256,
-    RECEIPT_SIZE = 64
+    RECEIPT_SIZE = 64,
+    PROPOSAL_SIZE_MAX = CCZ_KMS_MESSAGE_SIZE_MAX - 65536 /* some room for what comes around it */
 }; /* over-long names are refused by the name rule, with a reason */
 
 const struct cczi_msg_field cczi_msg_receipt[] = {
@@ -137,6 +138,66 @@ const struct cczi_msg_field cczi_msg_status[] = {
     SPAN(10, cczi_msg_status, audit_sha256, 32),
     UINT(11, cczi_msg_status, collateral_expires_s, INT64_MAX),
     SPAN(12, cczi_msg_status, instance, CCZ_KMS_INSTANCE_SIZE),
+    END,
+};
+
+const struct cczi_msg_field cczi_msg_role[] = {
+    SPAN(1, cczi_msg_role, ns, NAME_MAX_SIZE),    SPAN(2, cczi_msg_role, principal, 32),
+    UINT(3, cczi_msg_role, roles, UINT32_MAX),    UINT(4, cczi_msg_role, kind, 1),
+    SPAN(5, cczi_msg_role, label, NAME_MAX_SIZE), END,
+};
+const struct cczi_msg_field cczi_msg_quorum[] = {
+    SPAN(1, cczi_msg_quorum, ns, NAME_MAX_SIZE),
+    UINT(2, cczi_msg_quorum, needed, UINT32_MAX),
+    END,
+};
+const struct cczi_msg_field cczi_msg_propose_req[] = {
+    SPAN(1, cczi_msg_propose_req, method, 31),
+    SPAN(2, cczi_msg_propose_req, body, PROPOSAL_SIZE_MAX),
+    UINT(3, cczi_msg_propose_req, valid_s, UINT32_MAX),
+    END,
+};
+const struct cczi_msg_field cczi_msg_propose_resp[] = {
+    UINT(1, cczi_msg_propose_resp, id, INT64_MAX),
+    UINT(2, cczi_msg_propose_resp, needed, UINT32_MAX),
+    UINT(3, cczi_msg_propose_resp, expires_s, INT64_MAX),
+    SPAN(4, cczi_msg_propose_resp, sha256, 32),
+    SPAN(CCZI_MSG_RECEIPT, cczi_msg_propose_resp, receipt, RECEIPT_SIZE),
+    END,
+};
+const struct cczi_msg_field cczi_msg_approve_req[] = {
+    UINT(1, cczi_msg_approve_req, id, INT64_MAX),
+    SPAN(2, cczi_msg_approve_req, sha256, 32),
+    END,
+};
+const struct cczi_msg_field cczi_msg_reject_req[] = {
+    UINT(1, cczi_msg_approve_req, id, INT64_MAX),
+    END,
+};
+const struct cczi_msg_field cczi_msg_approve_resp[] = {
+    UINT(1, cczi_msg_approve_resp, done, 1),
+    UINT(2, cczi_msg_approve_resp, approvals, UINT32_MAX),
+    UINT(3, cczi_msg_approve_resp, needed, UINT32_MAX),
+    UINT(4, cczi_msg_approve_resp, executed_seq, INT64_MAX),
+    SPAN(CCZI_MSG_RECEIPT, cczi_msg_approve_resp, receipt, RECEIPT_SIZE),
+    END,
+};
+const struct cczi_msg_field cczi_msg_proposals_req[] = {
+    UINT(1, cczi_msg_proposals_req, after_id, INT64_MAX),
+    UINT(2, cczi_msg_proposals_req, limit, UINT32_MAX),
+    END,
+};
+const struct cczi_msg_field cczi_msg_proposal[] = {
+    UINT(1, cczi_msg_proposal, id, INT64_MAX),
+    SPAN(2, cczi_msg_proposal, ns, NAME_MAX_SIZE),
+    SPAN(3, cczi_msg_proposal, method, 31),
+    SPAN(4, cczi_msg_proposal, body, PROPOSAL_SIZE_MAX),
+    SPAN(5, cczi_msg_proposal, proposer, 32),
+    UINT(6, cczi_msg_proposal, created_s, INT64_MAX),
+    UINT(7, cczi_msg_proposal, expires_s, INT64_MAX),
+    UINT(8, cczi_msg_proposal, state, 15),
+    UINT(9, cczi_msg_proposal, needed, UINT32_MAX),
+    SPAN(11, cczi_msg_proposal, sha256, 32),
     END,
 };
 

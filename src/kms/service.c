@@ -54,10 +54,13 @@ struct ccz_kms_service {
     bool stop, stop_crypto;
     pthread_t crypto[CRYPTO_THREADS_MAX];
     size_t crypto_len;
-    struct timespec look; /* for rotations next: monotonic time; of the worker */
-    /* administrators when the service was made; immutable, so pins need no lock */
-    uint8_t (*admins)[32];
-    size_t admins_len;
+    struct timespec look;      /* for rotations next: monotonic time; of the worker */
+    pthread_mutex_t pins_lock; /* who has a role: read by event loops, renewed by the worker */
+    struct pins {
+        uint8_t (*id)[32];
+        size_t len;
+    } pins;
+    uint64_t roles_seen; /* count of the store that they are of */
 };
 
 static void queue_init(struct queue *q)
@@ -301,6 +304,17 @@ static void look_for_rotations(struct ccz_kms_service *s)
     s->look.tv_sec += ROTATION_EVERY_S;
 }
 
+static ccz_rc load_pins(struct ccz_kms_service *s, struct ccz_err *err);
+
+/* Whoever was given a role can connect from now on. */
+static void renew_pins(struct ccz_kms_service *s)
+{
+    struct ccz_err err = {0};
+    if (s->cfg.store->roles_changed != s->roles_seen && load_pins(s, &err) != CCZ_OK)
+        ccz_log(CCZ_LOG_ERROR, "kms", "new administrators cannot connect yet: where=%s %s",
+                err.where, err.msg);
+}
+
 static void *work(void *arg)
 {
     struct ccz_kms_service *s = arg;
@@ -308,6 +322,7 @@ static void *work(void *arg)
     look_for_rotations(s);
     while (take_jobs(&jobs, s)) {
         handle_jobs(s, &jobs);
+        renew_pins(s);
         look_for_rotations(s);
     }
     return NULL;
@@ -417,14 +432,18 @@ ccz_rc ccz_kms_service_add(struct ccz_kms_service *s, struct ccz_rpc_server *ser
 
 ccz_rc ccz_kms_service_pin(void *service, struct ccz_span spki, struct ccz_err *err)
 {
-    const struct ccz_kms_service *s = service;
+    struct ccz_kms_service *s = service;
     uint8_t digest[32];
+    bool found = false;
     ccz_rc rc = ccz_sha256(digest, spki);
     if (rc != CCZ_OK)
         return ccz_fail(err, rc, "kms:pin", 0, "cannot hash a public key");
-    for (size_t i = 0; i < s->admins_len; i++)
-        if (ccz_ct_eq(digest, s->admins[i], sizeof(digest)))
-            return CCZ_OK;
+    pthread_mutex_lock(&s->pins_lock);
+    for (size_t i = 0; i < s->pins.len; i++)
+        found = found || ccz_ct_eq(digest, s->pins.id[i], sizeof(digest));
+    pthread_mutex_unlock(&s->pins_lock);
+    if (found)
+        return CCZ_OK;
     return refuse_unknown(digest, err);
 }
 
@@ -432,22 +451,34 @@ ccz_rc ccz_kms_service_pin(void *service, struct ccz_span spki, struct ccz_err *
 
 static ccz_rc add_admin(void *arg, const struct cczi_kms_admin *a, struct ccz_err *err)
 {
-    struct ccz_kms_service *s = arg;
-    uint8_t(*p)[32] = realloc(s->admins, (s->admins_len + 1) * sizeof(*p));
+    struct pins *l = arg;
+    uint8_t(*p)[32] = realloc(l->id, (l->len + 1) * sizeof(*p));
     if (!p)
         return ccz_fail(err, CCZ_E_NOMEM, "kms:service", 0, "out of memory");
-    memcpy(p[s->admins_len++], a->id, 32);
-    s->admins = p;
+    memcpy(p[l->len++], a->id, 32);
+    l->id = p;
     return CCZ_OK;
 }
 
-static ccz_rc load_admins(struct ccz_kms_service *s, struct ccz_err *err)
+/* On failure they stay what they were. */
+static ccz_rc load_pins(struct ccz_kms_service *s, struct ccz_err *err)
 {
+    struct pins l = {0};
+    uint64_t seen = s->cfg.store->roles_changed;
     ccz_rc rc = cczi_kms_begin_read(s->cfg.store, err);
     if (rc != CCZ_OK)
         return rc;
-    rc = cczi_kms_admin_each(s->cfg.store, NULL, add_admin, s, err);
+    rc = cczi_kms_admin_each(s->cfg.store, NULL, add_admin, &l, err);
     cczi_kms_rollback(s->cfg.store);
+    if (rc == CCZ_OK) {
+        pthread_mutex_lock(&s->pins_lock);
+        struct pins was = s->pins;
+        s->pins = l;
+        pthread_mutex_unlock(&s->pins_lock);
+        s->roles_seen = seen;
+        l = was;
+    }
+    free(l.id);
     return rc;
 }
 
@@ -460,6 +491,7 @@ static void sync_init(struct ccz_kms_service *s)
     pthread_mutex_init(&s->lock, NULL);
     pthread_cond_init(&s->wake, &attr);
     pthread_cond_init(&s->wake_crypto, NULL);
+    pthread_mutex_init(&s->pins_lock, NULL);
     pthread_condattr_destroy(&attr);
 }
 
@@ -468,6 +500,7 @@ static void sync_deinit(struct ccz_kms_service *s)
     pthread_cond_destroy(&s->wake);
     pthread_cond_destroy(&s->wake_crypto);
     pthread_mutex_destroy(&s->lock);
+    pthread_mutex_destroy(&s->pins_lock);
 }
 
 static void stop_crypto(struct ccz_kms_service *s)
@@ -508,13 +541,13 @@ ccz_rc ccz_kms_service_new(struct ccz_kms_service **out, const struct ccz_kms_se
     queue_init(&s->works);
     sync_init(s);
     s->batch = calloc(CCZI_KMS_BATCH_MAX, sizeof(*s->batch));
-    ccz_rc rc = s->batch ? load_admins(s, err)
+    ccz_rc rc = s->batch ? load_pins(s, err)
                          : ccz_fail(err, CCZ_E_NOMEM, "kms:service", 0, "out of memory");
     if (rc == CCZ_OK)
         rc = start_threads(s, err);
     if (rc != CCZ_OK) {
         sync_deinit(s);
-        free(s->admins);
+        free(s->pins.id);
         free(s->batch);
         free(s);
         return rc;
@@ -534,7 +567,7 @@ void ccz_kms_service_free(struct ccz_kms_service *s)
     pthread_join(s->worker, NULL);
     stop_crypto(s);
     sync_deinit(s);
-    free(s->admins);
+    free(s->pins.id);
     free(s->batch);
     free(s);
 }

@@ -305,7 +305,8 @@ static ccz_rc first_rows(struct ccz_kms_store *s, const uint8_t admin_spki_sha25
 }
 
 /* Tables, sealed head, first administrator and first audit line: one transaction. */
-static ccz_rc populate(struct ccz_kms_store *s, const uint8_t admin_spki_sha256[32], int64_t now_s,
+static ccz_rc populate(struct ccz_kms_store *s, const uint8_t admin_spki_sha256[32],
+                       const struct ccz_kms_approvals *approvals, int64_t now_s,
                        struct ccz_err *err)
 {
     ccz_rc rc = statement(s, CCZI_SQL_BEGIN, err);
@@ -313,6 +314,8 @@ static ccz_rc populate(struct ccz_kms_store *s, const uint8_t admin_spki_sha256[
         rc = cczi_kms_db_create(&s->db, err);
     if (rc == CCZ_OK)
         rc = first_rows(s, admin_spki_sha256, now_s, err);
+    if (rc == CCZ_OK && approvals)
+        rc = cczi_kms_first_roles(s, approvals, now_s, err);
     return rc == CCZ_OK ? cczi_kms_commit(s, err) : rc; /* closing the database rolls back */
 }
 
@@ -403,6 +406,13 @@ static ccz_rc open_db(struct ccz_kms_store *s, const struct ccz_kms_state *state
 ccz_rc ccz_kms_init(const struct ccz_kms_state *state, const uint8_t admin_spki_sha256[32],
                     int64_t now_s, struct ccz_err *err)
 {
+    return ccz_kms_init_with(state, admin_spki_sha256, NULL, now_s, err);
+}
+
+ccz_rc ccz_kms_init_with(const struct ccz_kms_state *state, const uint8_t admin_spki_sha256[32],
+                         const struct ccz_kms_approvals *approvals, int64_t now_s,
+                         struct ccz_err *err)
+{
     struct paths p;
     ccz_rc rc = paths_of(&p, state, err);
     if (rc == CCZ_OK)
@@ -423,7 +433,7 @@ ccz_rc ccz_kms_init(const struct ccz_kms_state *state, const uint8_t admin_spki_
     if (rc == CCZ_OK)
         rc = first_key(s, state, err);
     if (rc == CCZ_OK)
-        rc = populate(s, admin_spki_sha256, now_s, err);
+        rc = populate(s, admin_spki_sha256, approvals, now_s, err);
     return rc == CCZ_OK ? cczi_kms_settle(s, err) : rc;
 }
 
@@ -508,7 +518,7 @@ ccz_rc cczi_kms_store_memory(struct ccz_kms_store **out, const struct ccz_secret
     if (rc == CCZ_OK)
         rc = cczi_kms_sealer_init(&s->sealer, master, err);
     if (rc == CCZ_OK)
-        rc = populate(s, admin_spki_sha256, now_s, err);
+        rc = populate(s, admin_spki_sha256, NULL, now_s, err);
     if (rc == CCZ_OK)
         rc = equip(s, err);
     if (rc == CCZ_OK)

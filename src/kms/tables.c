@@ -2,6 +2,7 @@
 /* Rows of rows.c as structures. */
 #include "kms_priv.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 static ccz_rc not_ours(struct ccz_err *err, const char *table)
@@ -360,6 +361,39 @@ ccz_rc cczi_kms_approval_each(struct ccz_kms_store *s, uint64_t proposal, cczi_k
     cczi_kms_row_int(&key, (int64_t)proposal);
     return cczi_kms_row_each(s, CCZI_KMS_T_APPROVAL, CCZI_SQL_APPROVAL_OF, &key, approval_row, &c,
                              err);
+}
+
+enum { APPROVERS_MAX = 1024 };
+struct approvers {
+    uint8_t (*id)[32];
+    size_t len;
+};
+
+static ccz_rc keep_approver(void *arg, const struct cczi_kms_approval *a, struct ccz_err *err)
+{
+    struct approvers *l = arg;
+    void *p = l->len < APPROVERS_MAX ? realloc(l->id, (l->len + 1) * sizeof(*l->id)) : NULL;
+    if (!p)
+        return ccz_fail(err, CCZ_E_NOMEM, "kms:proposal", 0, "too many approvals, or no memory");
+    l->id = p;
+    memcpy(l->id[l->len++], a->approver, sizeof(*l->id));
+    return CCZ_OK;
+}
+
+ccz_rc cczi_kms_proposal_delete(struct ccz_kms_store *s, uint64_t id, struct ccz_err *err)
+{
+    struct approvers l = {0};
+    ccz_rc rc = cczi_kms_approval_each(s, id, keep_approver, &l, err);
+    for (size_t i = 0; rc == CCZ_OK && i < l.len; i++) {
+        struct cczi_kms_row r = {0};
+        cczi_kms_row_int(&r, (int64_t)id);
+        cczi_kms_row_blob(&r, bytes32(l.id[i]));
+        rc = cczi_kms_row_delete(s, CCZI_KMS_T_APPROVAL, &r, err);
+    }
+    free(l.id);
+    struct cczi_kms_row r = {0};
+    cczi_kms_row_int(&r, (int64_t)id);
+    return rc == CCZ_OK ? cczi_kms_row_delete(s, CCZI_KMS_T_PROPOSAL, &r, err) : rc;
 }
 
 /* ------------------------------------------------------------------------ key_meta */

@@ -162,6 +162,9 @@ ccz_rc cczi_kms_take_key(struct cczi_kms_call *call, struct ccz_span name, struc
 /* What a request says of a new key. where = "kms:key-kind", "kms:key-op-name", "kms:key-unmanaged" */
 ccz_rc cczi_kms_spec_of(struct cczi_kms_key_spec *out, const struct cczi_msg_key_req *m,
                         struct ccz_err *err);
+/* A key that may leave, or be used without evidence, is made by as many as a policy is changed by. where = "kms:approval-needed" */
+ccz_rc cczi_kms_guard_spec(const struct cczi_kms_call *call, const struct cczi_kms_key_spec *spec,
+                           struct ccz_err *err);
 /* where = "kms:exists" */
 ccz_rc cczi_kms_key_is_new(struct cczi_kms_call *call, struct ccz_err *err);
 /* Stores metadata, and material as the version that they call the latest. Answers with the version. */

@@ -86,16 +86,18 @@ static const char *const sql_text[CCZI_SQL_LEN] = {
     [CCZI_SQL_BEGIN_READ] = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
     [CCZI_SQL_META_GET] = "SELECT key_check, head FROM meta WHERE id = 1 FOR UPDATE",
     [CCZI_SQL_LIST] =
-        "SELECT k, n, v, a, c, p, e, x, d, m FROM ((SELECT DISTINCT ON (i.kind, i.name) i.kind AS "
+        "SELECT k, n, v, a, c, p, e, x, d, m, t FROM ((SELECT DISTINCT ON (i.kind, i.name) i.kind "
+        "AS "
         "k, i.name AS n,"
         "   i.version AS v, i.alg AS a, i.created_s AS c, coalesce(b.policy, '') AS p, i.enabled "
         "AS e,"
-        "   i.expires_s AS x, i.delete_after_s AS d, i.metadata AS m FROM item i"
+        "   i.expires_s AS x, i.delete_after_s AS d, i.metadata AS m, y.meta AS t FROM item i"
         "  LEFT JOIN binding b ON b.kind = i.kind AND b.name = i.name AND b.op = 0"
+        "  LEFT JOIN key_meta y ON i.kind = 1 AND y.name = i.name"
         "  WHERE i.kind < 3 AND (i.kind, i.name) > ($1::bigint, $2::text) ORDER BY i.kind, i.name, "
         "i.version DESC)"
         " UNION ALL SELECT 3::bigint, name, 0::bigint, '', created_s, '', 1::bigint, 0::bigint, "
-        "0::bigint, ''::bytea"
+        "0::bigint, ''::bytea, NULL::bytea"
         "  FROM policy WHERE (3::bigint, name) > ($1::bigint, $2::text)) l"
         " ORDER BY k, n COLLATE \"C\" LIMIT $3::bigint",
     [CCZI_SQL_AUDIT_FROM] = "SELECT seq, time_s, entry, prev, hash FROM audit WHERE seq > $1"

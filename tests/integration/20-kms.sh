@@ -121,7 +121,7 @@ ADMIN_KEY=$RUN/stranger.key status 1 kms ls
 has err 'kms:admin-unknown'
 ADMIN_KEY=$RUN/auditor.key status 0 kms audit --last 3
 ADMIN_KEY=$RUN/auditor.key status 1 kms rm key/model
-has err '^refused: kms:role: auditor / operator'
+has err '^refused: kms:role: auditor / operator,author'
 status 1 "$BIN/kms-probe" release key/model "${REACH[@]}" --admin-key "$RUN/admin.key" # an administrator reads nothing
 has err '^refused: kms:workload-required: '
 
@@ -131,7 +131,7 @@ lines=$(wc -l <"$RUN/out")
 has out '^1 .* init accept'
 has out 'Release accept key/model version 1 policy=workload rule=program by workload sgx mrenclave=[0-9a-f]{64} .*SIMULATED$'
 has out 'Release reject key/model .*where=policy:mrenclave got='
-has out 'Delete reject .*where=kms:role got=auditor expected=operator by admin'
+has out 'Delete reject .*where=kms:role got=auditor expected=operator,author by admin'
 status 0 kms audit --json
 [ "$(wc -l <"$RUN/out")" = "$lines" ] || die "an audit changed the audit"
 python3 - "$RUN/out" <<'PY'

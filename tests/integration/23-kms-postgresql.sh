@@ -32,7 +32,7 @@ cat >"$RUN/restart" <<END
 cd / && exec ${as[*]} $pgbin/pg_ctl -D $PG/data -s -w -m immediate -l $PG/log -o '$options' restart >>$RUN/log/pg_ctl.log 2>&1 </dev/null
 END
 chmod +x "$RUN/restart"
-export CCZ_TEST_PG_DIR=$PG CCZ_TEST_PG_RESTART=$RUN/restart
+export CCZ_TEST_PG_DIR=$PG CCZ_TEST_PG_RESTART=$RUN/restart CCZ_TEST_VECTORS=$ROOT/tests/vectors/kms/v2
 export TMPDIR=${TMPDIR:-/tmp}
 
 for c in ${CASES:-$("$BIN/kms-pg-cases" --list)}; do

@@ -8,6 +8,7 @@
 #define _GNU_SOURCE
 #include "ccz_test.h"
 #include "kms/kms_fixture.h"
+#include "kms/use_fixture.h"
 
 #include "kms_pg/kms_pg.h"
 
@@ -151,6 +152,22 @@ static const struct call {
     {"Delete", FIX_ADMIN, "secret/db/password", NULL, NULL, 1},
     {"Delete", FIX_ADMIN, "secret/Upper", NULL, NULL, 0},
     {"Delete", FIX_ADMIN, "policy/Zebra", NULL, NULL, 0},
+    {"SetRole", FIX_ADMIN, "*", NULL, NULL, CCZ_KMS_ROLE_AUDITOR | CCZ_KMS_ROLE_APPROVER},
+    {"SetRole", FIX_ADMIN, "Team", NULL, NULL, CCZ_KMS_ROLE_ADMIN},
+    {"SetQuorum", FIX_ADMIN, "*", NULL, NULL, 2},
+    {"SetQuorum", FIX_ADMIN, "*", NULL, NULL, 1},
+    {"PutPolicy", FIX_ADMIN, "late", fix_policy, NULL, 0},
+    {"Propose", FIX_ADMIN, "late", fix_policy, NULL, 0},
+    {"Propose", FIX_ADMIN, "late", "{", NULL, 0},
+    {"Approve", FIX_ADMIN, "late", fix_policy, NULL, 1},
+    {"Approve", FIX_AUDITOR, "late", fix_policy_other, NULL, 1},
+    {"Approve", FIX_AUDITOR, "late", fix_policy, NULL, 1},
+    {"Approve", FIX_AUDITOR, "late", fix_policy, NULL, 1},
+    {"GetPolicy", FIX_AUDITOR, "late", NULL, NULL, 0},
+    {"Propose", FIX_ADMIN, "later", fix_policy, NULL, 0},
+    {"Reject", FIX_AUDITOR, "", NULL, NULL, 2},
+    {"ListProposals", FIX_AUDITOR, "", NULL, NULL, 0},
+    {"ListRoles", FIX_AUDITOR, "", NULL, NULL, 0},
     {"AuditTail", FIX_ADMIN, "", NULL, NULL, 0},
     {"AuditTail", FIX_ADMIN, "", NULL, NULL, 4},
     {"Status", FIX_ADMIN, "", NULL, NULL, 0},
@@ -170,6 +187,19 @@ static void add_call(struct fix_batch *b, const struct call *c)
     now.no_recovery = 1;
     struct cczi_msg_name name = {fix_str(c->name)};
     struct cczi_msg_audit_req tail = {c->number, 0};
+    uint8_t auditor[32], sha256[32];
+    fix_spki(auditor, FIX_AUDITOR);
+    struct cczi_msg_role role = {
+        .ns = fix_str(c->name), .principal = CCZ_SPAN(auditor, 32), .roles = c->number};
+    struct cczi_msg_quorum quorum = {fix_str(c->name), c->number};
+    CCZ_AUTO_BUF body;
+    ccz_buf_init(&body, CCZ_KMS_MESSAGE_SIZE_MAX);
+    struct cczi_msg_put_policy_req inner = {fix_str(c->name), fix_str(c->value), 0};
+    cczi_msg_put(&body, cczi_msg_put_policy_req, &inner);
+    struct cczi_msg_propose_req propose = {fix_str("PutPolicy"), ccz_buf_span(&body), 0};
+    CHECK(cczi_kms_proposal_digest(sha256, "PutPolicy", ccz_buf_span(&body), NULL) == CCZ_OK);
+    struct cczi_msg_approve_req approve = {c->number, CCZ_SPAN(sha256, 32)};
+    struct cczi_msg_proposals_req proposals = {0};
     const struct {
         const char *method;
         const struct cczi_msg_field *fields;
@@ -185,6 +215,13 @@ static void add_call(struct fix_batch *b, const struct call *c)
         {"Enable", cczi_msg_target_req, &del},
         {"Undelete", cczi_msg_target_req, &del},
         {"Destroy", cczi_msg_target_req, &del},
+        {"SetRole", cczi_msg_role, &role},
+        {"SetQuorum", cczi_msg_quorum, &quorum},
+        {"Propose", cczi_msg_propose_req, &propose},
+        {"Approve", cczi_msg_approve_req, &approve},
+        {"Reject", cczi_msg_reject_req, &approve},
+        {"ListProposals", cczi_msg_proposals_req, &proposals},
+        {"ListRoles", cczi_msg_none, NULL},
         {"AuditTail", cczi_msg_audit_req, &tail},
         {"Status", cczi_msg_none, NULL},
         {c->method, cczi_msg_name, &name},
@@ -677,8 +714,141 @@ static void test_server_dies(void)
     ccz_kms_store_free(s);
 }
 
+/* ----------------------------------------------------------------- keys that work inside */
+
+static int64_t clock_of(void *arg)
+{
+    return *(const int64_t *)arg;
+}
+
+static struct ccz_kms_service *serve(struct ccz_kms_store *s, int64_t *now_s)
+{
+    struct ccz_kms_service *service = NULL;
+    const struct ccz_kms_service_cfg cfg = {
+        .store = s, .clock = {clock_of, now_s}, .info = {.version = "test", .tee = "toy"}};
+    CHECK(ccz_kms_service_new(&service, &cfg, NULL) == CCZ_OK);
+    return service;
+}
+
+/* What was due while no server ran is done once, whichever of two that start together does it; the other goes on. */
+static void test_rotate_once(void)
+{
+    enum { KEYS = 12, HOUR_S = 3600 };
+    fresh();
+    init();
+    struct ccz_kms_store *one = open_at(g_info), *two = open_at(g_info);
+    char name[16];
+    fix_populate(one);
+    for (int i = 0; i < KEYS; i++) {
+        (void)snprintf(name, sizeof(name), "k%d", i);
+        const struct cczi_msg_key_req m = {.name = fix_str(name),
+                                           .kind = fix_str(i < 2 ? "rsa-2048" : "aes-256-gcm"),
+                                           .ops = fix_str(i < 2 ? "sign" : NULL),
+                                           .policy = fix_str("server"),
+                                           .rotate_every_s = HOUR_S};
+        CHECK(use_is(use_make_at(one, &m, FIX_NOW), CCZ_OK, ""));
+    }
+    struct ccz_kms_check before = fix_check(one);
+    /* clocks of two servers are never the same */
+    int64_t now_s = FIX_NOW + HOUR_S, other_s = now_s + 7;
+    struct ccz_kms_service *a = serve(one, &now_s), *b = serve(two, &other_s);
+    ccz_kms_service_free(a);
+    ccz_kms_service_free(b);
+    struct ccz_kms_check after = fix_check(two);
+    for (int i = 0; i < KEYS; i++) {
+        (void)snprintf(name, sizeof(name), "k%d", i);
+        CHECK(use_meta(one, name).latest == 2);
+    }
+    CHECK(after.versions == before.versions + KEYS &&
+          after.audit_lines == before.audit_lines + KEYS);
+    ccz_kms_store_free(one);
+    ccz_kms_store_free(two);
+}
+
+/* A version that one server makes, the other uses; what one disables, the other refuses, though it has it open. */
+static void test_keys(void)
+{
+    fresh();
+    init();
+    struct ccz_kms_store *one = open_at(g_info), *two = open_at(g_info);
+    char first[512], second[512];
+    fix_populate(one);
+    CHECK(use_is(use_make(one, "k", "aes-256-gcm", NULL, "server"), CCZ_OK, ""));
+    CHECK(use_is(use_encrypt(first, sizeof(first), one, "k", "x"), CCZ_OK, ""));
+    CHECK(use_is(use_decrypt(two, "k", first, "x"), CCZ_OK, ""));
+    CHECK(use_is(use_rotate(two, "k"), CCZ_OK, ""));
+    CHECK(use_is(use_encrypt(second, sizeof(second), one, "k", "y"), CCZ_OK, ""));
+    CHECK(strncmp(second, "ccz1:2:", 7) == 0);
+    CHECK(use_is(use_change(one, "Disable", "k", 0, FIX_NOW), CCZ_OK, ""));
+    CHECK(use_is(use_decrypt(two, "k", first, "x"), CCZ_E_DENIED, "kms:key-disabled"));
+    CHECK(use_is(use_change(one, "Enable", "k", 0, FIX_NOW), CCZ_OK, ""));
+    CHECK(use_is(use_bind(one, "k", "decrypt", "other"), CCZ_OK, ""));
+    CHECK(use_is(use_decrypt(two, "k", first, "x"), CCZ_E_POLICY, "policy:mrenclave"));
+    /* metadata that go away behind our back do not make it a key that is released */
+    sql("DELETE FROM key_meta WHERE name = 'k'");
+    CHECK(use_is(fix_release(NULL, two, FIX_WORKLOAD, "key/k", 0, &use_err), CCZ_E_SIG,
+                 "kms:key-meta"));
+    CHECK(ccz_kms_store_check(NULL, one, &use_err) == CCZ_E_SIG &&
+          strcmp(use_err.where, "kms:row-set") == 0);
+    ccz_kms_store_free(one);
+    ccz_kms_store_free(two);
+}
+
+static void read_vector(struct ccz_buf *out, const char *name)
+{
+    char path[400];
+    (void)snprintf(path, sizeof(path), "%s/%s", must_env("CCZ_TEST_VECTORS"), name);
+    ccz_buf_init(out, 1 << 20);
+    CHECK(ccz_file_read(out, path, NULL) == CCZ_OK);
+}
+
+/* The tables of schema 2 that a server of that schema left. */
+static void old_tables(void)
+{
+    struct ccz_buf b;
+    char path[300];
+    fresh();
+    (void)snprintf(path, sizeof(path), "%s/master.key", g_dir);
+    read_vector(&b, "master.key");
+    CHECK(ccz_file_write(path, ccz_buf_span(&b), 0600, CCZ_FILE_REPLACE, NULL) == CCZ_OK);
+    ccz_buf_free(&b);
+    read_vector(&b, "postgresql.sql");
+    sql(ccz_buf_str(&b));
+    ccz_buf_free(&b);
+}
+
+static void test_migrate(void)
+{
+    struct ccz_err err = {0};
+    struct ccz_kms_store *s;
+    struct ccz_kms_state st = state_at(g_info);
+    old_tables();
+    CHECK(ccz_kms_store_open(&s, &st, &err) == CCZ_E_UNSUPPORTED &&
+          strcmp(err.where, "kms:schema") == 0);
+    sql("UPDATE admin SET role = 2 WHERE role = 1");
+    CHECK(ccz_kms_migrate(&st, FIX_NOW, &err) == CCZ_E_SIG &&
+          strcmp(err.where, "kms:row-mac") == 0);
+    old_tables();
+    sql("DELETE FROM binding WHERE name = 'model'");
+    CHECK(ccz_kms_migrate(&st, FIX_NOW, &err) == CCZ_E_SIG &&
+          strcmp(err.where, "kms:row-set") == 0);
+    old_tables();
+    CHECK(ccz_kms_migrate(&st, FIX_NOW, &err) == CCZ_OK);
+    CHECK(ccz_kms_migrate(&st, FIX_NOW, &err) == CCZ_E_UNSUPPORTED);
+    s = open_at(g_info);
+    struct ccz_kms_check c = fix_check(s);
+    CHECK(c.versions == 5 && c.policies == 2 && c.bindings == 3 && c.admins == 2 &&
+          c.audit_lines == 13);
+    CHECK(fix_release(NULL, s, FIX_WORKLOAD, "key/model", 0, &err) == CCZ_OK);
+    CHECK(fix_put_policy(s, "team/p", fix_policy, false, &err) == CCZ_OK);
+    fix_rows(s);
+    ccz_kms_store_free(s);
+    ccz_kms_store_free(open_at(g_info));
+}
+
 static const struct ccz_test tests[] = {
     {"pg.init", test_init},
+    {"pg.migrate", test_migrate},
     {"pg.parity", test_parity},
     {"pg.settings", test_settings},
     {"pg.tamper", test_tamper},
@@ -686,6 +856,8 @@ static const struct ccz_test tests[] = {
     {"pg.locked", test_locked},
     {"pg.commit_cut", test_commit_cut},
     {"pg.commit_unknown", test_commit_unknown},
+    {"pg.keys", test_keys},
+    {"pg.rotate_once", test_rotate_once},
     {"pg.two", test_two},
     {"pg.server_dies", test_server_dies},
 };

@@ -227,7 +227,7 @@ static inline void fix_rows(struct ccz_kms_store *s)
     fix_spki(a.approver, FIX_AUDITOR);
     fix_spki(e.id, FIX_WORKLOAD);
     bool ok = cczi_kms_begin(s, NULL) == CCZ_OK;
-    ok = ok && cczi_kms_quorum_put(s, "team", 2, NULL) == CCZ_OK;
+    ok = ok && cczi_kms_quorum_put(s, "team", 0, NULL) == CCZ_OK;
     ok = ok && cczi_kms_proposal_put(s, &p, NULL) == CCZ_OK;
     ok = ok && cczi_kms_approval_put(s, &a, NULL) == CCZ_OK;
     ok = ok && cczi_kms_key_meta_row_put(s, "k", ccz_span_str("meta"), NULL) == CCZ_OK;

@@ -4,6 +4,8 @@
 #include "ccz_test.h"
 #include "kms/kms_fixture.h"
 
+#include <sqlite3.h>
+
 /* The receipt inside an answer: in the same field of every one. */
 struct with_receipt {
     struct ccz_span receipt;
@@ -299,6 +301,39 @@ static void test_settled(void)
     ccz_kms_store_free(s);
 }
 
+/* A refusal that gets a transaction of its own, as the call's has failed as a whole, is counted as well. */
+static void test_settled_refusal(void)
+{
+    struct ccz_kms_store *s = fix_memory_store();
+    fix_populate(s);
+    uint64_t lines = fix_check(s).audit_lines;
+    struct counter c = {.store = s};
+    struct ccz_err err = {0};
+    static char value[CCZ_KMS_VALUE_SIZE_MAX - 1];
+    char pragma[64];
+    memset(value, 'v', sizeof(value) - 1);
+    sqlite3 *db = *(sqlite3 **)s->db.db; /* the disk is full but for a few pages */
+    sqlite3_stmt *st = NULL;
+    CHECK(sqlite3_prepare_v2(db, "PRAGMA page_count", -1, &st, NULL) == SQLITE_OK &&
+          sqlite3_step(st) == SQLITE_ROW);
+    (void)snprintf(pragma, sizeof(pragma), "PRAGMA max_page_count = %d",
+                   sqlite3_column_int(st, 0) + 4);
+    CHECK(sqlite3_finalize(st) == SQLITE_OK);
+    CHECK(cczi_kms_db_exec(&s->db, pragma, NULL) == CCZ_OK);
+    s->on_commit = advance;
+    s->on_commit_arg = &c;
+    CHECK(fix_put_secret(s, "large", value, "server", false, &err) == CCZ_E_IO &&
+          strcmp(err.where, "kms:store-full") == 0);
+    CHECK(fix_check(s).audit_lines == lines + 1 && c.calls == 1 && c.seq == lines + 1);
+    c.rc = CCZ_E_UNAVAILABLE; /* where the counter cannot follow, it is refused all the same */
+    CHECK(fix_put_secret(s, "large", value, "server", false, &err) == CCZ_E_IO);
+    CHECK(fix_check(s).audit_lines == lines + 2 && c.calls == 2 && c.seq == lines + 1);
+    c.rc = CCZ_OK;
+    CHECK(fix_release(NULL, s, FIX_STALE, "key/model", 0, &err) == CCZ_E_DENIED);
+    CHECK(c.calls == 3 && c.seq == lines + 3); /* and made up for at the next occasion */
+    ccz_kms_store_free(s);
+}
+
 /* -------------------------------------------------------------- parsed policies */
 
 static void test_policies(void)
@@ -371,6 +406,7 @@ static const struct ccz_test tests[] = {
     {"kms.batch_proof", test_batch_proof},
     {"kms.batch_withheld", test_batch_withheld},
     {"kms.settled", test_settled},
+    {"kms.settled_refusal", test_settled_refusal},
     {"kms.policies", test_policies},
     {"kms.policies_bound", test_policies_bound},
 };

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A state folder that a server of schema 1 left (tests/vectors/kms/v1) becomes one of schema 3, or stays as it is. */
+/* A state folder that a server of schema 1 or 2 left (tests/vectors/kms/v1, v2) becomes one of schema 3, or stays as it is. */
 #define _GNU_SOURCE
 #include "kms/kms_fixture.h"
 #include "kms/kms_temp.h"
@@ -9,11 +9,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-static void copy_one(const char *name)
+static void copy_one(int schema, const char *name)
 {
     char from[400];
     struct ccz_buf b;
-    (void)snprintf(from, sizeof(from), "%s/%s", VECTORS, name);
+    (void)snprintf(from, sizeof(from), "%s/v%d/%s", VECTORS, schema, name);
     ccz_buf_init(&b, 1 << 20);
     CHECK(ccz_file_read(&b, from, NULL) == CCZ_OK);
     CHECK(ccz_file_write(dir_path(name), ccz_buf_span(&b), 0600, CCZ_FILE_REPLACE, NULL) == CCZ_OK);
@@ -21,11 +21,11 @@ static void copy_one(const char *name)
 }
 
 /* A fresh copy of the old state folder. */
-static struct ccz_kms_state old_state(void)
+static struct ccz_kms_state old_state(int schema)
 {
     dir_fresh();
-    copy_one("kms.sqlite");
-    copy_one("master.key");
+    copy_one(schema, "kms.sqlite");
+    copy_one(schema, "master.key");
     return (struct ccz_kms_state){.dir = dir_root};
 }
 
@@ -59,21 +59,10 @@ static bool released(struct ccz_kms_store *s, const char *item, uint32_t version
     return ok;
 }
 
-static void test_migrate(void)
+/* What both old folders hold, in a store of today. */
+static void check_migrated(struct ccz_kms_store *s)
 {
-    struct ccz_kms_state st = old_state();
     struct ccz_err err = {0};
-    struct ccz_kms_store *s;
-    CHECK(ccz_kms_store_open(&s, &st, &err) == CCZ_E_UNSUPPORTED &&
-          strcmp(err.where, "kms:schema") == 0);
-    CHECK(err.hint[0] && strcmp(err.got, "1") == 0 && schema_of() == 1); /* not by itself */
-    CHECK(ccz_kms_migrate(&st, FIX_NOW + 1, &err) == CCZ_OK);
-    CHECK(ccz_kms_migrate(&st, FIX_NOW + 1, &err) == CCZ_E_UNSUPPORTED);
-    CHECK(ccz_kms_store_open(&s, &st, &err) == CCZ_OK);
-    struct ccz_kms_check c;
-    CHECK(ccz_kms_store_check(&c, s, NULL) == CCZ_OK);
-    CHECK(c.versions == 4 && c.policies == 2 && c.bindings == 2 && c.admins == 2 &&
-          c.audit_lines == 10);
     CHECK(released(s, "key/model", 0, "0123456789abcdef"));
     CHECK(released(s, "secret/db/password", 1, "correct horse"));
     CHECK(released(s, "secret/db/password", 2, "battery staple"));
@@ -81,14 +70,70 @@ static void test_migrate(void)
     struct cczi_msg_delete_req m = {.target = fix_str("key/model")}; /* and it can do what is new */
     CHECK(fix_msg(NULL, s, FIX_ADMIN, "Disable", cczi_msg_target_req, &m, &err) == CCZ_OK);
     CHECK(!released(s, "key/model", 0, ""));
+    /* administrators and auditors are what they were, everywhere */
+    CHECK(fix_put_policy(s, "team/p", fix_policy, false, &err) == CCZ_OK);
+    CHECK(fix_call(NULL, s, FIX_AUDITOR, "Status", (struct ccz_span){0}, &err) == CCZ_OK);
+    CHECK(fix_msg(NULL, s, FIX_AUDITOR, "Enable", cczi_msg_target_req, &m, &err) == CCZ_E_DENIED);
+}
+
+static void migrate_from(int schema, uint64_t versions, uint64_t bindings, uint64_t lines)
+{
+    struct ccz_kms_state st = old_state(schema);
+    struct ccz_err err = {0};
+    struct ccz_kms_store *s;
+    uint8_t id[2][CCZ_KMS_INSTANCE_SIZE];
+    CHECK(ccz_kms_store_open(&s, &st, &err) == CCZ_E_UNSUPPORTED &&
+          strcmp(err.where, "kms:schema") == 0);
+    CHECK(err.hint[0] && err.got[0] == '0' + schema && schema_of() == schema); /* not by itself */
+    CHECK(ccz_kms_migrate(&st, FIX_NOW + 1, &err) == CCZ_OK);
+    CHECK(ccz_kms_migrate(&st, FIX_NOW + 1, &err) == CCZ_E_UNSUPPORTED);
+    CHECK(ccz_kms_store_open(&s, &st, &err) == CCZ_OK);
+    struct ccz_kms_check c;
+    CHECK(ccz_kms_store_check(&c, s, NULL) == CCZ_OK);
+    CHECK(c.versions == versions && c.policies == 2 && c.bindings == bindings && c.admins == 2 &&
+          c.audit_lines == lines + 1 && c.quorums + c.proposals + c.keys + c.evidence == 0);
+    check_migrated(s);
+    ccz_kms_store_instance(id[0], s);
     ccz_kms_store_free(s);
     s = NULL;
     CHECK(ccz_kms_store_open(&s, &st, &err) == CCZ_OK);
+    ccz_kms_store_instance(id[1], s);
+    CHECK(memcmp(id[0], id[1], sizeof(id[0])) == 0);
     ccz_kms_store_free(s);
-    sqlite3 *db; /* the old table is gone */
+    sqlite3 *db; /* the old tables are gone */
     CHECK(sqlite3_open(dir_path("kms.sqlite"), &db) == SQLITE_OK);
-    CHECK(sqlite3_exec(db, "SELECT * FROM admin_2", NULL, NULL, NULL) == SQLITE_ERROR &&
-          sqlite3_close(db) == SQLITE_OK);
+    const char *const old[] = {"SELECT * FROM item_1", "SELECT * FROM admin_2",
+                               "SELECT * FROM binding_2"};
+    for (size_t i = 0; i < 3; i++)
+        CHECK(sqlite3_exec(db, old[i], NULL, NULL, NULL) == SQLITE_ERROR);
+    CHECK(sqlite3_close(db) == SQLITE_OK);
+}
+
+static void test_migrate(void)
+{
+    migrate_from(1, 4, 2, 9);
+}
+
+static void test_migrate_2(void)
+{
+    migrate_from(2, 5, 3, 12);
+    /* the states that schema 2 knew stay */
+    struct ccz_kms_state st = old_state(2);
+    struct ccz_err err = {0};
+    struct ccz_kms_store *s;
+    CHECK(ccz_kms_migrate(&st, FIX_NOW + 1, &err) == CCZ_OK);
+    CHECK(ccz_kms_store_open(&s, &st, &err) == CCZ_OK);
+    struct cczi_msg_name m = {fix_str("secret/noted")};
+    struct ccz_buf out;
+    ccz_buf_init(&out, CCZ_KMS_MESSAGE_SIZE_MAX);
+    CHECK(fix_msg(&out, s, FIX_AUDITOR, "Describe", cczi_msg_name, &m, &err) == CCZ_OK &&
+          memmem(out.ptr, out.size, "{\"a\":1}", 7) != NULL);
+    ccz_buf_free(&out);
+    struct cczi_msg_bind_req bind = {fix_str("secret/loose"), fix_str("server")};
+    CHECK(fix_msg(NULL, s, FIX_ADMIN, "Bind", cczi_msg_bind_req, &bind, &err) == CCZ_OK);
+    CHECK(fix_release(NULL, s, FIX_WORKLOAD, "secret/loose", 0, &err) == CCZ_E_DENIED &&
+          strcmp(err.where, "kms:disabled") == 0);
+    ccz_kms_store_free(s);
 }
 
 /* Whatever the old server would have refused is refused, and left as it is. */
@@ -110,20 +155,26 @@ static void test_migrate_tampered(void)
         {"DELETE FROM admin WHERE role = 1", "kms:row-set"},
         {"UPDATE binding SET policy = 'other'", "kms:row-mac"},
         {"UPDATE admin SET role = 2", "kms:row-mac"},
+        {"UPDATE admin SET role = 3 WHERE role = 1", "kms:row-mac"},
+        {"UPDATE admin SET role = 258 WHERE role = 2", "kms:row-mac"},
+        {"UPDATE binding SET kind = 3 WHERE name = 'model'", "kms:row-mac"},
+        {"UPDATE binding SET kind = 257 WHERE name = 'model'", "kms:row-mac"},
         {"UPDATE audit SET time_s = 1 WHERE seq = 3", "kms:audit-chain"},
-        {"DELETE FROM audit WHERE seq = 9", "kms:audit-end"},
+        {"DELETE FROM audit WHERE seq = (SELECT max(seq) FROM audit)", "kms:audit-end"},
         {"UPDATE meta SET head = zeroblob(length(head))", "kms:head"},
         {"UPDATE meta SET key_check = zeroblob(16)", "kms:master-key"},
     };
-    for (size_t i = 0; i < sizeof(tampers) / sizeof(tampers[0]); i++) {
-        struct ccz_kms_state st = old_state();
+    for (size_t i = 0; i < 2 * sizeof(tampers) / sizeof(tampers[0]); i++) {
+        const size_t k = i / 2;
+        const int schema = i % 2 ? 1 : 2;
+        struct ccz_kms_state st = old_state(schema);
         struct ccz_err err = {0};
-        attack(tampers[i].sql);
+        attack(tampers[k].sql);
         ccz_rc rc = ccz_kms_migrate(&st, FIX_NOW, &err);
-        if (rc != CCZ_E_SIG || strcmp(err.where, tampers[i].where) != 0)
-            fprintf(stderr, "%s: %s\n", tampers[i].sql, err.where);
-        CHECK(rc == CCZ_E_SIG && strcmp(err.where, tampers[i].where) == 0);
-        CHECK(schema_of() == 1);
+        if (rc != CCZ_E_SIG || strcmp(err.where, tampers[k].where) != 0)
+            fprintf(stderr, "%s: %s\n", tampers[k].sql, err.where);
+        CHECK(rc == CCZ_E_SIG && strcmp(err.where, tampers[k].where) == 0);
+        CHECK(schema_of() == schema);
     }
 }
 
@@ -131,32 +182,34 @@ static void test_migrate_tampered(void)
 static void test_migrate_killed(void)
 {
     bool seen[4] = {false};
-    for (int cycle = 0; cycle < 24; cycle++) {
-        struct ccz_kms_state st = old_state();
+    for (int cycle = 0; cycle < 32; cycle++) {
+        const int from = cycle % 2 ? 1 : 2;
+        struct ccz_kms_state st = old_state(from);
         struct ccz_err err = {0};
         struct ccz_kms_store *s;
         pid_t pid = fork();
         CHECK(pid >= 0);
         if (pid == 0)
             _exit(ccz_kms_migrate(&st, FIX_NOW, NULL) == CCZ_OK ? 0 : 1);
-        (void)usleep((useconds_t)(cycle * 700));
+        (void)usleep((useconds_t)(cycle * 500));
         CHECK(kill(pid, SIGKILL) == 0 && waitpid(pid, NULL, 0) == pid);
         int64_t schema = schema_of();
-        CHECK(schema == 1 || schema == 3);
+        CHECK(schema == from || schema == 3);
         seen[schema] = true;
         CHECK(schema == 3 || ccz_kms_migrate(&st, FIX_NOW, &err) == CCZ_OK);
         CHECK(ccz_kms_store_open(&s, &st, &err) == CCZ_OK);
         struct ccz_kms_check c;
-        CHECK(ccz_kms_store_check(&c, s, NULL) == CCZ_OK && c.versions == 4 && c.audit_lines == 10);
+        CHECK(ccz_kms_store_check(&c, s, NULL) == CCZ_OK && c.audit_lines == (from == 1 ? 10 : 13));
         ccz_kms_store_free(s);
     }
-    CHECK(seen[1]); /* it was early enough once; how often it was late depends on the machine */
+    CHECK(seen[1] ||
+          seen[2]); /* it was early enough once; how often it was late depends on the machine */
 }
 
 /* A store of a later server is neither opened nor migrated. */
 static void test_schema_newer(void)
 {
-    struct ccz_kms_state st = old_state();
+    struct ccz_kms_state st = old_state(1);
     struct ccz_err err = {0};
     struct ccz_kms_store *s;
     CHECK(ccz_kms_migrate(&st, FIX_NOW, &err) == CCZ_OK);
@@ -172,6 +225,7 @@ static void test_schema_newer(void)
 
 static const struct ccz_test tests[] = {
     {"kms.migrate", test_migrate},
+    {"kms.migrate_2", test_migrate_2},
     {"kms.migrate_tampered", test_migrate_tampered},
     {"kms.migrate_killed", test_migrate_killed},
     {"kms.schema_newer", test_schema_newer},

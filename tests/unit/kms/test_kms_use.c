@@ -4,6 +4,8 @@
 #include "ccz_test.h"
 #include "kms/use_fixture.h"
 
+#include <cczoo/codec.h>
+
 enum { ROOM = 2048 };
 
 #define IS(expr, want, at) CHECK(use_is((expr), (want), (at)))
@@ -393,6 +395,102 @@ static void test_unattested(void)
     checked(s);
 }
 
+/* A client is one where it was made one. */
+static void test_namespaces(void)
+{
+    struct ccz_kms_store *s = store();
+    struct use_got g;
+    use_got_init(&g);
+    struct ccz_kms_grant grant = {.ns = "vault", .roles = CCZ_KMS_ROLE_CLIENT};
+    fix_spki(grant.principal, FIX_STRANGER);
+    CHECK(ccz_kms_store_grant(s, &grant, FIX_NOW, NULL) == CCZ_OK);
+    static const char *const names[] = {"vault/k", "other/k", "k"};
+    for (size_t i = 0; i < 3; i++) {
+        const struct cczi_msg_key_req m = {.name = fix_str(names[i]),
+                                           .kind = ccz_span_str("aes-256-gcm"),
+                                           .unattested_insecure = 1};
+        const struct cczi_msg_use_req u = {.key = fix_str(names[i]), .text = ccz_span_str("x")};
+        IS(use_make_at(s, &m, FIX_NOW), CCZ_OK, "");
+        IS(use_at(&g, s, FIX_STRANGER, "Encrypt", cczi_msg_encrypt_req, &u, FIX_NOW),
+           i ? CCZ_E_DENIED : CCZ_OK, "kms:workload-required");
+    }
+    use_got_deinit(&g);
+    checked(s);
+}
+
+enum { ANNE = 0x60, BOB };
+
+/* A call by a pinned key of its own. */
+static ccz_rc call_by(struct ccz_buf *out, struct ccz_kms_store *s, int who, const char *method,
+                      const struct cczi_msg_field *fields, const void *msg)
+{
+    struct ccz_ratls_peer peer = {.pinned = true};
+    struct ccz_buf body;
+    memset(peer.spki_sha256, who, 32);
+    ccz_buf_init(&body, CCZ_KMS_MESSAGE_SIZE_MAX);
+    cczi_msg_put(&body, fields, msg);
+    use_err = (struct ccz_err){0};
+    ccz_rc rc = fix_call_as(out, s, &peer, method, ccz_buf_span(&body), &use_err);
+    ccz_buf_free(&body);
+    return rc;
+}
+
+/* Where approvals are needed nobody alone makes a key that may leave, or one that is used without evidence, or says who uses what. What
+ * was approved may take long to make, too. */
+static void test_guarded(void)
+{
+    struct ccz_kms_store *s = store();
+    struct ccz_buf out, body;
+    struct cczi_msg_propose_resp p = {0};
+    ccz_buf_init(&out, CCZ_KMS_MESSAGE_SIZE_MAX);
+    ccz_buf_init(&body, CCZ_KMS_MESSAGE_SIZE_MAX);
+    struct ccz_kms_grant anne = {.ns = "pay", .roles = CCZ_KMS_ROLE_AUTHOR | CCZ_KMS_ROLE_OPERATOR},
+                         bob = {.ns = "pay", .roles = CCZ_KMS_ROLE_APPROVER};
+    memset(anne.principal, ANNE, 32);
+    memset(bob.principal, BOB, 32);
+    CHECK(ccz_kms_store_grant(s, &anne, FIX_NOW, NULL) == CCZ_OK &&
+          ccz_kms_store_grant(s, &bob, FIX_NOW, NULL) == CCZ_OK);
+    CHECK(ccz_kms_store_set_quorum(s, "pay", 1, FIX_NOW, NULL) == CCZ_OK);
+    struct cczi_msg_key_req m = {.name = ccz_span_str("pay/out"),
+                                 .kind = ccz_span_str("rsa-2048"),
+                                 .ops = ccz_span_str("sign,export"),
+                                 .exportable = 1};
+    IS(call_by(NULL, s, ANNE, "Generate", cczi_msg_generate_req, &m), CCZ_E_DENIED,
+       "kms:approval-needed");
+    IS(call_by(NULL, s, ANNE, "ImportToken", cczi_msg_import_token_req, &m), CCZ_E_DENIED,
+       "kms:approval-needed");
+    IS(call_by(NULL, s, ANNE, "Import", cczi_msg_import_req, &m), CCZ_E_DENIED,
+       "kms:approval-needed");
+    m.exportable = 0;
+    m.unattested_insecure = 1;
+    IS(call_by(NULL, s, ANNE, "Generate", cczi_msg_generate_req, &m), CCZ_E_DENIED,
+       "kms:approval-needed");
+    const struct cczi_msg_key_req plain = {.name = ccz_span_str("pay/k"),
+                                           .kind = ccz_span_str("aes-256-gcm")};
+    IS(call_by(NULL, s, ANNE, "Generate", cczi_msg_generate_req, &plain), CCZ_OK, "");
+    struct cczi_msg_bind_req bind = {.item = ccz_span_str("key/pay/k"),
+                                     .op = ccz_span_str("encrypt")};
+    IS(call_by(NULL, s, ANNE, "Bind", cczi_msg_bind_req, &bind), CCZ_E_DENIED,
+       "kms:approval-needed");
+    /* proposed and approved: made once, by the approval */
+    m.exportable = 1;
+    m.unattested_insecure = 0;
+    cczi_msg_put(&body, cczi_msg_generate_req, &m);
+    const struct cczi_msg_propose_req propose = {.method = ccz_span_str("Generate"),
+                                                 .body = ccz_buf_span(&body)};
+    IS(call_by(&out, s, ANNE, "Propose", cczi_msg_propose_req, &propose), CCZ_OK, "");
+    CHECK(cczi_msg_get(&p, cczi_msg_propose_resp, ccz_buf_span(&out), NULL) == CCZ_OK);
+    CHECK(fix_check(s).keys == 1);
+    uint64_t before = fix_check(s).audit_lines;
+    const struct cczi_msg_approve_req approve = {.id = p.id, .sha256 = p.sha256};
+    IS(call_by(NULL, s, BOB, "Approve", cczi_msg_approve_req, &approve), CCZ_OK, "");
+    CHECK(fix_check(s).keys == 2 && fix_check(s).audit_lines == before + 2);
+    CHECK(use_meta(s, "pay/out").exportable && use_meta(s, "pay/out").latest == 1);
+    ccz_buf_free(&out);
+    ccz_buf_free(&body);
+    checked(s);
+}
+
 /* ----------------------------------------------------------------------------- state */
 
 /* The kind cannot, and this key may not: both, whatever the policy says. */
@@ -509,6 +607,42 @@ static void test_whole_key(void)
     IS(use_decrypt(s, "k", sealed, "x"), CCZ_E_DENIED, "kms:unbound");
     IS(use_bind(s, "k", NULL, "server"), CCZ_OK, "");
     IS(use_decrypt(s, "k", sealed, "x"), CCZ_E_SIG, "kms:key-decrypt");
+    checked(s);
+}
+
+/* The entry of a list for a key. */
+static struct cczi_msg_item listed(struct ccz_kms_store *s, struct ccz_buf *out, const char *item)
+{
+    const struct cczi_msg_name from = {0};
+    struct cczi_msg_item m = {0};
+    CHECK(fix_msg(out, s, FIX_ADMIN, "List", cczi_msg_name, &from, &use_err) == CCZ_OK);
+    struct ccz_rd r = ccz_rd_from(ccz_buf_span(out));
+    struct ccz_pb_field f;
+    while (ccz_pb_next(&f, &r) && !ccz_span_eq(m.item, ccz_span_str(item))) {
+        m = (struct cczi_msg_item){0};
+        CHECK(f.number != CCZI_MSG_REPEATED ||
+              cczi_msg_get(&m, cczi_msg_item, f.bytes, NULL) == CCZ_OK);
+    }
+    return m;
+}
+
+/* Lists show what is true of a whole key. */
+static void test_listed(void)
+{
+    struct ccz_kms_store *s = store();
+    struct ccz_buf out;
+    ccz_buf_init(&out, CCZ_KMS_MESSAGE_SIZE_MAX);
+    IS(use_make(s, "k", "ed25519", NULL, "server"), CCZ_OK, "");
+    struct cczi_msg_item m = listed(s, &out, "key/k");
+    CHECK(m.version == 1 && ccz_span_eq(m.alg, ccz_span_str("ed25519")) && !m.disabled &&
+          !m.delete_after_s);
+    IS(use_change(s, "Disable", "k", 0, FIX_NOW), CCZ_OK, "");
+    IS(use_delete(s, "k", 0, FIX_NOW), CCZ_OK, "");
+    m = listed(s, &out, "key/k");
+    CHECK(m.disabled && m.delete_after_s == FIX_NOW + 7 * 86400);
+    m = listed(s, &out, "key/model");
+    CHECK(m.version == 1 && !m.disabled && !m.delete_after_s);
+    ccz_buf_free(&out);
     checked(s);
 }
 
@@ -690,9 +824,12 @@ int main(int argc, char **argv)
         {"kms.use_who", test_who},
         {"kms.use_by_operation", test_by_operation},
         {"kms.use_unattested", test_unattested},
+        {"kms.use_namespaces", test_namespaces},
+        {"kms.use_guarded", test_guarded},
         {"kms.use_usage", test_usage},
         {"kms.use_versions", test_versions},
         {"kms.use_whole_key", test_whole_key},
+        {"kms.use_listed", test_listed},
         {"kms.use_export", test_export},
         {"kms.use_record", test_record},
         {"kms.use_opened", test_opened},
