@@ -257,6 +257,8 @@ CCZ_API const char *
 ccz_http_query(const struct ccz_http_req *req); /**< behind '?', encoded; "" if none */
 /** Value of the first header @p name (any case), NULL if absent. */
 CCZ_API const char *ccz_http_header(const struct ccz_http_req *req, const char *name);
+/** How many headers of that name there are: where more than one would be read differently by others. */
+CCZ_API size_t ccz_http_header_count(const struct ccz_http_req *req, const char *name);
 CCZ_API struct ccz_span ccz_http_body(const struct ccz_http_req *req);
 /** Overwrites the body where it lies, for secrets in requests; the views of it stay valid. */
 CCZ_API void ccz_http_wipe(struct ccz_http_req *req);

@@ -8,33 +8,34 @@
 
 #include <string.h>
 
-/* The schema of one value. Requests may give 64-bit numbers in either form, answers have them as strings. */
+/* The schema of one value. A request may say null for what it leaves out, and give 64-bit numbers in either form. */
 static void put_type(struct ccz_buf *out, const struct cczi_shape_field *f, bool request)
 {
-    static const char digits[] = "^(0|[1-9][0-9]{0,18})$";
+    const char *null = request ? ", \"null\"" : "";
     switch (f->kind) {
     case CCZI_SHAPE_STRING:
-        ccz_buf_put_str(out, "\"type\": \"string\"");
+        ccz_buf_printf(out, "\"type\": [\"string\"%s]", null);
         break;
     case CCZI_SHAPE_BYTES:
-        ccz_buf_put_str(out, "\"type\": \"string\", \"contentEncoding\": \"base64\"");
-        if (request)
-            ccz_buf_put_str(out, ", \"pattern\": \"^([A-Za-z0-9+/]{4})*$\"");
+        ccz_buf_printf(out, "\"type\": [\"string\"%s], \"contentEncoding\": \"base64\"%s", null,
+                       request ? ", \"pattern\": \"^([A-Za-z0-9+/]{4})*$\"" : "");
         break;
     case CCZI_SHAPE_BOOL:
-        ccz_buf_put_str(out, "\"type\": \"boolean\"");
+        ccz_buf_printf(out, "\"type\": [\"boolean\"%s]", null);
         break;
     case CCZI_SHAPE_UINT32:
-        ccz_buf_put_str(out, "\"type\": \"integer\", \"minimum\": 0, \"maximum\": 4294967295");
+        ccz_buf_printf(out, "\"type\": [\"integer\"%s], \"minimum\": 0, \"maximum\": 4294967295",
+                       null);
         break;
     case CCZI_SHAPE_UINT64:
     case CCZI_SHAPE_INT64:
-        ccz_buf_printf(out, "\"type\": %s, \"pattern\": \"%s\"%s",
-                       request ? "[\"string\", \"integer\"]" : "\"string\"",
-                       request                        ? digits
-                       : f->kind == CCZI_SHAPE_UINT64 ? "^[0-9]+$"
-                                                      : "^-?[0-9]+$",
-                       request ? ", \"minimum\": 0, \"maximum\": 9223372036854775807" : "");
+        if (request)
+            ccz_buf_put_str(out, "\"type\": [\"string\", \"integer\", \"null\"], \"pattern\": "
+                                 "\"^(0|[1-9][0-9]{0,18})$\", \"minimum\": 0, \"maximum\": "
+                                 "9223372036854775807");
+        else
+            ccz_buf_printf(out, "\"type\": \"string\", \"pattern\": \"%s\"",
+                           f->kind == CCZI_SHAPE_UINT64 ? "^[0-9]+$" : "^-?[0-9]+$");
         break;
     case CCZI_SHAPE_MESSAGE:
         ccz_buf_printf(out, "\"$ref\": \"#/components/schemas/%s\"", f->of->name);

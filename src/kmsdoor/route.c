@@ -291,12 +291,26 @@ static ccz_rc check_principal(struct cczi_door_req *r, int64_t now_ms, struct cc
     return slow_down(d, CCZI_REFUSED_RATE_PRINCIPAL, "door:rate-principal", wait_s, err);
 }
 
+/* Two of them: which one counts? */
+static ccz_rc check_headers(const struct cczi_door_req *r, struct ccz_err *err)
+{
+    static const char *const once[] = {"Authorization", "Content-Type", "Content-Encoding"};
+    for (size_t i = 0; i < sizeof(once) / sizeof(*once); i++)
+        if (ccz_http_header_count(r->http, once[i]) > 1)
+            return ccz_refuse(err, CCZ_E_FORMAT, "door:header-twice", once[i], "one of them");
+    const char *coding = ccz_http_header(r->http, "Content-Encoding");
+    if (coding && strcmp(coding, "identity") != 0)
+        return ccz_fail(err, CCZ_E_UNSUPPORTED, "door:content-encoding", 0,
+                        "bodies are taken as they are, without a coding");
+    return CCZ_OK;
+}
+
 /* Of the request as such, before anybody is asked who he is. */
 static ccz_rc check_request(struct cczi_door_job *j, struct ccz_err *err)
 {
     struct cczi_door_req *r = &j->req;
     const struct ccz_kms_door *d = r->door;
-    const char *method = ccz_http_method(r->http), *coding;
+    const char *method = ccz_http_method(r->http);
     if (!is_sound(r->path))
         return ccz_fail(err, CCZ_E_FORMAT, "door:path", 0,
                         "empty and dot segments, and bytes that are not printable, are refused");
@@ -307,10 +321,9 @@ static ccz_rc check_request(struct cczi_door_job *j, struct ccz_err *err)
     if (!allows(j->route, method)) {
         return ccz_refuse(err, CCZ_E_UNSUPPORTED, "door:method", method, j->route->methods);
     }
-    coding = ccz_http_header(r->http, "Content-Encoding");
-    if (coding && strcmp(coding, "identity") != 0)
-        return ccz_fail(err, CCZ_E_UNSUPPORTED, "door:content-encoding", 0,
-                        "bodies are taken as they are, without a coding");
+    ccz_rc rc = check_headers(r, err);
+    if (rc != CCZ_OK)
+        return rc;
     size_t size = ccz_http_body(r->http).size, max = j->route->body_size_max;
     if (max > d->limits.body_size_max)
         max = d->limits.body_size_max;

@@ -82,6 +82,15 @@ const char *ccz_http_header(const struct ccz_http_req *req, const char *name)
     return evhttp_find_header(evhttp_request_get_input_headers(req->ev), name);
 }
 
+size_t ccz_http_header_count(const struct ccz_http_req *req, const char *name)
+{
+    const struct evkeyvalq *fields = evhttp_request_get_input_headers(req->ev);
+    size_t n = 0;
+    for (const struct evkeyval *f = fields->tqh_first; f; f = f->next.tqe_next)
+        n += strcasecmp(f->key, name) == 0;
+    return n;
+}
+
 struct ccz_span ccz_http_body(const struct ccz_http_req *req)
 {
     struct evbuffer *in = evhttp_request_get_input_buffer(req->ev);

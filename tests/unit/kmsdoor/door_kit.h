@@ -208,7 +208,8 @@ static inline unsigned kit_ask_on(CURL *c, struct kit *k, struct reply *r, const
         curl_easy_setopt(c, CURLOPT_POSTFIELDS, a->body);
         curl_easy_setopt(c, CURLOPT_POSTFIELDSIZE,
                          (long)(a->body_size ? a->body_size : strlen(a->body)));
-        headers = curl_slist_append(headers, "Content-Type: application/json");
+        if (!a->header || strncmp(a->header, "Content-Type:", 13) != 0)
+            headers = curl_slist_append(headers, "Content-Type: application/json");
         headers = curl_slist_append(headers, "Expect:");
     }
     if (a->method && strcmp(a->method, "HEAD") == 0)

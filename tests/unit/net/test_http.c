@@ -233,6 +233,7 @@ static void test_unsound(void)
         "GET / HTTP/1.1\r\n" HOST "no colon\r\n\r\n",
         "GET / HTTP/1.1\r\n" HOST ": empty name\r\n\r\n",
         "GET / HTTP/2.0\r\n" HOST "\r\n",
+        "GET //host/path HTTP/1.1\r\n" HOST "\r\n",
         "complete nonsense, longer than a request line\r\n\r\n",
     };
     struct site s;
