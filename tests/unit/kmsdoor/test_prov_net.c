@@ -576,6 +576,20 @@ static void test_crowd(void)
     CHECK(stats(&w).open == 4 && stats(&w).dropped == 6);
     for (size_t i = 0; i < 10; i++)
         close(fds[i]);
+    ccz_kms_prov_free(w.prov);
+
+    /* and so have all of them together */
+    cfg.connections_max = 8;
+    cfg.per_address_max = 1000;
+    serve_with(&w, &cfg);
+    for (size_t i = 0; i < 10; i++)
+        fds[i] = pc_socket(w.port);
+    WAIT_FOR(stats(&w).accepted == 10);
+    CHECK(stats(&w).open == 8 && stats(&w).dropped == 2);
+    const char *got = get(&w, 0xaa);
+    CHECK(got && strcmp(got, "open sesame") == 0);
+    for (size_t i = 0; i < 10; i++)
+        close(fds[i]);
     tear_down(&w);
 }
 
