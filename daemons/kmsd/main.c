@@ -239,7 +239,8 @@ static const struct command {
     {"run",
      "cczoo-kmsd run --state DIR --listen ADDR --tee PROVIDER [--collateral DIR] [--trust-sim DIR] "
      "...",
-     "serve until SIGTERM; SIGHUP reads the collateral again and makes a new TLS identity",
+     "serve until SIGTERM; SIGHUP reads collateral, certificates and the map again and makes a new "
+     "TLS identity",
      cmd_run},
     {"check", "cczoo-kmsd check --state DIR [--master-key WHERE] [--database CONNECTION]",
      "check every row, value and audit line (the server must not run, but with --database)",
