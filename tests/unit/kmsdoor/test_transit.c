@@ -226,18 +226,34 @@ static void add_transit(struct ccz_kms_door *d)
     CHECK(ccz_kms_door_transit(d, &err) == CCZ_OK);
 }
 
+#define ISS "https://issuer.example"
+
+static void grant(struct ccz_kms_store *s, const uint8_t id[32], uint32_t roles)
+{
+    CHECK(ccz_kms_store_set_admin(s, id, roles, FIX_NOW, &err) == CCZ_OK);
+}
+
+static void add_clients(struct ccz_kms_store *s)
+{
+    uint8_t id[32];
+    struct ccz_key *client = kit_key("seal");
+    kit_spki(id, client);
+    ccz_key_free(client);
+    grant(s, id, CCZ_KMS_ROLE_CLIENT);
+    CHECK(ccz_kms_door_subject(id, ISS, "seal", NULL) == CCZ_OK);
+    grant(s, id, CCZ_KMS_ROLE_CLIENT);
+    CHECK(ccz_kms_door_subject(id, ISS, "operator", NULL) == CCZ_OK);
+    grant(s, id, CCZ_KMS_ROLE_OPERATOR);
+}
+
 /* Keys "seal" (for clients without evidence) and "closed" (not); "seal" of the folder is a client's key. */
 static void open_transit(struct kit *k, const struct kit_opts *more)
 {
     struct kit_opts o = *more;
-    uint8_t spki[32];
     struct reply r;
     o.add = add_transit;
+    o.fill = add_clients;
     kit_open(k, &o);
-    struct ccz_key *client = kit_key("seal");
-    kit_spki(spki, client);
-    ccz_key_free(client);
-    CHECK(ccz_kms_store_set_admin(k->store, spki, CCZ_KMS_ROLE_CLIENT, FIX_NOW, NULL) == CCZ_OK);
     if (o.plain)
         return;
     CHECK(kit_ask(k, &r,
@@ -445,8 +461,6 @@ static void test_shapes(void)
 
 /* ------------------------------------------------------------------------ OpenBao's seal */
 
-#define ISS "https://issuer.example"
-
 static struct ccz_key *issuer_key;
 static char issuer_file[300];
 
@@ -485,11 +499,6 @@ static void open_with_tokens(struct kit *k)
     CHECK(ccz_file_write(issuer_file, ccz_buf_span(&json), 0644, CCZ_FILE_REPLACE, &err) == CCZ_OK);
     issuer = (struct ccz_kms_door_issuer){.iss = ISS, .aud = "kms", .jwks_file = issuer_file};
     open_transit(k, &(struct kit_opts){.plain = true, .issuers = &issuer, .issuers_len = 1});
-    uint8_t id[32];
-    CHECK(ccz_kms_door_subject(id, ISS, "seal", NULL) == CCZ_OK &&
-          ccz_kms_store_set_admin(k->store, id, CCZ_KMS_ROLE_CLIENT, FIX_NOW, NULL) == CCZ_OK);
-    CHECK(ccz_kms_door_subject(id, ISS, "operator", NULL) == CCZ_OK &&
-          ccz_kms_store_set_admin(k->store, id, CCZ_KMS_ROLE_OPERATOR, FIX_NOW, NULL) == CCZ_OK);
 }
 
 /* The request as it came over the wire from OpenBao 2.7.2 (seal "transit", with namespace and token), with this method, path, token
