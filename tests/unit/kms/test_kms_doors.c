@@ -24,7 +24,13 @@ static ccz_rc call_by(struct ccz_buf *response, struct ccz_kms_store *s,
         .version = "test", .tee = "sim-sgx", .simulated = true, .started_s = FIX_NOW};
     char path[64];
     (void)snprintf(path, sizeof(path), "%s%s", CCZI_KMS_SERVICE, method);
-    struct ccz_kms_request req = {path, body, peer, "192.0.2.1:4711", FIX_NOW, &info, doors};
+    struct ccz_kms_request req = {.path = path,
+                                  .body = body,
+                                  .peer = peer,
+                                  .address = "192.0.2.1:4711",
+                                  .now_s = FIX_NOW,
+                                  .info = &info,
+                                  .doors = doors};
     ccz_buf_clear(response);
     return ccz_kms_handle(response, s, &req, &err);
 }
