@@ -131,7 +131,7 @@ static void good_request(struct ccz_buf *b, const char *method)
     fix_die("a method without a request: add one");
 }
 
-/* Those of keys that work inside have kms.use_who. */
+/* Those of keys that work inside have kms.use_who and kms.use_malformed. */
 static bool is_of_keys(const struct cczi_kms_method *m)
 {
     const struct cczi_kms_method *first = cczi_kms_method_find(CCZI_KMS_SERVICE "Generate"),
@@ -681,6 +681,8 @@ static void test_malformed(void)
     for (size_t i = 0; i < cczi_kms_methods_len; i++) {
         const struct cczi_kms_method *m = &cczi_kms_methods[i];
         enum fix_who who = m->workload ? FIX_WORKLOAD : FIX_ADMIN;
+        if (is_of_keys(m))
+            continue;
         good_request(&body, m->name);
         for (size_t cut = 0; cut < body.size; cut++) {
             struct ccz_err err = {0};
