@@ -545,7 +545,8 @@ static int help(void)
     }
     kms_key_help();
     ui_out("  %-28s %s\n", "propose VERB ...",
-           "policy put, bind, rm policy/NAME, role set, quorum set: for others to approve");
+           "policy put, bind, rm policy/NAME, role set, quorum set, key create, key bind: for "
+           "others to approve");
     for (size_t i = 0; i < OFFLINE_LEN; i++)
         ui_out("  audit %s %-*s %s\n", offline[i].name, (int)(21 - strlen(offline[i].name)),
                offline[i].args, offline[i].help);
@@ -663,7 +664,9 @@ int cmd_kms(int argc, char **argv)
         return argc < 2 ? UI_USAGE : UI_OK;
     }
     if (strcmp(argv[1], "key") == 0)
-        return kms_key(argc - 1, argv + 1);
+        return kms_key(false, argc - 1, argv + 1);
+    if (strcmp(argv[1], "propose") == 0 && argc > 2 && strcmp(argv[2], "key") == 0)
+        return kms_key(true, argc - 2, argv + 2);
     for (size_t i = 0; i < OFFLINE_LEN && argc > 2 && strcmp(argv[1], "audit") == 0; i++)
         if (strcmp(argv[2], offline[i].name) == 0)
             return offline[i].run(argc - 2, argv + 2);

@@ -3,6 +3,7 @@
  * files or stdin and go to files of mode 0600; ciphertexts, MACs and public keys, which are none, to stdout. */
 #include "kms_key.h"
 
+#include "kms_roles.h"
 #include "kms_session.h"
 
 #include <cczoo/codec.h>
@@ -16,7 +17,8 @@ struct key_opts {
     const char *alg, *ops, *bind, *expires, *metadata, *from, *out, *every;
     const char *aad, *hash, *form, *padding, *signature, *mac, *token;
     int64_t version, if_version, size, decrypt, encrypt, life_s;
-    bool new_version, exportable, unattested, prehashed, json;
+    bool new_version, exportable, unattested, prehashed, json, propose;
+    int64_t valid_days;
 };
 
 typedef ccz_rc verb_fn(struct kms_session *s, const struct key_opts *o, char **args,
@@ -70,6 +72,17 @@ static void done(const struct key_opts *o, const char *what, const char *key, ui
                (unsigned long long)r->audit_seq);
     else
         ui_out("%s key/%s, audit line %llu\n", what, key, (unsigned long long)r->audit_seq);
+}
+
+static void proposed(const struct key_opts *o, const struct ccz_kms_proposed *p)
+{
+    const struct kms_roles_opts how = {.json = o->json};
+    kms_show_proposed(&how, p);
+}
+
+static uint32_t valid_s(const struct key_opts *o)
+{
+    return (uint32_t)o->valid_days * 86400;
 }
 
 /* A result that is no value, as talk beside it. */
@@ -131,7 +144,7 @@ static ccz_rc put_released(struct kms_session *s, const struct key_opts *o, cons
                               .check_version = o->if_version >= 0,
                               .if_version = o->if_version >= 0 ? (uint32_t)o->if_version : 0,
                               .metadata = o->metadata};
-    if (o->ops || o->exportable || o->unattested || o->every)
+    if (o->ops || o->exportable || o->unattested || o->every || o->propose)
         return ccz_refuse(err, CCZ_E_ARG, "kms:key-unmanaged", alg,
                           "a kind that works inside, for these options");
     ccz_rc rc = time_of(&put.expires_s, o->expires, err);
@@ -164,11 +177,18 @@ static ccz_rc create(struct kms_session *s, const struct key_opts *o, char **arg
     const char *alg = o->alg ? o->alg : "aes-256";
     struct ccz_kms_key_spec spec;
     struct ccz_kms_receipt receipt;
+    struct ccz_kms_proposed p;
     if (is_released(alg))
         return put_released(s, o, args[0], alg, NULL, err);
     ccz_rc rc = spec_of(&spec, o, args[0], alg, err);
     if (rc == CCZ_OK && o->new_version)
         rc = ccz_refuse(err, CCZ_E_ARG, "kms:key-managed", "--new-version", "cczoo kms key rotate");
+    if (rc == CCZ_OK && o->propose) {
+        rc = ccz_kms_propose_key(&p, s->client, &spec, valid_s(o), err);
+        if (rc == CCZ_OK)
+            proposed(o, &p);
+        return rc;
+    }
     if (rc == CCZ_OK)
         rc = ccz_kms_key_generate(&receipt, s->client, &spec, err);
     if (rc == CCZ_OK)
@@ -289,24 +309,31 @@ static ccz_rc expiry(struct kms_session *s, const struct key_opts *o, char **arg
     return rc;
 }
 
+static ccz_rc set_binding(struct kms_session *s, const struct key_opts *o, const char *key,
+                          const char *op, const char *policy, struct ccz_err *err)
+{
+    struct ccz_kms_receipt r;
+    struct ccz_kms_proposed p;
+    ccz_rc rc = o->propose
+                    ? ccz_kms_propose_bind_op(&p, s->client, key, op, policy, valid_s(o), err)
+                    : ccz_kms_bind_op(&r, s->client, key, op, policy, err);
+    if (rc == CCZ_OK && o->propose)
+        proposed(o, &p);
+    else if (rc == CCZ_OK)
+        done(o, policy ? "bound" : "unbound", key, 0, &r);
+    return rc;
+}
+
 static ccz_rc bind_op(struct kms_session *s, const struct key_opts *o, char **args,
                       struct ccz_err *err)
 {
-    struct ccz_kms_receipt r;
-    ccz_rc rc = ccz_kms_bind_op(&r, s->client, args[0], args[1], args[2], err);
-    if (rc == CCZ_OK)
-        done(o, "bound", args[0], 0, &r);
-    return rc;
+    return set_binding(s, o, args[0], args[1], args[2], err);
 }
 
 static ccz_rc unbind_op(struct kms_session *s, const struct key_opts *o, char **args,
                         struct ccz_err *err)
 {
-    struct ccz_kms_receipt r;
-    ccz_rc rc = ccz_kms_bind_op(&r, s->client, args[0], args[1], NULL, err);
-    if (rc == CCZ_OK)
-        done(o, "unbound", args[0], 0, &r);
-    return rc;
+    return set_binding(s, o, args[0], args[1], NULL, err);
 }
 
 static void say_time(const char *what, int64_t t_s)
@@ -696,12 +723,13 @@ static bool check(const struct verb *v, const struct key_opts *o, int operands)
            ui_count("if-version", o->if_version, -1, CCZ_KMS_VERSIONS_MAX) &&
            ui_count("decrypt", o->decrypt, 0, CCZ_KMS_VERSIONS_MAX) &&
            ui_count("encrypt", o->encrypt, 0, CCZ_KMS_VERSIONS_MAX) &&
-           ui_count("size", o->size, 0, 1024) && ui_count("life", o->life_s, 0, 86400);
+           ui_count("valid", o->valid_days, 0, 30) && ui_count("size", o->size, 0, 1024) &&
+           ui_count("life", o->life_s, 0, 86400);
 }
 
-static int run(const struct verb *v, int argc, char **argv)
+static int run(const struct verb *v, bool propose, int argc, char **argv)
 {
-    struct key_opts o = {.if_version = -1};
+    struct key_opts o = {.if_version = -1, .propose = propose};
     const struct ui_opt opts[] = {
         KMS_REACH_OPTS(&o.reach),
         UI_OWN_EVIDENCE(&o.reach),
@@ -734,6 +762,8 @@ static int run(const struct verb *v, int argc, char **argv)
         UI_TEXT("mac", &o.mac, "HEX", "hmac-verify: the MAC"),
         UI_TEXT("token", &o.token, "TEXT", "import-wrapped: as import-token printed it"),
         {"life", NULL, &o.life_s, NULL, "SECONDS", "import-token: default 3600"},
+        {"valid", NULL, &o.valid_days, NULL, "DAYS",
+         "propose: how long it may be approved, 1 to 30; default 7"},
         {"json", NULL, NULL, &o.json, NULL, "print JSON"},
         {0},
     };
@@ -755,11 +785,18 @@ static int run(const struct verb *v, int argc, char **argv)
     return rc == CCZ_OK ? UI_OK : ui_fail(&err);
 }
 
-int kms_key(int argc, char **argv)
+int kms_key(bool propose, int argc, char **argv)
 {
-    for (size_t i = 0; argc > 1 && i < VERBS_LEN; i++)
-        if (strcmp(argv[1], verbs[i].name) == 0)
-            return run(&verbs[i], argc - 1, argv + 1);
+    for (size_t i = 0; argc > 1 && i < VERBS_LEN; i++) {
+        const struct verb *v = &verbs[i];
+        if (strcmp(argv[1], v->name) != 0)
+            continue;
+        if (!propose || v->run == create || v->run == bind_op || v->run == unbind_op)
+            return run(v, propose, argc - 1, argv + 1);
+        ui_error("this needs no approvals: call it directly");
+        ui_hint("key create, key bind and key unbind can be proposed");
+        return UI_USAGE;
+    }
     ui_error("no such verb: kms key%s%s", argc > 1 ? " " : "", argc > 1 ? argv[1] : "");
     ui_hint("cczoo kms --help lists the verbs");
     return UI_USAGE;

@@ -23,7 +23,7 @@ extern "C" {
 
 /* --------------------------------------------------------------------------- make, import */
 
-/** What a new key shall be. Zeroed but for name and kind: everything the kind can do, never leaves, no expiry, rotated by hand, bound to
+/** What a new key shall be. Exportable and unattested keys need approvals where policies do ("kms:approval-needed"). Zeroed but for name and kind: everything the kind can do, never leaves, no expiry, rotated by hand, bound to
  *  nothing. */
 struct ccz_kms_key_spec {
     const char *name;
@@ -49,6 +49,11 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_key_generate(struct ccz_kms_receipt *receipt
                                                  struct ccz_rpc_client *c,
                                                  const struct ccz_kms_key_spec *spec,
                                                  struct ccz_err *err);
+/** Author and operator: the same where it needs approvals, as ccz_kms_propose(). */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_propose_key(struct ccz_kms_proposed *out,
+                                                struct ccz_rpc_client *c,
+                                                const struct ccz_kms_key_spec *spec,
+                                                uint32_t valid_s, struct ccz_err *err);
 /** What somebody needs to wrap a key for the KMS: RSA-OAEP-256(wrapping key, k) | AES-KWP(k, key), k 32 random bytes. */
 struct ccz_kms_import {
     struct ccz_buf wrapping_key; /**< SubjectPublicKeyInfo */
@@ -111,6 +116,11 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_bind_op(struct ccz_kms_receipt *receipt,
                                             struct ccz_rpc_client *c, const char *key,
                                             const char *op, const char *policy,
                                             struct ccz_err *err);
+/** The same where it needs approvals. */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_propose_bind_op(struct ccz_kms_proposed *out,
+                                                    struct ccz_rpc_client *c, const char *key,
+                                                    const char *op, const char *policy,
+                                                    uint32_t valid_s, struct ccz_err *err);
 /** What is known of a key but its material. */
 struct ccz_kms_key_info {
     char kind[CCZ_KMS_ALG_SIZE];

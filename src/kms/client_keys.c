@@ -42,6 +42,14 @@ ccz_rc ccz_kms_key_generate(struct ccz_kms_receipt *receipt, struct ccz_rpc_clie
     return cczi_kms_client_put(NULL, receipt, c, "Generate", cczi_msg_generate_req, &m, err);
 }
 
+ccz_rc ccz_kms_propose_key(struct ccz_kms_proposed *out, struct ccz_rpc_client *c,
+                           const struct ccz_kms_key_spec *spec, uint32_t valid_s,
+                           struct ccz_err *err)
+{
+    const struct cczi_msg_key_req m = spec_msg(spec);
+    return cczi_kms_propose(out, c, "Generate", cczi_msg_generate_req, &m, valid_s, err);
+}
+
 void ccz_kms_import_init(struct ccz_kms_import *p)
 {
     *p = (struct ccz_kms_import){0};
@@ -145,14 +153,30 @@ ccz_rc ccz_kms_key_set_expiry(struct ccz_kms_receipt *receipt, struct ccz_rpc_cl
     return cczi_kms_change(receipt, c, "SetExpiry", cczi_msg_set_expiry_req, &m, err);
 }
 
+/* @param item  storage of what the message borrows */
+static struct cczi_msg_bind_req bind_msg(char item[CCZ_KMS_ITEM_SIZE + 64], const char *key,
+                                         const char *op, const char *policy)
+{
+    (void)snprintf(item, CCZ_KMS_ITEM_SIZE + 64, "key/%s", key);
+    return (struct cczi_msg_bind_req){
+        .item = ccz_span_str(item), .policy = span_of(policy), .op = span_of(op)};
+}
+
 ccz_rc ccz_kms_bind_op(struct ccz_kms_receipt *receipt, struct ccz_rpc_client *c, const char *key,
                        const char *op, const char *policy, struct ccz_err *err)
 {
     char item[CCZ_KMS_ITEM_SIZE + 64];
-    (void)snprintf(item, sizeof(item), "key/%s", key);
-    const struct cczi_msg_bind_req m = {
-        .item = ccz_span_str(item), .policy = span_of(policy), .op = span_of(op)};
+    const struct cczi_msg_bind_req m = bind_msg(item, key, op, policy);
     return cczi_kms_change(receipt, c, "Bind", cczi_msg_bind_req, &m, err);
+}
+
+ccz_rc ccz_kms_propose_bind_op(struct ccz_kms_proposed *out, struct ccz_rpc_client *c,
+                               const char *key, const char *op, const char *policy,
+                               uint32_t valid_s, struct ccz_err *err)
+{
+    char item[CCZ_KMS_ITEM_SIZE + 64];
+    const struct cczi_msg_bind_req m = bind_msg(item, key, op, policy);
+    return cczi_kms_propose(out, c, "Bind", cczi_msg_bind_req, &m, valid_s, err);
 }
 
 static ccz_rc take_bindings(struct ccz_kms_key_info *info, struct ccz_span in, struct ccz_err *err)

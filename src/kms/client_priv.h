@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #ifndef CCZ_KMS_CLIENT_PRIV_H
 #define CCZ_KMS_CLIENT_PRIV_H
-/* What client.c does for client_keys.c, besides what kms_priv.h says. */
+/* What client.c and client_roles.c do for client_keys.c, besides what kms_priv.h says. */
 #include "kms_priv.h"
 
 /* Server text into a bounded array: printable in any case. */
@@ -14,4 +14,8 @@ ccz_rc cczi_kms_client_put(uint32_t *version, struct ccz_kms_receipt *receipt,
                            struct ccz_rpc_client *c, const char *method,
                            const struct cczi_msg_field *fields, const void *msg,
                            struct ccz_err *err);
+/* Proposes a call of a guarded method. */
+ccz_rc cczi_kms_propose(struct ccz_kms_proposed *out, struct ccz_rpc_client *c, const char *method,
+                        const struct cczi_msg_field *fields, const void *msg, uint32_t valid_s,
+                        struct ccz_err *err);
 #endif
