@@ -484,7 +484,7 @@ static bool put_versions(struct ccz_buf *json, struct ccz_span list, struct ccz_
     struct ccz_rd r = ccz_rd_from(list);
     struct ccz_pb_field f;
     bool ok = true;
-    size_t n = 0;
+    uint64_t last = 0;
     ccz_buf_put_str(json, "\"keys\":{");
     while (ccz_pb_next(&f, &r)) {
         uint64_t version;
@@ -492,10 +492,11 @@ static bool put_versions(struct ccz_buf *json, struct ccz_span list, struct ccz_
         char time[21];
         if (f.number != LIST_ITEMS || f.wire != CCZ_PB_LEN)
             continue;
-        ok = ok && take_version(&version, &created_s, f.bytes);
-        if (!ok)
+        ok = take_version(&version, &created_s, f.bytes) && version > last;
+        if (!ok) /* also one that is there twice, which would be two members of a name */
             break;
-        ccz_buf_printf(json, "%s\"%llu\":", n++ ? "," : "", (unsigned long long)version);
+        ccz_buf_printf(json, "%s\"%llu\":", last ? "," : "", (unsigned long long)version);
+        last = version;
         if (!pair) {
             ccz_buf_printf(json, "%lld", (long long)created_s);
             continue;

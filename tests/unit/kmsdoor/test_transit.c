@@ -205,6 +205,20 @@ static void test_answers(void)
     int64_t one;
     CHECK(ccz_json_int(&one, ccz_json_get(ccz_json_get(j, "data"), "a")) && one == 1);
 
+    /* versions rise; a list where one is there twice would be no JSON object */
+    static const char info[] = "\x12\x0b"
+                               "aes-256-gcm\x20\x02";
+    static const char list[] =
+        "\x0a\x04\x18\x01\x20\x05\x0a\x04\x18\x02\x20\x06\x0a\x04\x18\x02\x20\x06";
+    struct cczi_transit_key_info k = {
+        .name = "k", .info = CCZ_SPAN(info, sizeof(info) - 1), .versions = CCZ_SPAN(list, 12)};
+    ccz_buf_clear(&out);
+    CHECK(cczi_transit_put_key(&out, &k, &err) == CCZ_OK &&
+          strstr(ccz_buf_str(&out), "\"keys\":{\"1\":5,\"2\":6}"));
+    k.versions.size = 18;
+    CHECK(cczi_transit_put_key(&out, &k, &err) == CCZ_E_INTERNAL &&
+          strcmp(err.where, "transit:response") == 0);
+
     struct ccz_err why = {0};
     (void)ccz_fail(&why, CCZ_E_NOT_FOUND, "kms:not-found", 0, "there is no \"x\"");
     (void)ccz_hint(&why, CCZ_E_NOT_FOUND, "make it");
