@@ -201,7 +201,7 @@ static int cmd_run(const struct kmsd_opts *o)
         ui_error("--collateral-from needs --collateral, the directory that it fills");
         return UI_USAGE;
     }
-    return kmsd_https_check(o) ? kmsd_run(o) : UI_USAGE;
+    return kmsd_prov_check(o) && kmsd_https_check(o) ? kmsd_run(o) : UI_USAGE;
 }
 
 static int cmd_rekey(const struct kmsd_opts *o)
@@ -240,7 +240,8 @@ static const struct command {
     {"run",
      "cczoo-kmsd run --state DIR --listen ADDR --tee PROVIDER [--collateral DIR] [--trust-sim DIR] "
      "...",
-     "serve until SIGTERM; SIGHUP reads the collateral again and makes a new TLS identity",
+     "serve until SIGTERM; SIGHUP reads collateral, certificates and the map again and makes a new "
+     "TLS identity",
      cmd_run},
     {"check", "cczoo-kmsd check --state DIR [--master-key WHERE] [--database CONNECTION]",
      "check every row, value and audit line (the server must not run, but with --database)",
@@ -373,6 +374,17 @@ static int dispatch(const struct command *c, int argc, char **argv)
         UI_TRUST(&o, collateral_ca_file),
         {"reattest", NULL, &o.reattest_s, NULL, "SECONDS",
          "ask workloads for evidence again, that often; default 0 = never"},
+        {"transit", NULL, NULL, &o.transit, NULL,
+         "with --https: Vault's transit API, so that Vault and OpenBao can unseal themselves"},
+        {"secret-prov", &o.prov, NULL, NULL, "ADDR",
+         "Gramine's secret provisioning on this address, e.g. 0.0.0.0:4433"},
+        {"secret-prov-cert", &o.prov_cert, NULL, NULL, "FILE",
+         "PEM chain of the certificate that its clients are told to trust"},
+        {"secret-prov-key", &o.prov_key, NULL, NULL, "FILE", "PEM key of that, mode 0600"},
+        {"secret-prov-map", &o.prov_map, NULL, NULL, "FILE",
+         "JSON: which measured program gets which item"},
+        {"secret-prov-port-file", &o.prov_port_file, NULL, NULL, "FILE",
+         "write its port here when it listens"},
         HTTPS_OPTS(&o),
         {0},
     };

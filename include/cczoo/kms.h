@@ -210,6 +210,12 @@ struct ccz_kms_info {
      *  NULL = "cczoo-kms:" and the instance in hex */
     const char *issuer;
 };
+/** Properties of the way in that a call took, as bits. None: RA-TLS of the session profile, or nothing that needs another rule. */
+enum {
+    /** The peer's evidence is bound to its key, and not fresh (Gramine's secret provisioning): who has had that key once may show it
+     *  again. Release, of versions whose metadata says so: {"doors":["key-bound"]}. */
+    CCZ_KMS_DOOR_KEY_BOUND = 1
+};
 /** One call. Everything is borrowed. */
 struct ccz_kms_request {
     const char *path;                  /**< "/cczoo.kms.v1.Kms/Release" */
@@ -218,6 +224,7 @@ struct ccz_kms_request {
     const char *address;               /**< of the peer, for the audit line */
     int64_t now_s;
     const struct ccz_kms_info *info;
+    uint32_t doors; /**< CCZ_KMS_DOOR_ bits */
 };
 /**
  * Handles one call: who may do this, do it, audit it, answer. Each accepted change or release and each refusal leaves
@@ -383,8 +390,10 @@ struct ccz_kms_put {
      *  does not exist), else CCZ_E_MISMATCH "kms:version-conflict". */
     bool check_version;
     uint32_t if_version;
-    int64_t expires_s;    /**< this version is released to nobody from then on; 0 = never */
-    const char *metadata; /**< a JSON object of at most 4,096 bytes, not secret; NULL = none */
+    int64_t expires_s; /**< this version is released to nobody from then on; 0 = never */
+    const char *
+        metadata; /**< a JSON object of at most 4,096 bytes, not secret; NULL = none. "doors":["key-bound"] opens the
+                             version for CCZ_KMS_DOOR_KEY_BOUND */
 };
 /** Administrator: creates or imports a key, or a version of it. @param[out] version, receipt  may be NULL */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_create_key(uint32_t *version, struct ccz_kms_receipt *receipt,

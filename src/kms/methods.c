@@ -109,6 +109,8 @@ static ccz_rc run_release(struct ccz_buf *response, struct cczi_kms_call *call, 
         call->version = it.slot.version;
         rc = cczi_kms_judge(call, meta.kind ? CCZI_OP_EXPORT : CCZI_OP_RELEASE, err);
     }
+    if (rc == CCZ_OK)
+        rc = cczi_kms_item_open(&it, call->req->peer, err);
     if (rc == CCZ_OK && meta.kind)
         rc = cczi_kms_may_leave(&meta, &it, call->req->now_s, err);
     if (rc == CCZ_OK) /* after the policy: the state of an item is for those who may have it */

@@ -29,6 +29,7 @@ struct job {
     struct ccz_ratls_peer peer;
     char address[ADDRESS_SIZE], path[METHOD_PATH_SIZE];
     struct ccz_buf body;
+    uint32_t doors;
     struct ccz_kms_request req; /* of all that, once it is handled */
     const struct cczi_kms_method
         *own;                   /* of the system's own calls, else NULL: then `answer` is NULL */
@@ -247,6 +248,7 @@ static void handle_jobs(struct ccz_kms_service *s, struct queue *jobs)
             .address = j->address,
             .now_s = ccz_clock_now_s(s->cfg.clock),
             .info = &s->cfg.info,
+            .doors = j->doors,
         };
         struct cczi_kms_entry *e = &s->batch[len];
         of[len++] = j;
@@ -362,6 +364,7 @@ static ccz_rc submit(struct ccz_kms_service *s, const struct ccz_kms_request *re
     j->answer = answer;
     j->arg = arg;
     j->peer = *req->peer;
+    j->doors = req->doors;
     (void)snprintf(j->address, sizeof(j->address), "%s", req->address);
     /* cut: no method has so long a name, and the cut one has none either */
     (void)snprintf(j->path, sizeof(j->path), "%s", req->path);

@@ -58,7 +58,9 @@ enum {
     CCZI_DOOR_NO_RATE = 2, /* not counted in the rates: answers that cost nothing, for probes */
     /* Only for principals that have a role in the store: others get 401 or 403 and leave no audit line, which strangers could
      * otherwise fill the log with. What they may do is looked up again by the call itself. */
-    CCZI_DOOR_KNOWN = 4
+    CCZI_DOOR_KNOWN = 4,
+    /* A token may stand in X-Vault-Token instead of the Authorization header. */
+    CCZI_DOOR_VAULT_TOKEN = 64
 };
 struct cczi_door_route {
     const char
@@ -70,8 +72,9 @@ struct cczi_door_route {
         body_size_max; /* 0 = none at all; CCZI_DOOR_BODY_ANY = what the limits of the door say. More gets 413 */
     cczi_door_fn fn;
     void *arg;
-    /* How the bodies of refusals look, those by the door itself included; NULL = cczi_door_err_json(). Appends. */
-    void (*put_err)(struct ccz_buf *out, unsigned status, const struct ccz_err *err);
+    /* Refusals in the form of another protocol, also those before the handler: appends the body, returns the status to send. NULL =
+     * cczi_door_err_json(). */
+    unsigned (*put_err)(struct ccz_buf *out, unsigned status, const struct ccz_err *err);
 };
 #define CCZI_DOOR_BODY_ANY SIZE_MAX
 enum { CCZI_DOOR_ROUTES_MAX = 64 };

@@ -73,7 +73,7 @@ static const char *variant(unsigned status, const struct ccz_err *err)
     }
 }
 
-void cczi_kbs_put_err(struct ccz_buf *out, unsigned status, const struct ccz_err *err)
+unsigned cczi_kbs_put_err(struct ccz_buf *out, unsigned status, const struct ccz_err *err)
 {
     CCZ_AUTO_BUF detail;
     CCZ_AUTO_BUF ours;
@@ -95,6 +95,7 @@ void cczi_kbs_put_err(struct ccz_buf *out, unsigned status, const struct ccz_err
     if (strcmp(err->where, "kbs:version") == 0)
         ccz_buf_put_str(out, ",\"supported\":[\"" CCZI_KBS_VERSION "\"]");
     ccz_buf_u8(out, '}');
+    return status;
 }
 
 void cczi_kbs_reply_err(struct cczi_door_req *r, const struct ccz_err *err)

@@ -15,7 +15,7 @@ struct cczi_kbs {
 /* What the client does next depends on the status: 401 makes it attest again, so that nothing else may be one. 404: there is no such resource. */
 unsigned cczi_kbs_status(const struct ccz_err *err);
 /* For routes: {"type", "detail", and what cczi_door_err_json() says}. */
-void cczi_kbs_put_err(struct ccz_buf *out, unsigned status, const struct ccz_err *err);
+unsigned cczi_kbs_put_err(struct ccz_buf *out, unsigned status, const struct ccz_err *err);
 void cczi_kbs_reply_err(struct cczi_door_req *r, const struct ccz_err *err);
 /* Of administrators, where the door's own statuses are right. */
 void cczi_kbs_reply_admin_err(struct cczi_door_req *r, const struct ccz_err *err);

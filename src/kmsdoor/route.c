@@ -272,7 +272,7 @@ void cczi_door_reply_err_as(struct cczi_door_req *r, unsigned status, const stru
     ccz_buf_init(&json, ERR_JSON_SIZE_MAX);
     const struct cczi_door_route *route = ((struct cczi_door_job *)r)->route;
     if (route && route->put_err)
-        route->put_err(&json, status, err);
+        status = route->put_err(&json, status, err);
     else
         cczi_door_err_json(&json, err);
     put_decision(&json, r->decision);

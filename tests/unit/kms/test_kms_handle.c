@@ -152,7 +152,7 @@ static void good_request(struct ccz_buf *b, const char *method)
     fix_die("a method without a request: add one");
 }
 
-/* Those of keys that work inside have kms.use_who. */
+/* Those of keys that work inside have kms.use_who and kms.use_malformed. */
 static bool is_of_keys(const struct cczi_kms_method *m)
 {
     const struct cczi_kms_method *first = cczi_kms_method_find(CCZI_KMS_SERVICE "Generate"),

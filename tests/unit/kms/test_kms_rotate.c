@@ -45,7 +45,8 @@ static ccz_rc rotate_due(struct ccz_kms_store *s, const char *name, int64_t now_
     struct ccz_buf body;
     ccz_buf_init(&body, ROOM);
     cczi_msg_put(&body, cczi_msg_rotate_req, &m);
-    const struct ccz_kms_request req = {"", ccz_buf_span(&body), &nobody, "", now_s, NULL};
+    const struct ccz_kms_request req = {
+        .path = "", .body = ccz_buf_span(&body), .peer = &nobody, .address = "", .now_s = now_s};
     struct cczi_kms_entry e;
     cczi_kms_entry_init(&e, &req);
     e.method = &cczi_kms_rotate_due;

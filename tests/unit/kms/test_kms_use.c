@@ -255,8 +255,8 @@ static const struct who {
 };
 enum { WHO_METHODS = sizeof(who_methods) / sizeof(who_methods[0]) };
 
-static ccz_rc who_call(struct ccz_buf *out, struct ccz_kms_store *s, const struct who *w,
-                       enum fix_who who)
+/* A request of that method; the caller frees it. */
+static void who_request(struct ccz_buf *body, const struct who *w)
 {
     const struct cczi_msg_key_req key = {.name = ccz_span_str(w->key),
                                          .kind = ccz_span_str("aes-256-gcm"),
@@ -270,8 +270,46 @@ static ccz_rc who_call(struct ccz_buf *out, struct ccz_kms_store *s, const struc
     const void *msg = w->need == WORKLOAD || w->need == READER ? (const void *)&use
                       : w - who_methods < 3                    ? (const void *)&key
                                                                : (const void *)&set;
+    ccz_buf_init(body, CCZ_KMS_MESSAGE_SIZE_MAX);
+    cczi_msg_put(body, w->fields, msg);
+}
+
+static ccz_rc who_call(struct ccz_buf *out, struct ccz_kms_store *s, const struct who *w,
+                       enum fix_who who)
+{
+    struct ccz_buf body;
+    who_request(&body, w);
     use_err = (struct ccz_err){0};
-    return fix_msg(out, s, who, w->method, w->fields, msg, &use_err);
+    ccz_rc rc = fix_call(out, s, who, w->method, ccz_buf_span(&body), &use_err);
+    ccz_buf_free(&body);
+    return rc;
+}
+
+/* Requests cut at each byte, and with each byte changed: an answer or a reason, and a store that checks. */
+static void test_malformed(void)
+{
+    struct ccz_kms_store *s = store();
+    IS(use_make(s, "k", "aes-256-gcm", NULL, "server"), CCZ_OK, "");
+    IS(use_make(s, "mac", "hmac-sha256", NULL, "server"), CCZ_OK, "");
+    IS(use_make(s, "pair", "ecdsa-p256", NULL, "server"), CCZ_OK, "");
+    for (size_t i = 0; i < WHO_METHODS; i++) {
+        const struct who *w = &who_methods[i];
+        enum fix_who who = w->need == WORKLOAD ? FIX_WORKLOAD : FIX_ADMIN;
+        struct ccz_buf body;
+        who_request(&body, w);
+        for (size_t cut = 0; cut < body.size; cut++) {
+            struct ccz_err err = {0};
+            ccz_rc rc = fix_call(NULL, s, who, w->method, CCZ_SPAN(body.ptr, cut), &err);
+            CHECK(rc == CCZ_OK || (err.where[0] && err.rc == rc));
+            body.ptr[cut] ^= 0x55;
+            rc = fix_call(NULL, s, who, w->method, ccz_buf_span(&body), &err);
+            CHECK(rc == CCZ_OK || err.where[0]);
+            body.ptr[cut] ^= 0x55;
+        }
+        ccz_buf_free(&body);
+        (void)fix_check(s);
+    }
+    checked(s);
 }
 
 /* Where a call ends by who asks. NULL = where it ends for those who may. */
@@ -831,6 +869,7 @@ int main(int argc, char **argv)
         {"kms.use_mac_derive", test_mac_derive},
         {"kms.use_sign", test_sign},
         {"kms.use_who", test_who},
+        {"kms.use_malformed", test_malformed},
         {"kms.use_by_operation", test_by_operation},
         {"kms.use_unattested", test_unattested},
         {"kms.use_namespaces", test_namespaces},
