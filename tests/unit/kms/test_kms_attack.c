@@ -28,7 +28,8 @@ static bool set_refused(struct ccz_kms_store *s)
 
 static ccz_rc bind(struct ccz_kms_store *s, const char *policy)
 {
-    struct cczi_msg_bind_req m = {ccz_span_str("key/model"), ccz_span_str(policy)};
+    struct cczi_msg_bind_req m = {.item = ccz_span_str("key/model"),
+                                  .policy = ccz_span_str(policy)};
     return fix_msg(NULL, s, FIX_ADMIN, "Bind", cczi_msg_bind_req, &m, &err);
 }
 
@@ -415,7 +416,8 @@ static void test_propose_leaves_nothing(void)
     CHECK(ccz_kms_store_grant(s, &author, FIX_NOW, &err) == CCZ_OK &&
           ccz_kms_store_grant(s, &approver, FIX_NOW, &err) == CCZ_OK);
     CHECK(ccz_kms_store_set_quorum(s, "", 1, FIX_NOW, &err) == CCZ_OK);
-    struct cczi_msg_bind_req m = {ccz_span_str("key/model"), ccz_span_str("other")};
+    struct cczi_msg_bind_req m = {.item = ccz_span_str("key/model"),
+                                  .policy = ccz_span_str("other")};
     CCZ_AUTO_BUF body;
     ccz_buf_init(&body, 4096);
     cczi_msg_put(&body, cczi_msg_bind_req, &m);
