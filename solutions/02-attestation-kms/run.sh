@@ -10,7 +10,7 @@ step "1 software TEE (SIMULATED), and a KMS in which two of three have to agree 
 make_platform
 make_store
 start_kms
-as olga role ls 2>>"$RUN/log/admin.log" | awk '/^approvals/ { print "   " $0; next } { printf "   %-6s %-4s %s\n", NF > 3 ? $4 : "root", $2, $3 }'
+as olga role ls 2>>"$RUN/log/admin.log" | awk '/^approvals/ { print "   " $0; next } { printf "   %-6s %-4s %s\n", (NF > 3 ? $4 : "root"), $2, $3 }'
 
 step "2 a policy, a secret bound to it, and a key that works inside the KMS"
 fill_kms
