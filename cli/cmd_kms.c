@@ -4,6 +4,7 @@
  * line. */
 #include "cli.h"
 #include "kms_audit.h"
+#include "kms_doctor.h"
 #include "kms_key.h"
 #include "kms_roles.h"
 #include "kms_session.h"
@@ -406,21 +407,23 @@ static ccz_rc status(struct kms_session *s, struct kms_opts *o, char **args, str
         ui_out("{\"version\":\"%s\",\"tee\":\"%s\",\"simulated\":%s,\"started\":\"%s\",\"keys\":%"
                "llu,\"secrets\":%llu,"
                "\"policies\":%llu,\"unbound\":%llu,\"audit_seq\":%llu,\"audit_sha256\":\"%s\","
-               "\"collateral_expires\":\"%s\",\"instance\":\"%s\"}\n",
+               "\"collateral_expires\":\"%s\",\"instance\":\"%s\",\"counted\":%s}\n",
                st.version, st.tee, st.simulated ? "true" : "false", at, (unsigned long long)st.keys,
                (unsigned long long)st.secrets, (unsigned long long)st.policies,
-               (unsigned long long)st.unbound, (unsigned long long)st.audit_seq, hex, until, id);
+               (unsigned long long)st.unbound, (unsigned long long)st.audit_seq, hex, until, id,
+               st.counted ? "true" : "false");
     else
         ui_out("version %s, tee %s%s, since %s\n%llu keys, %llu secrets, %llu policies, %llu items "
                "unbound\n"
                "audit line %llu, hash %s\n"
                "collateral expires %s\n"
-               "instance %s\n",
+               "instance %s\n"
+               "%s\n",
                st.version, st.tee, st.simulated ? " (SIMULATED)" : "", at,
                (unsigned long long)st.keys, (unsigned long long)st.secrets,
                (unsigned long long)st.policies, (unsigned long long)st.unbound,
-               (unsigned long long)st.audit_seq, hex, until[0] ? until : "never: there is none",
-               id);
+               (unsigned long long)st.audit_seq, hex, until[0] ? until : "never: there is none", id,
+               st.counted ? "a counter outside of the store follows it" : "no counter");
     return CCZ_OK;
 }
 
@@ -638,6 +641,8 @@ static int help(void)
                        verbs[i].name ? verbs[i].name : "", verbs[i].args);
         ui_out("  %-28s %s\n", left, verbs[i].help);
     }
+    ui_out("  %-28s %s\n", "doctor",
+           "look at everything, say what to do; exit 1 if there is something");
     kms_key_help();
     ui_out("  %-28s %s\n", "propose VERB ...",
            "policy put, bind, rm policy/NAME, role set, quorum set, key create, key bind: for "
@@ -767,6 +772,8 @@ int cmd_kms(int argc, char **argv)
         (void)help();
         return argc < 2 ? UI_USAGE : UI_OK;
     }
+    if (strcmp(argv[1], "doctor") == 0)
+        return kms_doctor(argc - 1, argv + 1);
     if (strcmp(argv[1], "key") == 0)
         return kms_key(false, argc - 1, argv + 1);
     if (strcmp(argv[1], "propose") == 0 && argc > 2 && strcmp(argv[2], "key") == 0)

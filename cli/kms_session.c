@@ -29,11 +29,10 @@ ccz_rc kms_session_begin(struct kms_session *s, const struct kms_reach *r, struc
     const struct ccz_rpc_client_cfg cfg = {.target = r->kms,
                                            .ratls = ccz_party_ratls(s->party),
                                            .message_size_max = CCZ_KMS_MESSAGE_SIZE_MAX};
-    struct ccz_ratls_peer peer = {0};
     rc = ccz_rpc_client_new(&s->client, &cfg, err);
     if (rc == CCZ_OK)
-        rc = ccz_rpc_client_connect(&peer, s->client, err);
-    if (rc == CCZ_OK && peer.claims.simulated)
+        rc = ccz_rpc_client_connect(&s->peer, s->client, err);
+    if (rc == CCZ_OK && s->peer.claims.simulated)
         ui_simulated("the evidence of this KMS comes from a software TEE");
     return rc;
 }

@@ -26,6 +26,7 @@ struct kms_session {
     struct ccz_key *key;
     struct ccz_party *party;
     struct ccz_rpc_client *client;
+    struct ccz_ratls_peer peer; /* the KMS, as its evidence says */
 };
 /* Connects; the KMS's evidence is judged before anything is sent to it. End it also if this fails. */
 ccz_rc kms_session_begin(struct kms_session *s, const struct kms_reach *r, struct ccz_err *err);

@@ -601,6 +601,8 @@ struct ccz_kms_status {
     uint8_t
         audit_sha256[32]; /**< end of the chain: keep it elsewhere to notice a rolled-back store */
     uint8_t instance[CCZ_KMS_INSTANCE_SIZE]; /**< which KMS this is */
+    bool
+        counted; /**< a counter outside of the store follows it: an older copy of the store does not start */
 };
 CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_get_status(struct ccz_kms_status *out, struct ccz_rpc_client *c,
                                                struct ccz_err *err);

@@ -45,7 +45,7 @@ gets 2
 stop kms
 mv "$RUN/kms" "$RUN/today"
 cp -a "$RUN/yesterday" "$RUN/kms"
-refused 'kms:rolled-back: [0-9]+ / [0-9]+' "${KMSD[@]}"
+refused 'kms:rolled-back: [0-9]+ / [0-9]+' timeout 30 "${KMSD[@]}"
 refused 'kms:epoch-required: ' "$BIN/cczoo-kmsd" check --state "$RUN/kms" # without its counter
 rm -r "$RUN/kms"
 mv "$RUN/today" "$RUN/kms"

@@ -566,6 +566,7 @@ ccz_rc ccz_kms_get_status(struct ccz_kms_status *out, struct ccz_rpc_client *c, 
     cczi_kms_take_text(s.tee, sizeof(s.tee), m.tee);
     s.simulated = m.simulated != 0;
     s.started_s = (int64_t)m.started_s;
+    s.counted = m.counted != 0;
     s.keys = m.keys;
     s.secrets = m.secrets;
     s.policies = m.policies;

@@ -493,7 +493,7 @@ struct cczi_msg_checkpoint {
 struct cczi_msg_status {
     struct ccz_span version, tee;
     uint64_t simulated, started_s, keys, secrets, policies, unbound, audit_seq,
-        collateral_expires_s;
+        collateral_expires_s, counted;
     struct ccz_span audit_sha256, instance;
 };
 extern const struct cczi_msg_field cczi_msg_receipt[], cczi_msg_release_req[],

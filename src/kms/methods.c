@@ -488,6 +488,7 @@ static ccz_rc run_status(struct ccz_buf *response, struct cczi_kms_call *call, s
         .audit_seq = call->store->head.seq,
         .audit_sha256 = CCZ_SPAN(call->store->head.hash, 32),
         .instance = CCZ_SPAN(call->store->instance, CCZ_KMS_INSTANCE_SIZE),
+        .counted = call->store->epoch != NULL,
     };
     if (info->collateral_expires_s)
         m.collateral_expires_s = (uint64_t)info->collateral_expires_s(info->arg);

@@ -143,6 +143,7 @@ const struct cczi_msg_field cczi_msg_status[] = {
     SPAN(10, cczi_msg_status, audit_sha256, 32),
     UINT(11, cczi_msg_status, collateral_expires_s, INT64_MAX),
     SPAN(12, cczi_msg_status, instance, CCZ_KMS_INSTANCE_SIZE),
+    UINT(13, cczi_msg_status, counted, 1),
     END,
 };
 
