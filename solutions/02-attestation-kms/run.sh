@@ -59,6 +59,7 @@ stop kms
 "$BIN/cczoo" kms audit verify "$RUN/audit.jsonl" --key "$RUN/keys.pem" --receipt "$RUN/receipt" | show
 ! grep -rqsF "$VALUE" "$RUN/kms" "$RUN/log" "$RUN/audit.jsonl" || die "the secret is in a file"
 say "the secret is in no file of the KMS, and in no log"
+[ "${KEEP:-0}" = 0 ] || start_kms
 
 record "$NAME" true
 say "ok: nobody got anything that two people had not agreed to, and all of it is on record"
