@@ -162,8 +162,8 @@ static void check_evidence(struct doctor *d)
     bool behind = c->tcb_status != CCZ_TCB_UP_TO_DATE && c->tee != CCZ_TEE_SNP;
     found(d, behind ? LEVEL_WARN : LEVEL_OK, "evidence",
           behind ? "update the platform before a grace of your policy ends" : NULL,
-          "%s %.16s.., %s, made for this connection", ccz_tee_name(c->tee), id,
-          ccz_tcb_status_name(c->tcb_status));
+          "%s %.16s.., %s%s", ccz_tee_name(c->tee), id, ccz_tcb_status_name(c->tcb_status),
+          d->s.peer.fresh ? ", made for this connection" : "");
     if (c->debug)
         found(d, LEVEL_BAD, "evidence", "start it without debug: its memory can be read",
               "it is debuggable");

@@ -107,7 +107,7 @@ answer() { python3 -c 'import json,sys; print(json.load(open(sys.argv[1]))[sys.a
 wants() {
     local got
     got=$("${@:2}")
-    [ "$got" = "$1" ] || { cat "$RUN/answer" >&2; die "HTTP status $got, expected $1: ${*:2}"; }
+    [ "$got" = "$1" ] || { cat "$RUN/answer" >&2; echo >&2; die "HTTP status $got, expected $1: ${*:2}"; }
 }
 # http_refuses STATUS WHERE COMMAND...: as expect_refusal, for an answer of HTTPS.
 http_refuses() {

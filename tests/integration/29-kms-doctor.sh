@@ -24,7 +24,7 @@ status 2 "$BIN/cczoo" kms doctor
 status 2 doctor --days 0
 status 1 doctor
 finds ok reach "$KMS answers"
-finds ok evidence 'sgx [0-9a-f]{16}\.\., UpToDate'
+finds ok evidence 'sgx [0-9a-f]{16}\.\., UpToDate, made for this connection'
 finds note evidence SIMULATED
 finds note instance '[0-9a-f]{32}; not compared'
 finds ok collateral 'that it judges workloads by: (29|30) days left'
