@@ -95,6 +95,8 @@ refused_as olga 'policy:tcb_status: OutOfDate / UpToDate' status # the KMS runs 
 sed 's/\["UpToDate"\]/["UpToDate", "OutOfDate"], "advisories": {"allow": ["SIMULATED-SA-00001"]}/' "$RUN/kms-policy.json" >"$RUN/lenient.json"
 KMS_POLICY=$RUN/lenient.json
 refused 'policy:tcb_status: OutOfDate / see decision D[0-9]+' pay 2 --secret secret/$SECRET
+! as olga doctor >"$RUN/doctor.txt" 2>>"$RUN/log/admin.log" || die "the doctor finds nothing"
+grep -A1 '^warn  *evidence .* OutOfDate' "$RUN/doctor.txt" | sed 's/^/   /' || die "the doctor does not see it"
 stop kms
 unset SIM KMS_POLICY
 start_kms

@@ -51,6 +51,8 @@ as dora staged 2>>"$RUN/log/admin.log" | show
 agree rollout $NS/app
 pay 2 --secret secret/$SECRET | show
 pay 1 --secret secret/$SECRET >/dev/null || die "version 1 is refused now"
+as olga doctor >"$RUN/doctor.txt" 2>>"$RUN/log/admin.log" || { cat "$RUN/doctor.txt" >&2; die "the doctor finds something"; }
+say "cczoo kms doctor: $(grep -c '^ok' "$RUN/doctor.txt") checks are well, nothing is to be done"
 
 step "7 the audit log, verified without the KMS"
 as olga audit keys >"$RUN/keys.pem" 2>>"$RUN/log/admin.log"
