@@ -482,6 +482,90 @@ static void test_net_instance(void)
               strcmp(err.where, "kms:instance-id") == 0);
 }
 
+/* ------------------------------------------------------------------ roles, approvals */
+
+struct listed {
+    int roles, quorums, proposals;
+    struct ccz_kms_proposal last; /* without what it borrows */
+    char text[512];
+};
+
+static void see_role(void *arg, const struct ccz_kms_grant *g)
+{
+    struct listed *l = arg;
+    CHECK(g->ns[0] && g->roles);
+    l->roles++;
+}
+
+static void see_quorum(void *arg, const char *ns, uint32_t needed)
+{
+    struct listed *l = arg;
+    CHECK(strcmp(ns, "*") == 0 && needed == 1);
+    l->quorums++;
+}
+
+static void see_proposal(void *arg, const struct ccz_kms_proposal *p)
+{
+    struct listed *l = arg;
+    CCZ_AUTO_BUF text;
+    ccz_buf_init(&text, 4096);
+    ccz_kms_proposal_print(&text, p);
+    (void)snprintf(l->text, sizeof(l->text), "%s", ccz_buf_str(&text));
+    l->last = *p;
+    l->proposals++;
+}
+
+/* A key that was given a role gets in at once, one that lost all of them gets in no more; then a proposal, over the network. */
+static void test_net_roles(void)
+{
+    struct server s;
+    struct client admin, anne;
+    struct ccz_err err = {0};
+    struct ccz_key *key;
+    struct ccz_kms_grant g = {.roles = CCZ_KMS_ROLE_APPROVER, .label = "Anne"};
+    struct ccz_kms_proposed p;
+    struct ccz_kms_approved a;
+    struct listed l = {0};
+    serve_kms(&s);
+    CHECK(ccz_key_generate(&key, CCZ_P256) == CCZ_OK);
+    spki_digest(g.principal, key);
+    CHECK(connect_as(&admin, &s, s.admin, &err) == CCZ_OK);
+    CHECK(connect_as(&anne, &s, key, &err) != CCZ_OK);
+    leave(&anne);
+    CHECK(ccz_kms_set_role(NULL, admin.rpc, &g, &err) == CCZ_OK);
+    CHECK(ccz_kms_get_status(&(struct ccz_kms_status){0}, admin.rpc, &err) ==
+          CCZ_OK); /* one batch later */
+    CHECK(connect_as(&anne, &s, key, &err) == CCZ_OK);
+    CHECK(ccz_kms_set_quorum(NULL, admin.rpc, NULL, 1, &err) == CCZ_OK);
+    CHECK(ccz_kms_list_roles(anne.rpc, see_role, see_quorum, &l, &err) == CCZ_OK);
+    CHECK(l.roles == 2 && l.quorums == 1);
+    CHECK(ccz_kms_put_policy(NULL, admin.rpc, "p", ccz_span_str(fix_policy), false, &err) ==
+              CCZ_E_DENIED &&
+          strcmp(err.where, "kms:approval-needed") == 0 && strstr(err.hint, "propose"));
+    CHECK(ccz_kms_propose_policy(&p, admin.rpc, "p", ccz_span_str(fix_policy), false, 0, &err) ==
+          CCZ_OK);
+    CHECK(p.id == 1 && p.needed == 1 && p.expires_s == FIX_NOW + 7 * 86400 && p.receipt.audit_seq);
+    CHECK(ccz_kms_list_proposals(anne.rpc, 0, 0, see_proposal, &l, &err) == CCZ_OK);
+    CHECK(l.proposals == 1 && l.last.id == 1 && l.last.approvers_len == 0 &&
+          l.last.state == CCZ_KMS_PROPOSAL_OPEN && memcmp(l.last.sha256, p.sha256, 32) == 0);
+    CHECK(strncmp(l.text, "PutPolicy policy=p\n{\"version\":1", 31) == 0);
+    CHECK(ccz_kms_approve(&a, admin.rpc, 1, p.sha256, &err) == CCZ_E_DENIED);
+    CHECK(ccz_kms_approve(&a, anne.rpc, 1, p.sha256, &err) == CCZ_OK);
+    CHECK(a.done && a.approvals == 1 && a.needed == 1 && a.executed_seq + 1 == a.receipt.audit_seq);
+    g.label = NULL;
+    CHECK(ccz_kms_propose_role(&p, admin.rpc, &g, 3600, &err) == CCZ_OK && p.id == 2);
+    CHECK(ccz_kms_propose_delete(&p, admin.rpc, "policy/p", 0, &err) == CCZ_OK && p.id == 3);
+    CHECK(ccz_kms_propose_quorum(&p, admin.rpc, "team", 0, 0, &err) == CCZ_OK && p.id == 4);
+    CHECK(ccz_kms_list_proposals(anne.rpc, 3, 0, see_proposal, &l, &err) == CCZ_OK);
+    CHECK(l.proposals == 2 && strcmp(l.text, "SetQuorum namespace=team needed=0") == 0);
+    CHECK(ccz_kms_reject(NULL, anne.rpc, 2, &err) == CCZ_OK);
+    CHECK(ccz_kms_approve(&a, anne.rpc, 3, p.sha256, &err) != CCZ_OK); /* of another one */
+    leave(&anne);
+    leave(&admin);
+    ccz_key_free(key);
+    stop(&s);
+}
+
 /* ------------------------------------------------------------------- hostile server */
 
 static struct ccz_buf g_answer;
@@ -680,73 +764,49 @@ static void without_instance(struct ccz_rpc_client *c, struct ccz_kms_store *sto
     }
 }
 
-static ccz_rc ask_why(struct ccz_rpc_client *c, enum why_call which, struct ccz_err *err)
-{
-    struct ccz_kms_decision d;
-    struct ccz_kms_staged st = {0};
-    struct ccz_kms_replay sum = {0};
-    ccz_rc rc;
-    switch (which) {
-    case WHY:
-        return ccz_kms_why(c, "D1", keep_decision, &d, err);
-    case WORKLOADS:
-        return ccz_kms_workloads(c, NULL, count_workload, &st, err);
-    case REPLAY:
-        rc = ccz_kms_replay_policy(&sum, c, "server", ccz_span_str(fix_policy), 0, NULL, NULL, err);
-        CHECK((rc == CCZ_OK) == (sum.workloads != 0));
-        return rc;
-    case GET_STAGED:
-        rc = ccz_kms_get_staged(&st, NULL, c, "server", err);
-        CHECK((rc == CCZ_OK) == (st.policy[0] != 0));
-        return rc;
-    default:
-        return ccz_kms_list_staged(c, keep_staged, &st, err);
-    }
-}
-
-/* The same for what kms_why.h asks. */
-static void why_hostile(struct ccz_rpc_client *c, struct ccz_kms_store *store)
+/* A proposal shows what its digest says, and pages go on. */
+static void hostile_proposals(struct ccz_rpc_client *c)
 {
     struct ccz_err err = {0};
-    CHECK(fix_release(NULL, store, FIX_WORKLOAD, "key/model", 0, &err) == CCZ_OK);
-    CHECK(fix_stage(store, "server", fix_policy_other, FIX_NOW + 60, &err) == CCZ_OK);
-    for (int which = WHY; which < WHY_CALLS; which++) {
-        why_answer(&g_answer, store, (enum why_call)which);
-        CHECK(ask_why(c, (enum why_call)which, &err) == CCZ_OK);
-        size_t whole = g_answer.size;
-        bool list = which == WORKLOADS || which == LIST_STAGED;
-        for (size_t cut = 0; cut < whole; cut++) {
-            g_answer.size = cut;
-            ccz_rc rc = ask_why(c, (enum why_call)which, &err);
-            CHECK(rc == CCZ_E_PEER || (rc == CCZ_OK && list));
-        }
-        g_answer.size = whole;
-    }
-    /* "there is more", and nothing that would be more */
-    for (int which = WORKLOADS; which <= LIST_STAGED; which++) {
-        if (which == GET_STAGED)
-            continue;
+    struct listed l = {0};
+    uint8_t id[32] = {1}, sha256[32];
+    struct ccz_span body = ccz_span_str("\x0a\x01p");
+    CHECK(cczi_kms_proposal_digest(sha256, "PutPolicy", body, NULL) == CCZ_OK);
+    struct cczi_msg_proposal m = {.id = 1,
+                                  .method = ccz_span_str("PutPolicy"),
+                                  .body = body,
+                                  .proposer = CCZ_SPAN(id, 32),
+                                  .state = 1,
+                                  .sha256 = CCZ_SPAN(sha256, 32)};
+    for (int k = 0; k < 6; k++) {
+        struct cczi_msg_proposal bad = m;
+        if (k == 1)
+            bad.body = ccz_span_str("\x0a\x01q"); /* another request under the digest of this one */
+        if (k == 2)
+            bad.method = ccz_span_str("Bind");
+        if (k == 3)
+            bad.state = 5;
+        if (k == 4)
+            bad.proposer.size = 31;
         ccz_buf_clear(&g_answer);
-        ccz_pb_put_uint(&g_answer, CCZI_MSG_MORE, 1);
-        CHECK(ask_why(c, (enum why_call)which, &err) == CCZ_E_PEER);
+        size_t mark = ccz_pb_open(&g_answer, CCZI_MSG_REPEATED);
+        cczi_msg_put(&g_answer, cczi_msg_proposal, &bad);
+        if (k == 5)
+            ccz_pb_put_bytes(&g_answer, CCZI_MSG_APPROVERS, CCZ_SPAN(id, 31));
+        ccz_pb_close(&g_answer, mark);
+        CHECK(ccz_kms_list_proposals(c, 0, 0, see_proposal, &l, &err) == (k ? CCZ_E_PEER : CCZ_OK));
     }
-    /* another line than the one that was asked for, and one that is not what its hash says */
-    why_answer(&g_answer, store, WHY);
-    char *at = memmem(g_answer.ptr, g_answer.size, "D1", 2);
-    CHECK(at != NULL);
-    at[1] = '2';
-    CHECK(ask_why(c, WHY, &err) == CCZ_E_PEER);
-    at[1] = '1';
-    at = memmem(g_answer.ptr, g_answer.size, "\"op\":", 5);
-    CHECK(at != NULL);
-    at[1] = 'O';
-    CHECK(ask_why(c, WHY, &err) == CCZ_E_SIG && strcmp(err.where, "kms:audit-chain") == 0);
-    /* another policy than its digest says */
-    why_answer(&g_answer, store, GET_STAGED);
-    at = memmem(g_answer.ptr, g_answer.size, "bbbb", 4);
-    CHECK(at != NULL);
-    at[0] = 'c';
-    CHECK(ask_why(c, GET_STAGED, &err) == CCZ_E_PEER);
+    CHECK(l.proposals == 1);
+    ccz_buf_clear(&g_answer); /* "go on from before": for ever */
+    ccz_pb_put_uint(&g_answer, CCZI_MSG_MORE, 3);
+    CHECK(ccz_kms_list_proposals(c, 5, 0, see_proposal, &l, &err) == CCZ_E_PEER);
+    CHECK(ccz_kms_propose_quorum(NULL, c, "t", 1, 0, &err) == CCZ_E_PEER);
+    CHECK(ccz_kms_approve(NULL, c, 1, sha256, &err) == CCZ_E_PEER); /* no receipt: not done */
+    CHECK(ccz_kms_reject(NULL, c, 1, &err) == CCZ_E_PEER);
+    struct ccz_kms_proposal odd = {.method = "Other", .body = ccz_span_str("\x1b[")};
+    ccz_buf_clear(&g_answer);
+    ccz_kms_proposal_print(&g_answer, &odd);
+    CHECK(strcmp(ccz_buf_str(&g_answer), "Other request=1b5b") == 0);
 }
 
 /* Each kind of answer, true, and cut at each byte: what is missing is noticed, never taken as done.
@@ -763,7 +823,7 @@ static void test_net_hostile_server(void)
     ccz_rpc_server_set_fallback(s.rpc, answer_nonsense, NULL);
     start(&s);
     CHECK(connect_as(&c, &s, NULL, &err) == CCZ_OK);
-    why_hostile(c.rpc, store);
+    why_hostile(c.rpc, store, &g_answer);
     for (int which = 0; which < 7; which++) {
         answer_of(store, which);
         CHECK(ask_all(c.rpc, which, &err) == CCZ_OK);
@@ -784,6 +844,7 @@ static void test_net_hostile_server(void)
     CHECK(at != NULL);
     memcpy(at, "reject", 6);
     CHECK(ask_all(c.rpc, 5, &err) == CCZ_E_SIG && strcmp(err.where, "kms:audit-chain") == 0);
+    hostile_proposals(c.rpc);
     audit_gaps(c.rpc);
     hostile_receipts(c.rpc, store);
     hostile_checkpoints(c.rpc, store);
@@ -903,6 +964,7 @@ static const struct ccz_test tests[] = {
     {"kms.net_sealed_hostile", test_sealed_hostile},
     {"kms.net_hostile_server", test_net_hostile_server},
     {"kms.net_instance", test_net_instance},
+    {"kms.net_roles", test_net_roles},
 };
 
 int main(int argc, char **argv)
