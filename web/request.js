@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a proposal would do: its request is protobuf, and is read here, so that an approver sees the bytes that the digest is
+// about, and nothing that somebody says about them. Messages: proto/kms.proto (tests/web compares).
+import { bytes, hex, same, sha256, utf8 } from './dom.js';
+
+const ROLES = ['auditor', 'operator', 'author', 'approver', 'client'];
+export function roleNames(bits) {
+  const n = Number(bits ?? 0);
+  const names = ROLES.filter((_, i) => n & (1 << i));
+  if (n >> ROLES.length) names.push(`bits ${n >> ROLES.length << ROLES.length}`);
+  return names.join(', ') || 'none';
+}
+export function namespaceName(ns) {
+  return ns === '*' ? 'all (*)' : ns === '' || ns === undefined ? 'names without one' : ns;
+}
+
+// number: [name, kind]
+export const REQUESTS = {
+  PutPolicy: { 1: ['name', 'string'], 2: ['json', 'bytes'], 3: ['replace', 'bool'] },
+  Bind: { 1: ['item', 'string'], 2: ['policy', 'string'] },
+  Delete: { 1: ['target', 'string'], 2: ['version', 'uint32'], 3: ['recovery_s', 'uint32'], 4: ['no_recovery', 'bool'] },
+  SetRole: { 1: ['namespace', 'string'], 2: ['principal', 'bytes'], 3: ['roles', 'uint32'], 4: ['kind', 'uint32'], 5: ['label', 'string'] },
+  SetQuorum: { 1: ['namespace', 'string'], 2: ['needed', 'uint32'] },
+  RollOut: { 1: ['policy', 'string'], 2: ['sha256', 'bytes'] },
+};
+
+class Reader {
+  constructor(array) {
+    this.array = array;
+    this.at = 0;
+  }
+  varint() {
+    let value = 0n;
+    for (let shift = 0n; shift < 70n; shift += 7n) {
+      if (this.at >= this.array.length) throw new Error('cut off');
+      const b = this.array[this.at++];
+      value |= BigInt(b & 0x7f) << shift;
+      if (!(b & 0x80)) return value;
+    }
+    throw new Error('a number that is too long');
+  }
+  piece() {
+    const size = Number(this.varint());
+    if (size > this.array.length - this.at) throw new Error('cut off');
+    this.at += size;
+    return this.array.subarray(this.at - size, this.at);
+  }
+}
+
+// @return {name: value}; throws if there is anything that could not be shown
+export function decoded(method, array) {
+  const shape = REQUESTS[method];
+  if (!shape) throw new Error(`the console does not know requests of ${method}`);
+  const r = new Reader(array);
+  const out = {};
+  while (r.at < array.length) {
+    const tag = Number(r.varint());
+    const [name, kind] = shape[tag >> 3] ?? [];
+    if (!name) throw new Error(`the console does not know field ${tag >> 3} of ${method}`);
+    if (name in out) throw new Error(`${name} is there twice`);
+    const text = kind === 'string' || kind === 'bytes';
+    if ((tag & 7) !== (text ? 2 : 0)) throw new Error(`${name} has another type`);
+    const value = text ? r.piece() : r.varint();
+    out[name] = kind === 'string' ? utf8(value) : kind === 'bool' ? value !== 0n : value;
+  }
+  return out;
+}
+
+// The words of what would be executed: [[name, text]], and the policy's text if there is one.
+export function explained(method, m) {
+  const list = {
+    PutPolicy: () => [['policy', m.name], [m.replace ? 'replaces' : 'adds', m.replace ? 'the policy of that name' : 'a policy']],
+    Bind: () => [['item', m.item], ['released under', m.policy || 'no policy: to nobody']],
+    Delete: () => [['removes', m.target], ['version', m.version ? String(m.version) : 'all'], ['recovery', m.no_recovery ? 'none: destroyed at once' : m.recovery_s ? `${m.recovery_s} s` : 'as usual']],
+    SetRole: () => [['namespace', namespaceName(m.namespace)], ['roles', roleNames(m.roles)], ['principal', hex(m.principal ?? [])], ['kind', m.kind ? 'subject of a token' : 'key'], ['label', m.label]],
+    SetQuorum: () => [['namespace', namespaceName(m.namespace)], ['approvals needed', m.needed ? String(m.needed) : 'none: changes would not need approval any more']],
+    RollOut: () => [['policy', m.policy], ['digest of what is staged', hex(m.sha256 ?? [])]],
+  }[method]();
+  return { list, text: method === 'PutPolicy' ? utf8(m.json ?? new Uint8Array()) : '' };
+}
+
+// SHA-256("cczoo kms proposal" 0 method 0 body), from what is shown
+export async function digest(method, array) {
+  const head = new TextEncoder().encode(`cczoo kms proposal\0${method}\0`);
+  const all = new Uint8Array(head.length + array.length);
+  all.set(head);
+  all.set(array, head.length);
+  return sha256(all);
+}
+// @return {problem, digest, list, text} of a proposal
+export async function inspected(p) {
+  const body = bytes(p.body);
+  const sum = await digest(p.method ?? '', body);
+  const out = { problem: '', digest: sum, list: [], text: '' };
+  try {
+    Object.assign(out, explained(p.method, decoded(p.method, body)));
+    if (!same(sum, bytes(p.sha256))) out.problem = 'its digest is of another request';
+  } catch (e) {
+    out.problem = e.message;
+  }
+  return out;
+}
