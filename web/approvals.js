@@ -40,7 +40,7 @@ async function card(p, roles, again) {
   const old = isOpen && seen.text ? await currentPolicy(seen.list[0][1]) : '';
   return h('article', { class: 'card', 'aria-label': `Proposal ${p.id}` },
     h('h3', {}, `Proposal ${p.id}: ${p.method} `, chip(isOpen ? 'warn' : 'quiet', STATES[Number(p.state)] ?? '?')),
-    facts([...seen.list, ['namespace', namespaceName(p.namespace)], ['proposed by', nameOf(roles, bytes(p.proposer))], ['proposed', timeOf(p.createdS)], ['open until', timeOf(p.expiresS)],
+    facts([...seen.list, ['namespace', seen.list.some(([k]) => k === 'namespace') ? '' : namespaceName(p.namespace)], ['proposed by', nameOf(roles, bytes(p.proposer))], ['proposed', timeOf(p.createdS)], ['open until', timeOf(p.expiresS)],
       ['approvals', [`${(p.approvers ?? []).length} of ${p.needed ?? 0} `, (p.approvers ?? []).map((a) => ['· ', nameOf(roles, bytes(a)), ' '])]], ['digest', h('code', {}, hex(seen.digest))]]),
     seen.text && h('details', { open: isOpen }, h('summary', {}, 'The policy as it would be'), h('pre', { tabindex: '0' }, seen.text)),
     old && h('details', {}, h('summary', {}, 'The policy as it is'), h('pre', { tabindex: '0' }, old)),

@@ -96,23 +96,24 @@ export function daysLeft(seconds) {
 export function chip(kind, text) {
   return h('span', { class: `chip ${kind}` }, text);
 }
-// The beginning of something long; the whole is in the title, and for screen readers.
+// The beginning of something long; the whole is in the title.
 export function short(text, size = 12) {
   if (text.length <= size + 4) return h('code', {}, text);
-  return h('code', { title: text, 'aria-label': text }, `${text.slice(0, size)}…`);
+  return h('code', { class: 'short', title: text }, `${text.slice(0, size)}…`);
 }
 
 // ---------------------------------------------------------------- parts
 
-// columns: [[title, row => content]]. On narrow screens rows become cards, and titles stand before their values.
-export function table(caption, columns, rows, empty) {
+// columns: [[title, row => content]]. On narrow screens rows become cards, and titles stand before their
+// values; the roles are what tables lose by that.
+export function table(caption, columns, rows, empty, kind) {
   if (!rows.length) return h('p', { class: 'quiet' }, empty);
-  return h('table', {}, h('caption', { class: 'unseen' }, caption),
-    h('thead', {}, h('tr', {}, columns.map(([title]) => h('th', { scope: 'col' }, title)))),
-    h('tbody', {}, rows.map((row) => h('tr', row.attributes, columns.map(([title, show]) => cell(title, show(row)))))));
+  return h('table', { role: 'table', class: kind }, h('caption', { class: 'unseen' }, caption),
+    h('thead', { role: 'rowgroup' }, h('tr', { role: 'row' }, columns.map(([title]) => h('th', { scope: 'col', role: 'columnheader' }, title)))),
+    h('tbody', { role: 'rowgroup' }, rows.map((row) => h('tr', { role: 'row' }, columns.map(([title, show]) => cell(title, show(row)))))));
 }
 function cell(title, content) {
-  return h('td', { 'data-title': title, class: content === '' && 'empty' }, h('div', {}, content));
+  return h('td', { role: 'cell', 'data-title': title, class: content === '' && 'empty' }, h('div', {}, content));
 }
 // [[name, value]]; what is empty is left out.
 export function facts(list) {
@@ -125,11 +126,11 @@ export function failure(e) {
 export function field(label, input) {
   return h('label', { class: 'field' }, h('span', {}, label), input);
 }
-// Asks with a dialog of the browser's: focus stays in it, Escape closes it. @return whether it was confirmed
+// Asks with a dialog of the browser's: focus stays in it, Escape closes it, and Enter pressed once too often cancels. @return whether it was confirmed
 export function confirmed(title, content, yes, kind) {
   return new Promise((done) => {
     const d = h('dialog', { 'aria-label': title }, h('h2', {}, title), content,
-      h('div', { class: 'row' }, h('button', { type: 'button', class: kind, onclick: () => d.close('yes') }, yes), h('button', { type: 'button', onclick: () => d.close('') }, 'Cancel')));
+      h('div', { class: 'row' }, h('button', { type: 'button', class: kind, onclick: () => d.close('yes') }, yes), h('button', { type: 'button', autofocus: true, onclick: () => d.close('') }, 'Cancel')));
     d.addEventListener('close', () => {
       d.remove();
       done(d.returnValue === 'yes');

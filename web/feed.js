@@ -75,10 +75,10 @@ export async function show(view) {
     const some = rows.filter((r) => matches(r, verdict.value, text));
     const part = some.slice(-SHOWN).reverse();
     const focused = document.activeElement?.getAttribute?.('aria-label');
-    fill(list, table('Decisions, newest first', COLUMNS, part, rows.length ? 'Nothing fits the filter.' : 'There is no decision yet.'));
+    fill(list, table('Decisions, newest first', COLUMNS, part, rows.length ? 'Nothing fits the filter.' : 'There is no decision yet.', 'feed'));
     const body = list.querySelector('tbody');
     part.forEach((r, i) => {
-      if (r.open) body?.children[i + part.slice(0, i).filter((x) => x.open).length].after(h('tr', { class: 'open' }, h('td', { colspan: COLUMNS.length }, more(r))));
+      if (r.open) body?.children[i + part.slice(0, i).filter((x) => x.open).length].after(h('tr', { class: 'open', role: 'row' }, h('td', { role: 'cell', colspan: COLUMNS.length }, r.more ??= more(r))));
     });
     if (focused && !document.activeElement?.getAttribute('aria-label')) list.querySelector(`[aria-label="${CSS.escape(focused)}"]`)?.focus();
     fill(state, chain.problem ? chip('bad', `the chain is broken: ${chain.problem}`) : chip('good', `chain of ${chain.count} lines recomputed here`), ` ${part.length} of ${rows.length} shown`);

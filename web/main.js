@@ -34,13 +34,17 @@ function banner(simulated) {
   b.textContent = simulated ? 'SIMULATED: evidence of this KMS, or evidence that it accepts, comes from a software TEE. It protects nothing.' : 'It is not known whether this KMS is simulated: its status could not be read.';
 }
 
+// Each refusal is a line in the audit log: who may not read the status is not asked for it again and again.
+let unreadable = false;
 async function lookAround() {
+  if (unreadable) return null;
   try {
     const s = await call('Status');
     banner(s.simulated === true);
     return null;
   } catch (e) {
     banner(undefined);
+    unreadable = e.status === 403;
     return e;
   }
 }
@@ -121,6 +125,7 @@ async function go(focus) {
 }
 
 async function start() {
+  unreadable = false;
   const e = await lookAround();
   who(e?.status === 401);
   if (e?.status === 401 || e?.where === 'kms:admin-unknown') signIn(e);

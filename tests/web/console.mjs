@@ -208,9 +208,14 @@ await test('approvals: the request is shown, its digest is what is approved', as
   await picture(page, 'wide-approve');
   await page.keyboard.press('Escape');
   await page.waitForSelector('dialog', { state: 'detached' });
+  await page.keyboard.press('Enter');
+  await page.waitForSelector('dialog[open]');
+  await page.keyboard.press('Enter'); // once too often
+  await page.waitForSelector('dialog', { state: 'detached' });
   assert.equal(sent, null);
   await page.keyboard.press('Enter');
   await page.waitForSelector('dialog[open]');
+  await page.keyboard.press('Shift+Tab');
   assert.equal(await page.evaluate(() => document.activeElement.textContent), 'Approve this digest');
   await page.keyboard.press('Enter');
   await page.waitForFunction(() => document.querySelectorAll('main article').length === 3);
