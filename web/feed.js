@@ -11,7 +11,10 @@ function peerText(p) {
   if (p.kind !== 'workload') return p.role ? `${p.kind} (${p.role})` : String(p.kind ?? '');
   return `${p.tee ?? ''} ${(p.mrenclave ?? p.mrtd ?? p.measurement ?? '').slice(0, 12)}…`;
 }
-export function verdictChip(v) {
+function reason(e) {
+  return e.verdict === 'reject' ? `${e.where ?? ''}: ${e.got || e.reason || ''}` : e.rule ?? e.detail ?? '';
+}
+function verdictChip(v) {
   return v === 'accept' ? chip('good', '✓ accept') : v === 'reject' ? chip('bad', '✗ reject') : chip('quiet', v ?? '?');
 }
 
@@ -29,9 +32,9 @@ const COLUMNS = [
   ['Verdict', (r) => verdictChip(r.entry.verdict)],
   ['Decision', (r) => h('code', {}, `D${r.line.seq}`)],
   ['Time', (r) => timeOf(r.line.timeS)],
-  ['What', (r) => [h('strong', {}, r.entry.op ?? '?'), ' ', h('bdi', { class: 'wrap' }, r.entry.item ?? '')]],
-  ['Who', (r) => h('bdi', {}, peerText(r.entry.peer))],
-  ['Rule or reason', (r) => h('bdi', { class: 'wrap' }, r.entry.verdict === 'reject' ? `${r.entry.where ?? ''}: ${r.entry.got || r.entry.reason || ''}` : r.entry.rule ?? r.entry.detail ?? '')],
+  ['What', (r) => [h('strong', {}, r.entry.op ?? '?'), ' ', r.entry.item && h('bdi', { class: 'wrap' }, r.entry.item)]],
+  ['Who', (r) => peerText(r.entry.peer) && h('bdi', {}, peerText(r.entry.peer))],
+  ['Rule or reason', (r) => reason(r.entry) && h('bdi', { class: 'wrap' }, reason(r.entry))],
   ['', (r) => h('button', { type: 'button', class: 'small', 'aria-expanded': r.open ? 'true' : 'false', 'aria-label': `Details of D${r.line.seq}`, onclick: r.toggle }, r.open ? 'Less' : 'More')],
 ];
 

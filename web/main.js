@@ -31,7 +31,7 @@ function banner(simulated) {
   }
   b.hidden = false;
   b.className = simulated ? 'simulated' : 'unknown';
-  b.textContent = simulated ? 'SIMULATED: evidence of this KMS, or evidence that it accepts, comes from a software TEE. It protects nothing.' : 'It is not known whether this KMS is simulated: its status could not be read.';
+  b.textContent = simulated ? 'SIMULATED: evidence comes from a software TEE and proves nothing' : 'It is not known whether this KMS is simulated: its status could not be read.';
 }
 
 // Each refusal is a line in the audit log: who may not read the status is not asked for it again and again.
@@ -91,8 +91,10 @@ function stop() {
 
 function mark(name) {
   for (const a of document.querySelectorAll('#nav a')) {
-    if (a.getAttribute('href') === `#/${name}`) a.setAttribute('aria-current', 'page');
-    else a.removeAttribute('aria-current');
+    if (a.getAttribute('href') === `#/${name}`) {
+      a.setAttribute('aria-current', 'page');
+      a.scrollIntoView({ block: 'nearest', inline: 'nearest' });
+    } else a.removeAttribute('aria-current');
   }
 }
 
