@@ -2,7 +2,7 @@
 // Who may do what, and what waits for approvals. An approval carries the digest of what is shown, computed here.
 import { all, call } from './api.js';
 import { base64, bytes, chip, confirmed, facts, failure, fill, h, hex, same, say, short, table, timeOf } from './dom.js';
-import { inspected, namespaceName, roleNames } from './request.js';
+import { changes, inspected, namespaceName, roleNames } from './request.js';
 
 const STATES = ['', 'open', 'done', 'rejected', 'expired'];
 
@@ -17,6 +17,11 @@ async function currentPolicy(name) {
   } catch {
     return '';
   }
+}
+
+function difference(list) {
+  const line = ([sign, text]) => h(sign === '+' ? 'ins' : sign === '-' ? 'del' : 'span', {}, `${sign} ${text}\n`);
+  return h('details', { open: true }, h('summary', {}, 'What changes'), h('pre', { tabindex: '0', class: 'changes' }, list.map(line)));
 }
 
 async function decide(p, seen, method, out, again) {
@@ -38,11 +43,13 @@ async function card(p, roles, again) {
   const out = h('div', {});
   const isOpen = Number(p.state) === 1;
   const old = isOpen && seen.text ? await currentPolicy(seen.list[0][1]) : '';
+  const list = old && changes(old, seen.text);
   return h('article', { class: 'card', 'aria-label': `Proposal ${p.id}` },
     h('h3', {}, `Proposal ${p.id}: ${p.method} `, chip(isOpen ? 'warn' : 'quiet', STATES[Number(p.state)] ?? '?')),
     facts([...seen.list, ['namespace', seen.list.some(([k]) => k === 'namespace') ? '' : namespaceName(p.namespace)], ['proposed by', nameOf(roles, bytes(p.proposer))], ['proposed', timeOf(p.createdS)], ['open until', timeOf(p.expiresS)],
       ['approvals', [`${(p.approvers ?? []).length} of ${p.needed ?? 0} `, (p.approvers ?? []).map((a) => ['· ', nameOf(roles, bytes(a)), ' '])]], ['digest', h('code', {}, hex(seen.digest))]]),
-    seen.text && h('details', { open: isOpen }, h('summary', {}, 'The policy as it would be'), h('pre', { tabindex: '0' }, seen.text)),
+    list && difference(list),
+    seen.text && h('details', { open: isOpen && !list }, h('summary', {}, 'The policy as it would be'), h('pre', { tabindex: '0' }, seen.text)),
     old && h('details', {}, h('summary', {}, 'The policy as it is'), h('pre', { tabindex: '0' }, old)),
     seen.problem ? h('p', {}, chip('bad', `cannot be approved here: ${seen.problem}`)) : null,
     isOpen && h('div', { class: 'row' },

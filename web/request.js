@@ -79,6 +79,33 @@ export function explained(method, m) {
   return { list, text: method === 'PutPolicy' ? utf8(m.json ?? new Uint8Array()) : '' };
 }
 
+// What one policy has and the other has not, line by line: [[' ' | '+' | '-', line]]; null if that cannot be said. The longest common
+// subsequence of both as JSON with one thing a line.
+const LINES_MAX = 1500;
+export function changes(before, after) {
+  let a, b;
+  try {
+    [a, b] = [before, after].map((t) => JSON.stringify(JSON.parse(t), null, 2).split('\n'));
+  } catch {
+    return null;
+  }
+  if (a.length > LINES_MAX || b.length > LINES_MAX) return null;
+  const same = Array.from({ length: a.length + 1 }, () => new Uint16Array(b.length + 1));
+  for (let i = a.length - 1; i >= 0; i--) {
+    for (let j = b.length - 1; j >= 0; j--) same[i][j] = a[i] === b[j] ? same[i + 1][j + 1] + 1 : Math.max(same[i + 1][j], same[i][j + 1]);
+  }
+  const out = [];
+  let i = 0, j = 0;
+  while (i < a.length || j < b.length) {
+    if (i < a.length && j < b.length && a[i] === b[j]) {
+      out.push([' ', a[i++]]);
+      j++;
+    } else if (j === b.length || (i < a.length && same[i + 1][j] >= same[i][j + 1])) out.push(['-', a[i++]]);
+    else out.push(['+', b[j++]]);
+  }
+  return out;
+}
+
 // SHA-256("cczoo kms proposal" 0 method 0 body), from what is shown
 export async function digest(method, array) {
   const head = new TextEncoder().encode(`cczoo kms proposal\0${method}\0`);

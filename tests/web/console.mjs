@@ -169,6 +169,17 @@ await test('keys, secrets, policies: metadata as text', async () => {
   await page.waitForSelector('.card h2');
   assert.ok((await text(page, '.card')).includes(EVIL));
   await picture(page, 'wide-item');
+  // what would turn the text around, or hide in it
+  await page.route('**/v1/List', async (route) => {
+    const a = await route.fetch();
+    const json = await a.json();
+    json.items[0].metadata = Buffer.from('{"a":"x\u202egpj\u200b"}').toString('base64');
+    await route.fulfill({ response: a, json });
+  });
+  await page.goto('about:blank');
+  await view(page, 'items');
+  assert.ok((await text(page)).includes('x\\u{202e}gpj\\u{200b}'), 'hidden characters');
+  await page.unroute('**/v1/List');
   await view(page, 'policies');
   await page.getByRole('button', { name: 'workload', exact: true }).click();
   await page.waitForSelector('.card pre');
@@ -198,8 +209,9 @@ await test('approvals: the request is shown, its digest is what is approved', as
   page.on('request', (r) => r.url().endsWith('/Approve') && (sent = r.postDataJSON()));
   await view(page, 'approvals');
   const one = page.locator('article', { hasText: 'Proposal 1' });
-  assert.match(await one.innerText(), /PutPolicy[\s\S]*team\/server[\s\S]*replaces[\s\S]*"mrenclave"/);
+  assert.match(await one.innerText(), /PutPolicy[\s\S]*team\/server[\s\S]*replaces/);
   assert.match(await page.locator('article', { hasText: 'Proposal 2' }).innerText(), /auditor, approver/);
+  assert.match(await one.locator('pre.changes').innerText(), /^ {2}\{\n[\s\S]*\n- +"mrenclave": "[0-9a-f]{64}",\n\+ +"mrenclave": "[0-9a-f]{64}",\n/);
   const digest = await one.locator('dd code').last().innerText();
   // keyboard only: to the button, Enter, Escape; Enter, Tab to Cancel; then for good
   await one.getByRole('button', { name: 'Approve…' }).focus();
@@ -288,18 +300,39 @@ await test('the audit chain is recomputed, and what was changed is found', async
   assert.match(await lie('AuditTail', (a) => { a.lines.splice(2, 1); }), /line 4 came behind line 2/);
   assert.match(await lie('AuditTail', (a) => { a.lines[2].timeS = String(Number(a.lines[2].timeS) - 60); }), /line 3 does not have the hash/);
   // with a hash of its own that fits, the next line does not
-  assert.match(await lie('AuditTail', (a) => {
-    const l = a.lines[2], le = (x) => {
+  const rewrite = (l) => {
+    const le = (x) => {
       const b = Buffer.alloc(8);
       b.writeBigInt64LE(BigInt(x));
       return b;
     };
     l.entry = flip(l.entry);
     l.hash = createHash('sha256').update(Buffer.concat([Buffer.from(l.prev, 'base64'), le(l.seq), le(l.timeS), Buffer.from(l.entry, 'base64')])).digest('base64');
-  }), /line 4 does not continue line 3/);
+  };
+  assert.match(await lie('AuditTail', (a) => rewrite(a.lines[2])), /line 4 does not continue line 3/);
+  // the last line has no next one: this page has seen it, and the root tells one that has not
+  assert.match(await lie('AuditTail', (a) => rewrite(a.lines.at(-1))), /line \d+ was another one when this page saw it before/);
+  await page.reload();
+  await view(page, 'audit');
+  assert.match(await lie('AuditTail', (a) => rewrite(a.lines.at(-1))), /has another root than these lines/);
   assert.match(await lie('Checkpoint', (a) => { a.checkpoint = a.checkpoint.replace(/^time .*$/m, 'time 2020-01-01T00:00:00Z'); }), /no key of the KMS has signed/);
   assert.match(await lie('Checkpoint', (a) => { a.checkpoint = a.checkpoint.replace('cczoo.kms/audit/', 'cczoo.kms/audit/0'); }), /not in its form/);
+  // an older copy of the store
+  const old = await (await page.request.post(`${ORIGIN}/v1/Checkpoint`, { data: {} })).json();
+  await page.request.post(`${ORIGIN}/v1/PutSecret`, { data: { name: 'live/two', value: 'AAAA' } });
   assert.match(await verify(), /^✓/);
+  assert.match(await lie('Checkpoint', (a) => Object.assign(a, old)), /an older copy was put back/);
+  // Decisions recomputes what it shows, too
+  await page.route('**/v1/AuditTail', async (route) => {
+    const a = await route.fetch();
+    const json = await a.json();
+    if (json.lines) json.lines[1].entry = flip(json.lines[1].entry);
+    await route.fulfill({ response: a, json });
+  });
+  await view(page, 'feed');
+  await page.waitForSelector('text=the chain is broken: line 2 does not have the hash that it says');
+  await page.unroute('**/v1/AuditTail');
+  await view(page, 'audit');
   await page.locator('summary', { hasText: 'A public key that you kept' }).click();
   const own = execFileSync('openssl', ['pkey', '-in', `${RUN}/anne.key`, '-pubout']).toString();
   await page.fill('textarea', own);
