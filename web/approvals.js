@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Who may do what, and what waits for approvals. An approval carries the digest of what is shown, computed here.
 import { all, call } from './api.js';
-import { base64, bytes, chip, confirmed, facts, failure, fill, h, hex, same, say, short, table, timeOf } from './dom.js';
+import { base64, bytes, chip, confirmed, facts, failure, fill, h, hex, same, say, sha256, short, table, timeOf, utf8 } from './dom.js';
 import { changes, inspected, namespaceName, roleNames } from './request.js';
 
 const STATES = ['', 'open', 'done', 'rejected', 'expired'];
@@ -38,11 +38,23 @@ async function decide(p, seen, method, out, again) {
   }
 }
 
+// A roll-out names what is staged by its digest: the text of that.
+async function addStaged(seen) {
+  try {
+    const json = bytes((await call('GetStaged', { policy: seen.message.policy ?? '' })).json);
+    if (same(await sha256(json), seen.message.sha256 ?? [])) seen.text = utf8(json);
+    else seen.problem = 'another policy is staged than the one that is proposed';
+  } catch (e) {
+    seen.problem = `what is staged cannot be read: ${e.where}`;
+  }
+}
+
 async function card(p, roles, again) {
   const seen = await inspected(p);
   const out = h('div', {});
   const isOpen = Number(p.state) === 1;
-  const old = isOpen && seen.text ? await currentPolicy(seen.list[0][1]) : '';
+  if (isOpen && p.method === 'RollOut' && !seen.problem) await addStaged(seen);
+  const old = isOpen && seen.text ? await currentPolicy(seen.message.name ?? seen.message.policy ?? '') : '';
   const list = old && changes(old, seen.text);
   return h('article', { class: 'card', 'aria-label': `Proposal ${p.id}` },
     h('h3', {}, `Proposal ${p.id}: ${p.method} `, chip(isOpen ? 'warn' : 'quiet', STATES[Number(p.state)] ?? '?')),

@@ -114,13 +114,14 @@ export async function digest(method, array) {
   all.set(array, head.length);
   return sha256(all);
 }
-// @return {problem, digest, list, text} of a proposal
+// @return {problem, digest, message, list, text} of a proposal
 export async function inspected(p) {
   const body = bytes(p.body);
   const sum = await digest(p.method ?? '', body);
-  const out = { problem: '', digest: sum, list: [], text: '' };
+  const out = { problem: '', digest: sum, message: {}, list: [], text: '' };
   try {
-    Object.assign(out, explained(p.method, decoded(p.method, body)));
+    out.message = decoded(p.method, body);
+    Object.assign(out, explained(p.method, out.message));
     if (!same(sum, bytes(p.sha256))) out.problem = 'its digest is of another request';
   } catch (e) {
     out.problem = e.message;

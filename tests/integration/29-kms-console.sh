@@ -52,6 +52,7 @@ status 0 kms propose policy put team/server "$RUN/other-policy.json" --replace
 status 0 kms propose role set "$RUN/anne.key" auditor,approver --namespace team --label "$EVIL"
 status 0 kms propose bind secret/team/token team/server
 status 0 kms propose quorum set 0
+status 0 kms propose rollout workload
 
 step "the browser"
 mkdir -p "${CCZ_SCREENSHOTS:-$RUN/pictures}"

@@ -23,7 +23,7 @@ function token(subject, seconds = 300) {
 
 // ---------------------------------------------------------------- a page that is watched
 
-const browser = await chromium.launch({ executablePath: CHROMIUM, headless: true, args: ['--no-sandbox'] });
+const browser = await chromium.launch({ executablePath: CHROMIUM, headless: true, args: process.getuid() === 0 ? ['--no-sandbox'] : [] });
 let problems = [];
 
 // allowed: statuses of refusals that this page provokes; the browser logs each as an error of its own
@@ -98,6 +98,8 @@ await test('what is served: headers, digests, nothing else', async () => {
 await test('requests of proposals are read as proto/kms.proto has them', async () => {
   const { REQUESTS } = await import(`data:text/javascript,${encodeURIComponent(readFileSync(`${ROOT}/web/request.js`, 'utf8').replace(/^import .*$/m, ''))}`);
   const proto = readFileSync(`${ROOT}/proto/kms.proto`, 'utf8');
+  const proposable = /message ProposeRequest \{\s*string method = 1; *\/\/(.*)/.exec(proto)[1];
+  assert.deepEqual(Object.keys(REQUESTS).sort(), [...proposable.matchAll(/"(\w+)"/g)].map(([, m]) => m).sort(), 'methods that can be proposed');
   for (const [method, fields] of Object.entries(REQUESTS)) {
     const message = new RegExp(`rpc ${method}\\((\\w+)\\)`).exec(proto)[1];
     const body = new RegExp(`message ${message} \\{([^}]*)\\}`).exec(proto)[1];
@@ -195,7 +197,7 @@ await test('approvals: the request is shown, its digest is what is approved', as
   const proposer = await open('admin', {}, [403]);
   await view(proposer, 'approvals');
   assert.ok((await text(proposer)).includes(`Anne ${EVIL}`), 'labels as text');
-  assert.equal(await proposer.locator('article').count(), 4);
+  assert.equal(await proposer.locator('article').count(), 5);
   await proposer.locator('article', { hasText: 'Proposal 3' }).getByRole('button', { name: 'Approve…' }).click();
   await proposer.getByRole('button', { name: 'Approve this digest' }).click();
   await proposer.waitForSelector('.failure:has-text("kms:approver-proposer")');
@@ -212,6 +214,7 @@ await test('approvals: the request is shown, its digest is what is approved', as
   assert.match(await one.innerText(), /PutPolicy[\s\S]*team\/server[\s\S]*replaces/);
   assert.match(await page.locator('article', { hasText: 'Proposal 2' }).innerText(), /auditor, approver/);
   assert.match(await one.locator('pre.changes').innerText(), /^ {2}\{\n[\s\S]*\n- +"mrenclave": "[0-9a-f]{64}",\n\+ +"mrenclave": "[0-9a-f]{64}",\n/);
+  assert.match(await page.locator('article', { hasText: 'Proposal 5' }).locator('pre.changes').innerText(), /\n- +"mrenclave"[^\n]*\n\+ +"mrenclave"/);
   const digest = await one.locator('dd code').last().innerText();
   // keyboard only: to the button, Enter, Escape; Enter, Tab to Cancel; then for good
   await one.getByRole('button', { name: 'Approve…' }).focus();
@@ -230,11 +233,11 @@ await test('approvals: the request is shown, its digest is what is approved', as
   await page.keyboard.press('Shift+Tab');
   assert.equal(await page.evaluate(() => document.activeElement.textContent), 'Approve this digest');
   await page.keyboard.press('Enter');
-  await page.waitForFunction(() => document.querySelectorAll('main article').length === 3);
+  await page.waitForFunction(() => document.querySelectorAll('main article').length === 4);
   assert.equal(Buffer.from(sent.sha256, 'base64').toString('hex'), digest);
   await page.locator('article', { hasText: 'Proposal 2' }).getByRole('button', { name: 'Reject…' }).click();
   await page.locator('dialog').getByRole('button', { name: 'Reject' }).click();
-  await page.waitForFunction(() => document.querySelectorAll('main article').length === 2);
+  await page.waitForFunction(() => document.querySelectorAll('main article').length === 3);
   await page.locator('summary', { hasText: 'Decided (2)' }).click();
   await page.waitForSelector('article[aria-label="Proposal 1"]');
   assert.match(await page.locator('article[aria-label="Proposal 1"]').innerText(), /done/);
@@ -266,6 +269,17 @@ await test('a proposal that is not what its digest says cannot be approved', asy
     assert.ok(await card.getByRole('button', { name: 'Approve…' }).isDisabled());
     await page.unroute('**/v1/ListProposals');
   }
+  await page.route('**/v1/GetStaged', async (route) => {
+    const a = await route.fetch();
+    const json = await a.json();
+    json.json = Buffer.from(`${Buffer.from(json.json, 'base64')} `).toString('base64');
+    await route.fulfill({ response: a, json });
+  });
+  await page.goto('about:blank');
+  await view(page, 'approvals');
+  const rollout = page.locator('article[aria-label="Proposal 5"]');
+  assert.match(await rollout.innerText(), /another policy is staged than the one that is proposed/);
+  assert.ok(await rollout.getByRole('button', { name: 'Approve…' }).isDisabled());
   await checked(page);
   await page.context().close();
 });
