@@ -55,7 +55,7 @@ static void verify(void *arg)
 {
     (void)arg;
     const struct ccz_key *key = signer.key;
-    const struct ccz_kms_log_cfg cfg = {&key, 1};
+    const struct ccz_kms_log_cfg cfg = {.keys = &key, .keys_len = 1};
     struct ccz_kms_log *log;
     struct ccz_err err = {0};
     must(ccz_kms_log_new(&log, &cfg, NULL) == CCZ_OK, "log");

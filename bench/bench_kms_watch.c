@@ -26,7 +26,8 @@ static double round_of(struct ccz_kms_store *s, enum mode mode)
         fix_batch_begin(&batch);
         for (int k = 0; k < BATCH; k++) {
             fix_batch_release(&batch, FIX_WORKLOAD, "key/model");
-            batch.peer[k].claims.report_data[0] = (uint8_t)k; /* of one session each */
+            batch.peer[k].claims.report_data[0] = (uint8_t)k; /* of a session each */
+            batch.peer[k].spki_sha256[0] = (uint8_t)k;
             if (mode == FLOOD)
                 memcpy(batch.peer[k].claims.config_id, &(unsigned){++next_identity},
                        sizeof(next_identity));

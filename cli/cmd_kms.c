@@ -4,22 +4,21 @@
  * line. */
 #include "cli.h"
 #include "kms_audit.h"
+#include "kms_key.h"
 #include "kms_roles.h"
+#include "kms_session.h"
 #include "kms_why.h"
 
 #include <cczoo/codec.h>
 #include <cczoo/kms.h>
 #include <cczoo/kms_master.h>
-#include <cczoo/party.h>
 
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 struct kms_opts {
-    const char *kms, *admin_key, *trust_sim, *collateral, *policy; /* how to reach it */
-    const char *alg, *from, *bind;                                 /* what to do */
+    struct kms_reach reach;
+    const char *from, *bind; /* what to do */
     const char *expires, *metadata;
     int64_t version, last, if_version, recovery_days;
     bool new_version, replace, json, no_recovery;
@@ -28,78 +27,6 @@ struct kms_opts {
     const char *under, *try_file, *at, *until; /* workloads, replay, stage */
     bool no;                                   /* set by a verb whose answer is a "no" */
 };
-
-/* ---------------------------------------------------------------------------- connection */
-
-struct session {
-    struct ccz_key *key;
-    struct ccz_party *party;
-    struct ccz_rpc_client *client;
-};
-
-static void session_end(struct session *s)
-{
-    ccz_rpc_client_free(s->client); /* before the party whose context it uses */
-    ccz_party_free(s->party);
-    ccz_key_free(s->key);
-}
-
-static ccz_rc session_begin(struct session *s, const struct kms_opts *o, struct ccz_err *err)
-{
-    *s = (struct session){0};
-    ccz_rc rc = o->admin_key ? ccz_key_load(&s->key, o->admin_key, err) : CCZ_OK;
-    if (rc != CCZ_OK)
-        return rc;
-    const struct ccz_party_cfg party = {.collateral_dir = o->collateral,
-                                        .trust_sim_dir = o->trust_sim,
-                                        .policy_file = o->policy,
-                                        .key = s->key};
-    rc = ccz_party_new(&s->party, &party, err);
-    if (rc != CCZ_OK)
-        return rc;
-    const struct ccz_rpc_client_cfg cfg = {.target = o->kms,
-                                           .ratls = ccz_party_ratls(s->party),
-                                           .message_size_max = CCZ_KMS_MESSAGE_SIZE_MAX};
-    struct ccz_ratls_peer peer = {0};
-    rc = ccz_rpc_client_new(&s->client, &cfg, err);
-    if (rc == CCZ_OK)
-        rc = ccz_rpc_client_connect(&peer, s->client, err);
-    if (rc == CCZ_OK && peer.claims.simulated)
-        ui_simulated("the evidence of this KMS comes from a software TEE");
-    return rc;
-}
-
-/* ------------------------------------------------------------------------------- values */
-
-static ccz_rc read_stdin(struct ccz_secret **out, struct ccz_err *err)
-{
-    CCZ_AUTO_BUF b;
-    ccz_buf_init(&b, CCZ_KMS_VALUE_SIZE_MAX);
-    b.wipe = true;
-    for (;;) {
-        uint8_t chunk[4096];
-        ssize_t n = read(STDIN_FILENO, chunk, sizeof(chunk));
-        if (n > 0)
-            ccz_buf_put(&b, chunk, (size_t)n);
-        ccz_wipe(chunk, sizeof(chunk));
-        if (n < 0 && errno != EINTR)
-            return ccz_fail(err, CCZ_E_IO, "kms:stdin", errno, "cannot read stdin: %s",
-                            strerror(errno));
-        if (n == 0 || b.bad)
-            break;
-    }
-    if (b.bad || b.size == 0)
-        return ccz_fail(err, CCZ_E_LIMIT, "kms:value-size", 0, "expected 1..%d bytes on stdin",
-                        CCZ_KMS_VALUE_SIZE_MAX);
-    return ccz_secret_from(out, b.ptr, b.size);
-}
-
-static ccz_rc read_value(struct ccz_secret **out, const char *file, struct ccz_err *err)
-{
-    *out = NULL;
-    return strcmp(file, "-") == 0 ? read_stdin(out, err)
-                                  : ccz_file_read_secret(out, file, CCZ_KMS_VALUE_SIZE_MAX, err);
-}
 
 /* ------------------------------------------------------------------------------- output */
 
@@ -154,6 +81,12 @@ static void put_time(struct ccz_buf *b, const char *key, int64_t t_s)
     put_text(b, key, at);
 }
 
+/* A key that works inside can be bound by operation alone. */
+static bool is_inside(const struct ccz_kms_item *it)
+{
+    return it->alg[0] && strcmp(it->alg, "aes-128") != 0 && strcmp(it->alg, "aes-256") != 0;
+}
+
 static void show_item(void *arg, const struct ccz_kms_item *it)
 {
     const struct kms_opts *o = arg;
@@ -164,6 +97,7 @@ static void show_item(void *arg, const struct ccz_kms_item *it)
         ui_out("%-40s %-8s %3u  %s  %s%s", it->item, it->alg[0] ? it->alg : "-", it->version, at,
                is_policy       ? ""
                : it->policy[0] ? it->policy
+               : is_inside(it) ? "(no default policy: cczoo kms key info)"
                                : "(unbound: released to nobody)",
                it->disabled ? "  disabled" : "");
         show_time("  expires ", it->expires_s);
@@ -267,9 +201,9 @@ static void show_audit(void *arg, const struct ccz_kms_audit_line *l)
 /* -------------------------------------------------------------------------------- verbs */
 
 /* A verb runs on a connected session; its operands were counted. */
-typedef ccz_rc verb_fn(struct session *s, struct kms_opts *o, char **args, struct ccz_err *err);
+typedef ccz_rc verb_fn(struct kms_session *s, struct kms_opts *o, char **args, struct ccz_err *err);
 
-/* What keys and secrets are stored with. */
+/* What secrets are stored with. */
 static ccz_rc fill_put(struct ccz_kms_put *put, const struct kms_opts *o, struct ccz_err *err)
 {
     put->policy = o->bind;
@@ -282,43 +216,11 @@ static ccz_rc fill_put(struct ccz_kms_put *put, const struct kms_opts *o, struct
     return CCZ_OK;
 }
 
-static ccz_rc put_key(struct session *s, const struct kms_opts *o, const char *what,
-                      struct ccz_kms_put *put, struct ccz_err *err)
-{
-    uint32_t version;
-    struct ccz_kms_receipt receipt;
-    ccz_rc rc = fill_put(put, o, err);
-    if (rc == CCZ_OK)
-        rc = ccz_kms_create_key(&version, &receipt, s->client, put, err);
-    if (rc == CCZ_OK)
-        show_change(o, what, "key", put->name, version, &receipt);
-    return rc;
-}
-
-static ccz_rc key_create(struct session *s, struct kms_opts *o, char **args, struct ccz_err *err)
-{
-    struct ccz_kms_put put = {.name = args[0], .alg = o->alg ? o->alg : "aes-256"};
-    return put_key(s, o, "created", &put, err);
-}
-
-static ccz_rc key_import(struct session *s, struct kms_opts *o, char **args, struct ccz_err *err)
+static ccz_rc secret_put(struct kms_session *s, struct kms_opts *o, char **args,
+                         struct ccz_err *err)
 {
     CCZ_AUTO(ccz_secret) value = NULL;
-    ccz_rc rc = read_value(&value, o->from, err);
-    if (rc != CCZ_OK)
-        return rc;
-    struct ccz_kms_put put = {.name = args[0],
-                              .alg = o->alg                         ? o->alg
-                                     : ccz_secret_size(value) == 16 ? "aes-128"
-                                                                    : "aes-256",
-                              .value = value};
-    return put_key(s, o, "imported", &put, err);
-}
-
-static ccz_rc secret_put(struct session *s, struct kms_opts *o, char **args, struct ccz_err *err)
-{
-    CCZ_AUTO(ccz_secret) value = NULL;
-    ccz_rc rc = read_value(&value, o->from, err);
+    ccz_rc rc = kms_read_value(&value, o->from, err);
     if (rc != CCZ_OK)
         return rc;
     struct ccz_kms_put put = {.name = args[0], .value = value};
@@ -332,7 +234,8 @@ static ccz_rc secret_put(struct session *s, struct kms_opts *o, char **args, str
     return rc;
 }
 
-static ccz_rc policy_put(struct session *s, struct kms_opts *o, char **args, struct ccz_err *err)
+static ccz_rc policy_put(struct kms_session *s, struct kms_opts *o, char **args,
+                         struct ccz_err *err)
 {
     CCZ_AUTO_BUF json;
     ccz_buf_init(&json, CCZ_POLICY_SIZE_MAX);
@@ -353,7 +256,8 @@ static ccz_rc policy_put(struct session *s, struct kms_opts *o, char **args, str
     return rc;
 }
 
-static ccz_rc policy_show(struct session *s, struct kms_opts *o, char **args, struct ccz_err *err)
+static ccz_rc policy_show(struct kms_session *s, struct kms_opts *o, char **args,
+                          struct ccz_err *err)
 {
     (void)o;
     CCZ_AUTO_BUF json;
@@ -364,7 +268,7 @@ static ccz_rc policy_show(struct session *s, struct kms_opts *o, char **args, st
     return rc;
 }
 
-static ccz_rc bind_item(struct session *s, struct kms_opts *o, char **args, struct ccz_err *err)
+static ccz_rc bind_item(struct kms_session *s, struct kms_opts *o, char **args, struct ccz_err *err)
 {
     struct ccz_kms_receipt receipt;
     struct ccz_kms_proposed p;
@@ -381,7 +285,8 @@ static ccz_rc bind_item(struct session *s, struct kms_opts *o, char **args, stru
     return rc;
 }
 
-static ccz_rc remove_item(struct session *s, struct kms_opts *o, char **args, struct ccz_err *err)
+static ccz_rc remove_item(struct kms_session *s, struct kms_opts *o, char **args,
+                          struct ccz_err *err)
 {
     struct ccz_kms_receipt receipt;
     const struct ccz_kms_deletion how = {.recovery_s = (uint32_t)o->recovery_days * 86400,
@@ -403,7 +308,7 @@ static ccz_rc remove_item(struct session *s, struct kms_opts *o, char **args, st
 typedef ccz_rc change_fn(struct ccz_kms_receipt *receipt, struct ccz_rpc_client *c,
                          const char *item, uint32_t version, struct ccz_err *err);
 
-static ccz_rc change_version(struct session *s, const struct kms_opts *o, change_fn *fn,
+static ccz_rc change_version(struct kms_session *s, const struct kms_opts *o, change_fn *fn,
                              const char *done, const char *item, struct ccz_err *err)
 {
     struct ccz_kms_receipt receipt;
@@ -413,38 +318,42 @@ static ccz_rc change_version(struct session *s, const struct kms_opts *o, change
     return rc;
 }
 
-static ccz_rc undelete_item(struct session *s, struct kms_opts *o, char **args, struct ccz_err *err)
+static ccz_rc undelete_item(struct kms_session *s, struct kms_opts *o, char **args,
+                            struct ccz_err *err)
 {
     return change_version(s, o, ccz_kms_undelete, "brought back", args[0], err);
 }
 
-static ccz_rc destroy_item(struct session *s, struct kms_opts *o, char **args, struct ccz_err *err)
+static ccz_rc destroy_item(struct kms_session *s, struct kms_opts *o, char **args,
+                           struct ccz_err *err)
 {
     return change_version(s, o, ccz_kms_destroy, "destroyed", args[0], err);
 }
 
-static ccz_rc disable_item(struct session *s, struct kms_opts *o, char **args, struct ccz_err *err)
+static ccz_rc disable_item(struct kms_session *s, struct kms_opts *o, char **args,
+                           struct ccz_err *err)
 {
     return change_version(s, o, ccz_kms_disable, "disabled", args[0], err);
 }
 
-static ccz_rc enable_item(struct session *s, struct kms_opts *o, char **args, struct ccz_err *err)
+static ccz_rc enable_item(struct kms_session *s, struct kms_opts *o, char **args,
+                          struct ccz_err *err)
 {
     return change_version(s, o, ccz_kms_enable, "enabled", args[0], err);
 }
 
-static ccz_rc list(struct session *s, struct kms_opts *o, char **args, struct ccz_err *err)
+static ccz_rc list(struct kms_session *s, struct kms_opts *o, char **args, struct ccz_err *err)
 {
     (void)args;
     return ccz_kms_list(s->client, show_item, o, err);
 }
 
-static ccz_rc show(struct session *s, struct kms_opts *o, char **args, struct ccz_err *err)
+static ccz_rc show(struct kms_session *s, struct kms_opts *o, char **args, struct ccz_err *err)
 {
     return ccz_kms_describe(s->client, args[0], show_item, o, err);
 }
 
-static ccz_rc audit(struct session *s, struct kms_opts *o, char **args, struct ccz_err *err)
+static ccz_rc audit(struct kms_session *s, struct kms_opts *o, char **args, struct ccz_err *err)
 {
     (void)args;
     struct audit_show a = {.o = o};
@@ -457,13 +366,14 @@ static ccz_rc audit(struct session *s, struct kms_opts *o, char **args, struct c
     return rc;
 }
 
-static ccz_rc audit_export(struct session *s, struct kms_opts *o, char **args, struct ccz_err *err)
+static ccz_rc audit_export(struct kms_session *s, struct kms_opts *o, char **args,
+                           struct ccz_err *err)
 {
     (void)o;
     return kms_audit_export(s->client, args[0], err);
 }
 
-static ccz_rc audit_checkpoint(struct session *s, struct kms_opts *o, char **args,
+static ccz_rc audit_checkpoint(struct kms_session *s, struct kms_opts *o, char **args,
                                struct ccz_err *err)
 {
     (void)o;
@@ -471,14 +381,15 @@ static ccz_rc audit_checkpoint(struct session *s, struct kms_opts *o, char **arg
     return kms_audit_checkpoint(s->client, err);
 }
 
-static ccz_rc audit_keys(struct session *s, struct kms_opts *o, char **args, struct ccz_err *err)
+static ccz_rc audit_keys(struct kms_session *s, struct kms_opts *o, char **args,
+                         struct ccz_err *err)
 {
     (void)o;
     (void)args;
     return kms_audit_keys(s->client, err);
 }
 
-static ccz_rc status(struct session *s, struct kms_opts *o, char **args, struct ccz_err *err)
+static ccz_rc status(struct kms_session *s, struct kms_opts *o, char **args, struct ccz_err *err)
 {
     (void)args;
     struct ccz_kms_status st;
@@ -513,18 +424,18 @@ static ccz_rc status(struct session *s, struct kms_opts *o, char **args, struct 
     return CCZ_OK;
 }
 
-static ccz_rc why(struct session *s, struct kms_opts *o, char **args, struct ccz_err *err)
+static ccz_rc why(struct kms_session *s, struct kms_opts *o, char **args, struct ccz_err *err)
 {
     return kms_why(s->client, args[0], o->json, err);
 }
 
-static ccz_rc workloads(struct session *s, struct kms_opts *o, char **args, struct ccz_err *err)
+static ccz_rc workloads(struct kms_session *s, struct kms_opts *o, char **args, struct ccz_err *err)
 {
     (void)args;
     return kms_workloads(s->client, o->under, o->json, err);
 }
 
-static ccz_rc replay(struct session *s, struct kms_opts *o, char **args, struct ccz_err *err)
+static ccz_rc replay(struct kms_session *s, struct kms_opts *o, char **args, struct ccz_err *err)
 {
     const struct kms_replay r = {
         .policy = args[0], .file = o->try_file, .at = o->at, .all = o->roles.all, .json = o->json};
@@ -534,7 +445,7 @@ static ccz_rc replay(struct session *s, struct kms_opts *o, char **args, struct 
     return rc;
 }
 
-static ccz_rc stage(struct session *s, struct kms_opts *o, char **args, struct ccz_err *err)
+static ccz_rc stage(struct kms_session *s, struct kms_opts *o, char **args, struct ccz_err *err)
 {
     CCZ_AUTO_BUF json;
     int64_t ends_s = 0;
@@ -552,7 +463,7 @@ static ccz_rc stage(struct session *s, struct kms_opts *o, char **args, struct c
     return rc;
 }
 
-static ccz_rc unstage(struct session *s, struct kms_opts *o, char **args, struct ccz_err *err)
+static ccz_rc unstage(struct kms_session *s, struct kms_opts *o, char **args, struct ccz_err *err)
 {
     struct ccz_kms_receipt receipt;
     ccz_rc rc = ccz_kms_unstage(&receipt, s->client, args[0], err);
@@ -561,14 +472,15 @@ static ccz_rc unstage(struct session *s, struct kms_opts *o, char **args, struct
     return rc;
 }
 
-static ccz_rc list_staged(struct session *s, struct kms_opts *o, char **args, struct ccz_err *err)
+static ccz_rc list_staged(struct kms_session *s, struct kms_opts *o, char **args,
+                          struct ccz_err *err)
 {
     (void)args;
     return kms_staged(s->client, o->json, err);
 }
 
 /* What is rolled out is what is staged now; if somebody stages another one meanwhile, nothing is. */
-static ccz_rc rollout(struct session *s, struct kms_opts *o, char **args, struct ccz_err *err)
+static ccz_rc rollout(struct kms_session *s, struct kms_opts *o, char **args, struct ccz_err *err)
 {
     struct ccz_kms_staged st;
     struct ccz_kms_receipt receipt;
@@ -590,45 +502,46 @@ static ccz_rc rollout(struct session *s, struct kms_opts *o, char **args, struct
     return rc;
 }
 
-static ccz_rc role_set(struct session *s, struct kms_opts *o, char **args, struct ccz_err *err)
+static ccz_rc role_set(struct kms_session *s, struct kms_opts *o, char **args, struct ccz_err *err)
 {
     return kms_role_set(s->client, &o->roles, args[0], args[1], err);
 }
 
-static ccz_rc role_list(struct session *s, struct kms_opts *o, char **args, struct ccz_err *err)
+static ccz_rc role_list(struct kms_session *s, struct kms_opts *o, char **args, struct ccz_err *err)
 {
     (void)args;
     return kms_role_list(s->client, &o->roles, err);
 }
 
-static ccz_rc quorum_set(struct session *s, struct kms_opts *o, char **args, struct ccz_err *err)
+static ccz_rc quorum_set(struct kms_session *s, struct kms_opts *o, char **args,
+                         struct ccz_err *err)
 {
     return kms_quorum_set(s->client, &o->roles, args[0], err);
 }
 
-static ccz_rc approve(struct session *s, struct kms_opts *o, char **args, struct ccz_err *err)
+static ccz_rc approve(struct kms_session *s, struct kms_opts *o, char **args, struct ccz_err *err)
 {
     return kms_approve(s->client, &o->roles, args[0], err);
 }
 
-static ccz_rc reject(struct session *s, struct kms_opts *o, char **args, struct ccz_err *err)
+static ccz_rc reject(struct kms_session *s, struct kms_opts *o, char **args, struct ccz_err *err)
 {
     return kms_reject(s->client, &o->roles, args[0], err);
 }
 
-static ccz_rc proposals(struct session *s, struct kms_opts *o, char **args, struct ccz_err *err)
+static ccz_rc proposals(struct kms_session *s, struct kms_opts *o, char **args, struct ccz_err *err)
 {
     (void)args;
     return kms_proposals(s->client, &o->roles, err);
 }
 
 /* Whoever has a share may give it: no key of an administrator is needed. */
-static ccz_rc unseal(struct session *s, struct kms_opts *o, char **args, struct ccz_err *err)
+static ccz_rc unseal(struct kms_session *s, struct kms_opts *o, char **args, struct ccz_err *err)
 {
     (void)args;
     struct ccz_kms_shares have;
     CCZ_AUTO(ccz_secret) share = NULL;
-    ccz_rc rc = o->from ? read_value(&share, o->from, err) : CCZ_OK;
+    ccz_rc rc = o->from ? kms_read_value(&share, o->from, err) : CCZ_OK;
     if (rc == CCZ_OK)
         rc = ccz_kms_unseal(&have, s->client, share, err);
     if (rc != CCZ_OK)
@@ -650,10 +563,6 @@ static const struct verb {
     bool value; /* needs --from */
     verb_fn *run;
 } verbs[] = {
-    {"key", "create", "NAME", "make a key in the KMS; nobody ever sees it but attested workloads",
-     1, false, key_create},
-    {"key", "import", "NAME --from FILE",
-     "store a key that was made elsewhere, e.g. by cczoo pf keygen", 1, true, key_import},
     {"secret", "put", "NAME --from FILE", "store a secret", 1, true, secret_put},
     {"policy", "put", "NAME FILE", "store a policy", 2, false, policy_put},
     {"policy", "show", "NAME", "print a policy", 1, false, policy_show},
@@ -729,8 +638,10 @@ static int help(void)
                        verbs[i].name ? verbs[i].name : "", verbs[i].args);
         ui_out("  %-28s %s\n", left, verbs[i].help);
     }
+    kms_key_help();
     ui_out("  %-28s %s\n", "propose VERB ...",
-           "policy put, bind, rm policy/NAME, role set, quorum set: for others to approve");
+           "policy put, bind, rm policy/NAME, role set, quorum set, key create, key bind: for "
+           "others to approve");
     for (size_t i = 0; i < OFFLINE_LEN; i++)
         ui_out("  audit %s %-*s %s\n", offline[i].name, (int)(21 - strlen(offline[i].name)),
                offline[i].args, offline[i].help);
@@ -741,9 +652,9 @@ static bool check(const struct verb *v, const struct kms_opts *o, int operands)
 {
     const struct {
         const char *name, *value;
-    } required[] = {{"kms", o->kms},
-                    {"admin-key", v->run == unseal ? "" : o->admin_key},
-                    {"policy", o->policy},
+    } required[] = {{"kms", o->reach.kms},
+                    {"admin-key", v->run == unseal ? "" : o->reach.admin_key},
+                    {"policy", o->reach.policy},
                     {"from", v->value ? o->from : ""}};
     for (size_t i = 0; i < sizeof(required) / sizeof(required[0]); i++)
         if (!required[i].value) {
@@ -771,25 +682,17 @@ static int run(const struct verb *v, bool propose, int argc, char **argv)
 {
     struct kms_opts o = {.if_version = -1, .roles.propose = propose};
     const struct ui_opt opts[] = {
-        {"kms", &o.kms, NULL, NULL, "ADDR", "address of the KMS"},
-        {"admin-key", &o.admin_key, NULL, NULL, "FILE", "own private key, known to the KMS"},
-        {"policy", &o.policy, NULL, NULL, "FILE",
-         "policy that the evidence of the KMS must satisfy"},
-        {"trust-sim", &o.trust_sim, NULL, NULL, "DIR",
-         "trust this software TEE (everything says SIMULATED)"},
-        {"collateral", &o.collateral, NULL, NULL, "DIR", "collateral of genuine platforms"},
+        KMS_REACH_OPTS(&o.reach),
         {"from", &o.from, NULL, NULL, "FILE", "file of the value, mode 0600; - = stdin"},
-        {"alg", &o.alg, NULL, NULL, "ALG",
-         "key: aes-128 or aes-256; default: aes-256, import: by its size"},
-        {"bind", &o.bind, NULL, NULL, "NAME", "key, secret: bind it to this policy of the KMS"},
-        {"new-version", NULL, NULL, &o.new_version, NULL, "key, secret: it exists, add a version"},
+        {"bind", &o.bind, NULL, NULL, "NAME", "secret: bind it to this policy of the KMS"},
+        {"new-version", NULL, NULL, &o.new_version, NULL, "secret: it exists, add a version"},
         {"replace", NULL, NULL, &o.replace, NULL,
          "policy put: replace it for every item bound to it; stage: replace what is staged"},
         {"if-version", NULL, &o.if_version, NULL, "N",
-         "key, secret: store only if N is the latest version; 0 = it does not exist"},
+         "secret: store only if N is the latest version; 0 = it does not exist"},
         {"expires", &o.expires, NULL, NULL, "TIME",
-         "key, secret: released to nobody from then on, e.g. 2027-01-31T00:00:00Z"},
-        {"metadata", &o.metadata, NULL, NULL, "JSON", "key, secret: an object, not secret"},
+         "secret: released to nobody from then on, e.g. 2027-01-31T00:00:00Z"},
+        {"metadata", &o.metadata, NULL, NULL, "JSON", "secret: an object, not secret"},
         {"version", NULL, &o.version, NULL, "N",
          "rm, undelete, destroy, disable, enable: this version only"},
         {"recovery", NULL, &o.recovery_days, NULL, "DAYS",
@@ -826,11 +729,11 @@ static int run(const struct verb *v, bool propose, int argc, char **argv)
     o.roles.json = o.json;
     o.roles.valid_s = (uint32_t)o.valid_days * 86400;
     struct ccz_err err = {0};
-    struct session s;
-    ccz_rc rc = session_begin(&s, &o, &err);
+    struct kms_session s;
+    ccz_rc rc = kms_session_begin(&s, &o.reach, &err);
     if (rc == CCZ_OK)
         rc = v->run(&s, &o, argv, &err);
-    session_end(&s);
+    kms_session_end(&s);
     if (rc != CCZ_OK)
         return ui_fail(&err);
     return o.no ? UI_NO : UI_OK;
@@ -864,6 +767,10 @@ int cmd_kms(int argc, char **argv)
         (void)help();
         return argc < 2 ? UI_USAGE : UI_OK;
     }
+    if (strcmp(argv[1], "key") == 0)
+        return kms_key(false, argc - 1, argv + 1);
+    if (strcmp(argv[1], "propose") == 0 && argc > 2 && strcmp(argv[2], "key") == 0)
+        return kms_key(true, argc - 2, argv + 2);
     for (size_t i = 0; i < OFFLINE_LEN && argc > 2 && strcmp(argv[1], "audit") == 0; i++)
         if (strcmp(argv[2], offline[i].name) == 0)
             return offline[i].run(argc - 2, argv + 2);

@@ -207,12 +207,13 @@ static ccz_rc read_export(struct ccz_kms_log *log, FILE *f, const char *file, st
     return rc == CCZ_OK ? ccz_kms_log_end(log, err) : rc;
 }
 
-/* @p out is a log that was verified. */
+/* @p out is a log that was verified. @param anchor  NULL, or what was kept elsewhere; without keys */
 static ccz_rc open_export(struct ccz_kms_log **out, const char *file, const struct keys *k,
-                          struct ccz_err *err)
+                          const struct ccz_kms_checkpoint *anchor, struct ccz_err *err)
 {
     CCZ_AUTO(ccz_kms_log) log = NULL;
-    const struct ccz_kms_log_cfg cfg = {.keys = keys_view(k), .keys_len = k->len};
+    const struct ccz_kms_log_cfg cfg = {
+        .keys = keys_view(k), .keys_len = k->len, .anchor = k->len ? NULL : anchor};
     ccz_rc rc = ccz_kms_log_new(&log, &cfg, err);
     if (rc != CCZ_OK)
         return rc;
@@ -227,21 +228,31 @@ static ccz_rc open_export(struct ccz_kms_log **out, const char *file, const stru
     return rc;
 }
 
-/* What --from names: an export, or a checkpoint in its own text. */
-static ccz_rc check_from(const struct ccz_kms_log *log, const char *file, const struct keys *k,
-                         struct ccz_err *err)
+/* What --from names: an export, or a checkpoint in its own text. It was kept by whoever asks, so that its key is one to hold
+ * the log to. */
+struct from {
+    struct ccz_kms_log *older; /* of an export, or NULL */
+    struct ccz_kms_checkpoint checkpoint;
+};
+
+static ccz_rc read_from(struct from *f, const char *file, const struct keys *k, struct ccz_err *err)
 {
     CCZ_AUTO_BUF text;
     ccz_buf_init(&text, CCZ_KMS_CHECKPOINT_SIZE_MAX);
     ccz_rc rc = ccz_file_read(&text, file, NULL);
-    if (rc == CCZ_OK && text.size && text.ptr[0] != '{') {
-        struct ccz_kms_checkpoint c;
-        rc = ccz_kms_checkpoint_parse(&c, ccz_buf_span(&text), err);
-        return rc == CCZ_OK ? ccz_kms_log_includes(log, &c, err) : rc;
-    }
-    CCZ_AUTO(ccz_kms_log) older = NULL; /* too long for a checkpoint, or begins like an export */
-    rc = open_export(&older, file, k, err);
-    return rc == CCZ_OK ? ccz_kms_log_continues(log, older, err) : rc;
+    if (rc == CCZ_OK && text.size && text.ptr[0] != '{')
+        return ccz_kms_checkpoint_parse(&f->checkpoint, ccz_buf_span(&text), err);
+    /* too long for a checkpoint, or begins like an export */
+    rc = open_export(&f->older, file, k, NULL, err);
+    if (rc == CCZ_OK)
+        f->checkpoint = *ccz_kms_log_last(f->older);
+    return rc;
+}
+
+static ccz_rc check_from(const struct ccz_kms_log *log, const struct from *f, struct ccz_err *err)
+{
+    return f->older ? ccz_kms_log_continues(log, f->older, err)
+                    : ccz_kms_log_includes(log, &f->checkpoint, err);
 }
 
 /* One receipt a line. */
@@ -269,29 +280,36 @@ static ccz_rc check_receipts(uint64_t *count, const struct ccz_kms_log *log, con
     return rc;
 }
 
+/* Without a key from elsewhere the file only fits together. */
+static bool anchored(const struct verify_opts *o)
+{
+    return o->key || o->from;
+}
+
 static void show_verified(const struct verify_opts *o, const struct ccz_kms_log *log,
                           uint64_t receipts)
 {
+    const char *verdict = anchored(o) ? "accepted" : "consistent";
     const struct ccz_kms_checkpoint *last = ccz_kms_log_last(log);
     char at[21], id[65];
     ccz_time_format(at, last->time_s);
     ccz_hex(id, last->key_id, 32);
     if (o->json)
-        ui_out("{\"verdict\":\"accept\",\"lines\":%llu,\"checkpoints\":%llu,\"signed\":\"%s\","
+        ui_out("{\"verdict\":\"%s\",\"lines\":%llu,\"checkpoints\":%llu,\"signed\":\"%s\","
                "\"key\":\"%s\","
                "\"key_given\":%s,\"receipts\":%llu,\"continues\":%s}\n",
-               (unsigned long long)ccz_kms_log_lines(log),
+               anchored(o) ? "accept" : "consistent", (unsigned long long)ccz_kms_log_lines(log),
                (unsigned long long)ccz_kms_log_checkpoints(log), at, id, o->key ? "true" : "false",
                (unsigned long long)receipts, o->from ? "true" : "false");
     else
-        ui_out("accepted: %llu lines, %llu checkpoints, the last one of %s by key %s\n",
+        ui_out("%s: %llu lines, %llu checkpoints, the last one of %s by key %s\n", verdict,
                (unsigned long long)ccz_kms_log_lines(log),
                (unsigned long long)ccz_kms_log_checkpoints(log), at, id);
     if (!o->json && receipts)
-        ui_out("accepted: %llu receipts\n", (unsigned long long)receipts);
+        ui_out("%s: %llu receipts\n", verdict, (unsigned long long)receipts);
     if (!o->json && o->from)
         ui_out("accepted: it continues %s\n", o->from);
-    if (!o->key)
+    if (!anchored(o))
         ui_say("the key comes from the export itself: whoever wrote the file could have signed it. "
                "Say --key FILE "
                "with what cczoo kms audit keys printed");
@@ -300,17 +318,21 @@ static void show_verified(const struct verify_opts *o, const struct ccz_kms_log 
 static ccz_rc verify(const struct verify_opts *o, const char *file, struct ccz_err *err)
 {
     struct keys k = {0};
+    struct from from = {0};
     CCZ_AUTO(ccz_kms_log) log = NULL;
     uint64_t receipts = 0;
     ccz_rc rc = o->key ? keys_read(&k, o->key, err) : CCZ_OK;
-    if (rc == CCZ_OK)
-        rc = open_export(&log, file, &k, err);
     if (rc == CCZ_OK && o->from)
-        rc = check_from(log, o->from, &k, err);
+        rc = read_from(&from, o->from, &k, err);
+    if (rc == CCZ_OK)
+        rc = open_export(&log, file, &k, o->from ? &from.checkpoint : NULL, err);
+    if (rc == CCZ_OK && o->from)
+        rc = check_from(log, &from, err);
     if (rc == CCZ_OK && o->receipt)
         rc = check_receipts(&receipts, log, o->receipt, err);
     if (rc == CCZ_OK)
         show_verified(o, log, receipts);
+    ccz_kms_log_free(from.older);
     keys_free(&k);
     return rc;
 }
@@ -337,7 +359,9 @@ int kms_audit_verify(int argc, char **argv)
         return UI_USAGE;
     }
     struct ccz_err err = {0};
-    return verify(&o, argv[0], &err) == CCZ_OK ? UI_OK : ui_fail(&err);
+    if (verify(&o, argv[0], &err) != CCZ_OK)
+        return ui_fail(&err);
+    return anchored(&o) ? UI_OK : UI_UNPROVEN;
 }
 
 static bool read_seq(uint64_t *out, const char *text)
@@ -372,7 +396,7 @@ int kms_audit_receipt(int argc, char **argv)
     struct ccz_kms_inclusion r;
     ccz_rc rc = key ? keys_read(&k, key, &err) : CCZ_OK;
     if (rc == CCZ_OK)
-        rc = open_export(&log, argv[0], &k, &err);
+        rc = open_export(&log, argv[0], &k, NULL, &err);
     if (rc == CCZ_OK)
         rc = ccz_kms_log_prove(&r, log, seq, &err);
     CCZ_AUTO_BUF text;

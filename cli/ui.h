@@ -7,11 +7,12 @@
  * Rules: data on stdout, talk on stderr. Messages are lower case, without a full stop; an error says
  * what was expected, then a hint says what to do. A verified "no" is not an error: it is printed as
  *   refused: <where>: <got> / <expected>
- * Exit status: 0 yes, 1 a verified "no", 2 usage, 3 environment (file, network, library).
+ * Exit status: 0 yes, 1 a verified "no", 2 usage, 3 environment (file, network, library), 4 neither: nothing speaks against it, and what
+ * would speak for it was not given.
  */
 #include <cczoo/base.h>
 
-enum { UI_OK = 0, UI_NO = 1, UI_USAGE = 2, UI_ENV = 3 };
+enum { UI_OK = 0, UI_NO = 1, UI_USAGE = 2, UI_ENV = 3, UI_UNPROVEN = 4 };
 
 /* Data on stdout. */
 CCZ_FMT(1, 2) void ui_out(const char *fmt, ...);

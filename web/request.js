@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a proposal would do: its request is protobuf, and is read here, so that an approver sees the bytes that the digest is
 // about, and nothing that somebody says about them. Messages: proto/kms.proto (tests/web compares).
-import { bytes, hex, same, sha256, utf8 } from './dom.js';
+import { bytes, hex, same, sha256, utf8, when } from './dom.js';
 
 const ROLES = ['auditor', 'operator', 'author', 'approver', 'client'];
 export function roleNames(bits) {
@@ -17,10 +17,11 @@ export function namespaceName(ns) {
 // number: [name, kind]
 export const REQUESTS = {
   PutPolicy: { 1: ['name', 'string'], 2: ['json', 'bytes'], 3: ['replace', 'bool'] },
-  Bind: { 1: ['item', 'string'], 2: ['policy', 'string'] },
+  Bind: { 1: ['item', 'string'], 2: ['policy', 'string'], 3: ['op', 'string'] },
   Delete: { 1: ['target', 'string'], 2: ['version', 'uint32'], 3: ['recovery_s', 'uint32'], 4: ['no_recovery', 'bool'] },
   SetRole: { 1: ['namespace', 'string'], 2: ['principal', 'bytes'], 3: ['roles', 'uint32'], 4: ['kind', 'uint32'], 5: ['label', 'string'] },
   SetQuorum: { 1: ['namespace', 'string'], 2: ['needed', 'uint32'] },
+  Generate: { 1: ['name', 'string'], 2: ['kind', 'string'], 3: ['ops', 'string'], 4: ['policy', 'string'], 5: ['exportable', 'bool'], 6: ['unattested_insecure', 'bool'], 7: ['expires_s', 'int64'], 8: ['rotate_every_s', 'int64'] },
   RollOut: { 1: ['policy', 'string'], 2: ['sha256', 'bytes'] },
 };
 
@@ -70,10 +71,14 @@ export function decoded(method, array) {
 export function explained(method, m) {
   const list = {
     PutPolicy: () => [['policy', m.name], [m.replace ? 'replaces' : 'adds', m.replace ? 'the policy of that name' : 'a policy']],
-    Bind: () => [['item', m.item], ['released under', m.policy || 'no policy: to nobody']],
+    Bind: () => (m.op ? [['item', m.item], ['operation', m.op], ['allowed under', m.policy || 'the policy of the key, as other operations']]
+      : [['item', m.item], ['released, and used, under', m.policy || 'no policy: to nobody']]),
     Delete: () => [['removes', m.target], ['version', m.version ? String(m.version) : 'all'], ['recovery', m.no_recovery ? 'none: destroyed at once' : m.recovery_s ? `${m.recovery_s} s` : 'as usual']],
     SetRole: () => [['namespace', namespaceName(m.namespace)], ['roles', roleNames(m.roles)], ['principal', hex(m.principal ?? [])], ['kind', m.kind ? 'subject of a token' : 'key'], ['label', m.label]],
     SetQuorum: () => [['namespace', namespaceName(m.namespace)], ['approvals needed', m.needed ? String(m.needed) : 'none: changes would not need approval any more']],
+    Generate: () => [['new key', m.name], ['kind', m.kind], ['operations', m.ops || 'all of its kind'], ['policy', m.policy || 'none'],
+      ['leaves the KMS', m.exportable ? 'YES: it is exportable' : 'no'], ['used without evidence', m.unattested_insecure ? 'YES: by clients' : 'no'],
+      ['expires', when(m.expires_s) || 'never'], ['rotated', m.rotate_every_s ? `every ${m.rotate_every_s} s` : 'by hand']],
     RollOut: () => [['policy', m.policy], ['digest of what is staged', hex(m.sha256 ?? [])]],
   }[method]();
   return { list, text: method === 'PutPolicy' ? utf8(m.json ?? new Uint8Array()) : '' };

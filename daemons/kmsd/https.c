@@ -7,13 +7,15 @@
 #include <cczoo/codec.h>
 #include <cczoo/jose.h>
 #include <cczoo/kms_door.h>
+#include <cczoo/kms_door_kbs.h>
+#include <cczoo/kms_door_transit.h>
 #include <cczoo/net.h>
 #include <cczoo/party.h>
 
 #include <stdlib.h>
 #include <string.h>
 
-enum { ISSUERS_SIZE_MAX = 65536 };
+enum { ISSUERS_SIZE_MAX = 65536, ISSUER_SIZE_MAX = 256 };
 
 struct kmsd_https {
     struct ccz_kms_door *door;
@@ -139,7 +141,12 @@ static ccz_rc open_door(struct kmsd_https *h, const struct kmsd_opts *o,
     };
     if (rc == CCZ_OK)
         rc = ccz_kms_door_new(&h->door, &door, err);
+    if (rc == CCZ_OK && o->transit)
+        rc = ccz_kms_door_transit(h->door, err);
     ccz_json_free(issuers.json);
+    const struct ccz_kms_door_kbs_cfg kbs = {.verifier = ccz_party_verifier(cfg->party)};
+    if (rc == CCZ_OK && o->kbs)
+        rc = ccz_kms_door_kbs(h->door, &kbs, err);
     return rc;
 }
 
@@ -200,10 +207,15 @@ void kmsd_https_free(struct kmsd_https *h)
 bool kmsd_https_check(const struct kmsd_opts *o)
 {
     bool any = o->tls_cert || o->tls_key || o->plain_http_insecure || o->jwt_issuers ||
-               o->metrics || o->https_port_file;
+               o->metrics || o->https_port_file || o->kbs || o->transit;
     if (!o->https && any) {
-        ui_error(
-            "--tls-cert, --tls-key, --jwt-..., --metrics and --plain-http-insecure need --https");
+        ui_error("--tls-cert, --tls-key, --jwt-..., --metrics, --kbs, --transit and "
+                 "--plain-http-insecure need --https");
+        return false;
+    }
+    if (o->issuer &&
+        (strncmp(o->issuer, "https://", 8) != 0 || strlen(o->issuer) > ISSUER_SIZE_MAX)) {
+        ui_error("--issuer is an https URL of at most %d bytes", ISSUER_SIZE_MAX);
         return false;
     }
     if (o->jwt_issuer && (!o->jwt_audience || !o->jwt_keys)) {

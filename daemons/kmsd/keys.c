@@ -60,7 +60,8 @@ ccz_rc kmsd_keys_open(struct kmsd_keys *k, const struct kmsd_opts *o, struct ccz
                                                 .dir = o->state.dir,
                                                 .lag_s = (uint32_t)o->epoch_lag_s,
                                                 .accept_lost = o->accept_lost,
-                                                .accept_rolled_back = o->accept_rolled_back};
+                                                .accept_rolled_back = o->accept_rolled_back,
+                                                .read_only = o->only_looks};
         rc = ccz_kms_epoch_open(&k->state.epoch, &epoch, err);
     }
     return rc;

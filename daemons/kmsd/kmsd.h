@@ -2,9 +2,12 @@
 #ifndef KMSD_H
 #define KMSD_H
 /* cczoo-kmsd: the attestation server & KMS as a daemon. main.c: commands; keys.c: master key and counter;
- * run.c: the server; https.c: its HTTPS side; unseal.c: the server before that, which waits for shares. */
+ * run.c: the server; https.c: its HTTPS side; unseal.c: the server before that, which waits for shares; prov.c: secret
+ * provisioning. */
 #include <cczoo/kms.h>
 #include <cczoo/kms_master.h>
+#include <cczoo/kms_prov.h>
+#include <cczoo/party.h>
 
 #include <signal.h>
 
@@ -19,6 +22,7 @@ struct kmsd_opts {
     const char *epoch;
     int64_t epoch_lag_s;
     bool accept_lost, accept_rolled_back;
+    bool only_looks; /* check: the counter is compared and not written */
     const char *admin_key, *role, *ns, *label;
     const char *approver; /* files, split by commas */
     int64_t approvals;    /* -1 = not said */
@@ -29,7 +33,10 @@ struct kmsd_opts {
     const char *https, *https_port_file, *tls_cert, *tls_key, *metrics, *metrics_port_file;
     const char *jwt_issuers, *jwt_issuer, *jwt_audience, *jwt_keys, *jwt_ca_file, *jwt_subject;
     int64_t jwt_skew_s, https_rate, https_connections;
-    bool plain_http_insecure;
+    bool plain_http_insecure, transit;
+    bool kbs; /* the KBS protocol, too */
+    const char *issuer;
+    const char *prov, *prov_cert, *prov_key, *prov_map, *prov_port_file; /* --secret-prov... */
 };
 
 /* What opens a store. */
@@ -52,8 +59,15 @@ int kmsd_epoch(const struct kmsd_opts *o, int64_t now_s);
  * does not exist and @p made is given, a private key is made there and *made is set. */
 ccz_rc kmsd_admin_key(uint8_t spki_sha256[32], bool *made, const char *path, struct ccz_err *err);
 
+/* Says what is missing. */
+bool kmsd_prov_check(const struct kmsd_opts *o);
+/* @param[out] out  NULL without --secret-prov */
+ccz_rc kmsd_prov_start(struct ccz_kms_prov **out, const struct kmsd_opts *o,
+                       struct ccz_kms_service *service, struct ccz_party *party,
+                       struct ccz_err *err);
+void kmsd_prov_reload(struct ccz_kms_prov *p);
+
 /* --https and what belongs to it. */
-struct ccz_party;
 struct kmsd_https;
 struct kmsd_https_cfg {
     struct ccz_kms_service *service; /* NULL: the KMS is sealed */

@@ -201,7 +201,7 @@ static int cmd_run(const struct kmsd_opts *o)
         ui_error("--collateral-from needs --collateral, the directory that it fills");
         return UI_USAGE;
     }
-    return kmsd_https_check(o) ? kmsd_run(o) : UI_USAGE;
+    return kmsd_prov_check(o) && kmsd_https_check(o) ? kmsd_run(o) : UI_USAGE;
 }
 
 static int cmd_rekey(const struct kmsd_opts *o)
@@ -233,13 +233,15 @@ static const struct command {
     int (*run)(const struct kmsd_opts *o);
 } commands[] = {
     {"init",
-     "cczoo-kmsd init --state DIR --admin-key FILE [--master-key WHERE] [--shares-dir DIR] "
-     "[--epoch WHERE] [--database CONNECTION] [--approvals N --approver FILE,FILE]",
+     "cczoo-kmsd init --state DIR --admin-key FILE [--master-key WHERE] [--reuse-master-key] "
+     "[--shares-dir DIR] [--epoch WHERE] [--database CONNECTION] [--approvals N --approver "
+     "FILE,FILE]",
      "make master key and database, and name the first administrator", cmd_init},
     {"run",
      "cczoo-kmsd run --state DIR --listen ADDR --tee PROVIDER [--collateral DIR] [--trust-sim DIR] "
      "...",
-     "serve until SIGTERM; SIGHUP reads the collateral again and makes a new TLS identity",
+     "serve until SIGTERM; SIGHUP reads collateral, certificates and the map again and makes a new "
+     "TLS identity",
      cmd_run},
     {"check", "cczoo-kmsd check --state DIR [--master-key WHERE] [--database CONNECTION]",
      "check every row, value and audit line (the server must not run, but with --database)",
@@ -279,6 +281,10 @@ static int help(void)
         UI_TEXT("tls-key", &(o)->tls_key, "FILE", "their private key, PEM, mode 0600"),              \
         {"plain-http-insecure",     NULL, NULL,                                                      \
          &(o)->plain_http_insecure, NULL, "no TLS, on a loopback address alone"},                    \
+        {"kbs",     NULL, NULL,                                                                      \
+         &(o)->kbs, NULL, "serve the KBS protocol of Confidential Containers there, too"},           \
+        UI_TEXT("issuer", &(o)->issuer, "URL",                                                       \
+                "iss of attestation results: the https URL under which --https is reached"),         \
         UI_TEXT("metrics", &(o)->metrics, "ADDR",                                                    \
                 "GET /metrics for Prometheus here, in clear and for everybody"),                     \
         UI_TEXT("metrics-port-file", &(o)->metrics_port_file, "FILE", "write its port here"),        \
@@ -303,6 +309,29 @@ static int help(void)
         UI_TEXT("jwt-issuers", &(o)->jwt_issuers, "FILE", "JSON: several issuers"),                  \
         UI_TEXT("jwt-subject", &(o)->jwt_subject, "SUB", "admin: whose tokens get the role")
 
+/* What is said beside what. */
+static bool check_opts(const struct command *c, const struct kmsd_opts *o)
+{
+    if (o->epoch_lag_s < 0 || o->epoch_lag_s > CCZ_KMS_EPOCH_LAG_MAX_S) {
+        ui_error("--epoch-lag must be 0..%d", CCZ_KMS_EPOCH_LAG_MAX_S);
+        return false;
+    }
+    if (o->approvals < -1 || o->approvals > CCZ_KMS_APPROVALS_MAX) {
+        ui_error("--approvals must be 0..%d", CCZ_KMS_APPROVALS_MAX);
+        return false;
+    }
+    bool accepts = c->run == cmd_epoch || c->run == cmd_check;
+    if ((o->accept_lost || o->accept_rolled_back) && !accepts) {
+        ui_error("--accept-lost and --accept-rolled-back are for epoch and check alone");
+        return false;
+    }
+    if (o->state.reuse_master_key && c->run != cmd_init) {
+        ui_error("--reuse-master-key is for init alone");
+        return false;
+    }
+    return true;
+}
+
 static int dispatch(const struct command *c, int argc, char **argv)
 {
     struct kmsd_opts o = {.approvals = -1};
@@ -311,6 +340,8 @@ static int dispatch(const struct command *c, int argc, char **argv)
         {"master-key", &o.master_key, NULL, NULL, "WHERE",
          "master key: FILE (default DIR/master.key; better on another disk), pkcs11:URI, "
          "tee:mrenclave, tee:mrsigner, shamir:K/N"},
+        {"reuse-master-key", NULL, NULL, &o.state.reuse_master_key, NULL,
+         "init: take a master key that is there already, another store's as well"},
         {"new-master-key", &o.new_master_key, NULL, NULL, "WHERE", "rekey: of the new one"},
         {"shares", &o.shares, NULL, NULL, "FILE",
          "shamir: shares of the master key, one a line; run waits for those that are missing"},
@@ -343,6 +374,17 @@ static int dispatch(const struct command *c, int argc, char **argv)
         UI_TRUST(&o, collateral_ca_file),
         {"reattest", NULL, &o.reattest_s, NULL, "SECONDS",
          "ask workloads for evidence again, that often; default 0 = never"},
+        {"transit", NULL, NULL, &o.transit, NULL,
+         "with --https: Vault's transit API, so that Vault and OpenBao can unseal themselves"},
+        {"secret-prov", &o.prov, NULL, NULL, "ADDR",
+         "Gramine's secret provisioning on this address, e.g. 0.0.0.0:4433"},
+        {"secret-prov-cert", &o.prov_cert, NULL, NULL, "FILE",
+         "PEM chain of the certificate that its clients are told to trust"},
+        {"secret-prov-key", &o.prov_key, NULL, NULL, "FILE", "PEM key of that, mode 0600"},
+        {"secret-prov-map", &o.prov_map, NULL, NULL, "FILE",
+         "JSON: which measured program gets which item"},
+        {"secret-prov-port-file", &o.prov_port_file, NULL, NULL, "FILE",
+         "write its port here when it listens"},
         HTTPS_OPTS(&o),
         {0},
     };
@@ -353,19 +395,9 @@ static int dispatch(const struct command *c, int argc, char **argv)
         ui_error("unexpected operand: %s", argv[0]);
         return UI_USAGE;
     }
-    if (o.epoch_lag_s < 0 || o.epoch_lag_s > CCZ_KMS_EPOCH_LAG_MAX_S) {
-        ui_error("--epoch-lag must be 0..%d", CCZ_KMS_EPOCH_LAG_MAX_S);
+    if (!check_opts(c, &o))
         return UI_USAGE;
-    }
-    if (o.approvals < -1 || o.approvals > CCZ_KMS_APPROVALS_MAX) {
-        ui_error("--approvals must be 0..%d", CCZ_KMS_APPROVALS_MAX);
-        return UI_USAGE;
-    }
-    bool accepts = c->run == cmd_epoch || c->run == cmd_check;
-    if ((o.accept_lost || o.accept_rolled_back) && !accepts) {
-        ui_error("--accept-lost and --accept-rolled-back are for epoch and check alone");
-        return UI_USAGE;
-    }
+    o.only_looks = c->run == cmd_check;
     if (missing("state", o.state.dir) || !choose_backend(&o))
         return UI_USAGE;
     return c->run(&o);

@@ -21,6 +21,7 @@ struct kmsd {
     struct ccz_party *party;
     struct ccz_rpc_server *rpc;
     struct ccz_rpc_health *health;
+    struct ccz_kms_prov *prov; /* or NULL */
     struct kmsd_https *https;
     bool simulated;
 };
@@ -76,7 +77,8 @@ static ccz_rc start(struct kmsd *k, const struct kmsd_opts *o, struct ccz_err *e
                  .simulated = k->simulated,
                  .started_s = ccz_clock_now_s(clock),
                  .collateral_expires_s = collateral_expires_s,
-                 .arg = k},
+                 .arg = k,
+                 .issuer = o->issuer},
     };
     rc = ccz_kms_service_new(&k->service, &service, err);
     if (rc == CCZ_OK)
@@ -93,6 +95,8 @@ static ccz_rc start(struct kmsd *k, const struct kmsd_opts *o, struct ccz_err *e
                          ccz_kms_service_add(k->service, k->rpc) != CCZ_OK ||
                          ccz_party_attach(k->party, on_renewed, k->rpc) != CCZ_OK))
         rc = ccz_fail(err, CCZ_E_NOMEM, "kmsd:start", 0, "cannot register the methods");
+    if (rc == CCZ_OK)
+        rc = kmsd_prov_start(&k->prov, o, k->service, k->party, err);
     if (rc == CCZ_OK)
         rc = ccz_rpc_server_start(k->rpc, err);
     const struct kmsd_https_cfg https = {.service = k->service,
@@ -115,6 +119,7 @@ static void shut_down(struct kmsd *k)
     kmsd_https_stop(k->https, DRAIN_MS);
     if (k->rpc)
         ccz_rpc_server_stop(k->rpc, DRAIN_MS);
+    ccz_kms_prov_free(k->prov);
     ccz_kms_service_free(k->service);
     kmsd_https_free(k->https);
     ccz_rpc_server_free(k->rpc);
@@ -136,6 +141,7 @@ static void wait_for_end(struct kmsd *k, const sigset_t *signals)
             return;
         }
         (void)ccz_party_reload(k->party, "kmsd"); /* for new connections; the others go on */
+        kmsd_prov_reload(k->prov);
         kmsd_https_reload(k->https);
     }
 }

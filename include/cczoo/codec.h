@@ -163,7 +163,7 @@ CCZ_API void ccz_json_put_double(struct ccz_buf *out, double v);
 /**
  * A document whose nodes are views of its text, for signed documents, of which each member is read
  * once: a tenth of the time of a struct ccz_json and one allocation. As strict, with these differences:
- * an object key with an escape, more than 128 members in an object and more than 16 MiB are refused;
+ * integers go up to 2^64 - 1; an object key with an escape, more than 128 members in an object and more than 16 MiB are refused;
  * strings with escapes are checked, but their content is not to be had; so are reals.
  */
 struct ccz_jdoc;
@@ -191,8 +191,10 @@ CCZ_API const struct ccz_jnode *ccz_jnode_next(const struct ccz_jnode *n);
 CCZ_API struct ccz_span ccz_jnode_key(const struct ccz_jnode *n);
 /** Content of a string without escapes; ptr is NULL for anything else. */
 CCZ_API struct ccz_span ccz_jnode_str(const struct ccz_jnode *n);
-/** False (and *out = 0) unless an integer. */
+/** False (and *out = 0) unless an integer, of at most 2^63 - 1. */
 CCZ_API CCZ_MUST_USE bool ccz_jnode_int(int64_t *out, const struct ccz_jnode *n);
+/** The same from 0 to 2^64 - 1, exactly: what others write of a uint64_t. */
+CCZ_API CCZ_MUST_USE bool ccz_jnode_uint(uint64_t *out, const struct ccz_jnode *n);
 /** The value as it stands in the text: what a signature over a part of a document covers. */
 CCZ_API struct ccz_span ccz_jnode_raw(const struct ccz_jnode *n);
 

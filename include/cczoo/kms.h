@@ -23,7 +23,8 @@
  *  - Values are sealed: a fresh AES-256-GCM key per value, wrapped by a key derived from the master key; both
  *    with (kind, name, version, algorithm) as associated data, so a value cannot be moved to another row.
  *  - Every row carries a MAC, and one sealed record covers the set of all rows and the end of the audit chain: a
- *    row changed, added, removed or replaced by its own earlier self is found when the store opens. (An older copy
+ *    row changed, added, removed or replaced by its own earlier self is found when the store opens, whatever was done
+ *    through the KMS since. Nothing of one store is genuine in another, whatever their master keys. (An older copy
  *    of the *whole* file needs a counter outside of it: kms_master.h.)
  *  - A change and its audit line are one transaction, on disk (WAL, synchronous=FULL) before it is acknowledged.
  */
@@ -85,12 +86,16 @@ struct ccz_kms_state {
         master; /**< instead of `master_key`: another provider (kms_master.h); borrowed during the call */
     struct ccz_kms_epoch *
         epoch; /**< counter that tells an older copy of the folder, or NULL; borrowed, outlives the store */
+    bool
+        reuse_master_key; /**< ccz_kms_init(): a master key that is there already is taken for the new store, too */
 };
 /**
  * Creates a state folder: master key, then the database with its first administrator in one transaction. A run
- * that was cut short is completed by the next one.
+ * that was cut short is completed by the next one. Each store has a random id of its own, in every key that is derived from
+ * the master key: nothing of one store is genuine in another one, also if both have one master key.
  * @param admin_spki_sha256  SHA-256 of the administrator's SubjectPublicKeyInfo
  * @retval CCZ_E_EXISTS  "kms:init": there is a complete state already; it is left alone
+ * @retval CCZ_E_EXISTS  "kms:master-key-exists": of another store, maybe one whose database is elsewhere
  */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_init(const struct ccz_kms_state *state,
                                          const uint8_t admin_spki_sha256[32], int64_t now_s,
@@ -119,6 +124,7 @@ struct ccz_kms_store;
  * @retval CCZ_E_UNAVAILABLE  "kms:sealed" the master key is in shares, and some are missing
  * @retval CCZ_E_DENIED       "kms:epoch-required" the store has a counter, and none is given
  * @retval CCZ_E_SIG          "kms:rolled-back", "kms:forked" older than its counter; "kms:epoch-mac"
+ * @retval CCZ_E_SIG          "kms:store-identity" the database is another store's than the folder's
  * @retval CCZ_E_SIG          "kms:master-key" wrong master key; "kms:row-mac", "kms:row-set", "kms:head",
  *                            "kms:audit-chain", "kms:audit-end": the database was changed behind our back
  * @retval CCZ_E_UNAVAILABLE  "kms:store-busy" another process has it
@@ -200,6 +206,15 @@ struct ccz_kms_info {
      *  Called by the worker. */
     int64_t (*collateral_expires_s)(void *arg);
     void *arg;
+    /** "iss" of attestation results, at most 256 bytes: the https URL under which others find the keys, if there is one.
+     *  NULL = "cczoo-kms:" and the instance in hex */
+    const char *issuer;
+};
+/** Properties of the way in that a call took, as bits. None: RA-TLS of the session profile, or nothing that needs another rule. */
+enum {
+    /** The peer's evidence is bound to its key, and not fresh (Gramine's secret provisioning): who has had that key once may show it
+     *  again. Release, of versions whose metadata says so: {"doors":["key-bound"]}. */
+    CCZ_KMS_DOOR_KEY_BOUND = 1
 };
 /** One call. Everything is borrowed. */
 struct ccz_kms_request {
@@ -209,6 +224,7 @@ struct ccz_kms_request {
     const char *address;               /**< of the peer, for the audit line */
     int64_t now_s;
     const struct ccz_kms_info *info;
+    uint32_t doors; /**< CCZ_KMS_DOOR_ bits */
 };
 /**
  * Handles one call: who may do this, do it, audit it, answer. Each accepted change or release and each refusal leaves
@@ -230,13 +246,17 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_handle(struct ccz_buf *response, struct ccz_
 
 /** The handler behind an RPC server. Calls are queued to one worker thread that owns the store (databases block), so
  *  event loops stay responsive; the queue is bounded (CCZ_E_LIMIT "kms:busy"). What waits together is one transaction
- *  and one commit: each call succeeds or fails by itself, and no answer leaves before that commit. */
+ *  and one commit: each call succeeds or fails by itself, and no answer leaves before that commit. Uses of keys that take
+ *  long (RSA, large messages) are worked on by threads of their own between two of these transactions. Keys with a period
+ *  (kms_use.h) rotate by themselves: due ones are looked for at the start and every minute. */
 struct ccz_kms_service;
 struct ccz_kms_service_cfg {
     struct ccz_kms_store
         *store; /**< required; owned by the caller, used by the worker until the service is freed */
     struct ccz_clock clock;   /**< required */
     struct ccz_kms_info info; /**< strings outlive the service */
+    unsigned
+        crypto_threads; /**< for RSA and large messages, beside the worker; 0 = two, at most 64 */
 };
 CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_service_new(struct ccz_kms_service **out,
                                                 const struct ccz_kms_service_cfg *cfg,
@@ -326,6 +346,37 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_release(struct ccz_secret **out, struct ccz_
                                             struct ccz_rpc_client *c, const char *item,
                                             uint32_t version, struct ccz_err *err);
 
+/** What a workload wants to have said of itself. */
+struct ccz_kms_attest {
+    const char *tee_pubkey; /**< JWK of a key for encryption that the token is to name, or NULL */
+    const char *
+        nonce; /**< of whoever relies on the token, at most 128 bytes, or NULL; not without tee_pubkey */
+    const char *audience; /**< who that is: "aud", at most 256 bytes, or NULL */
+    const char *
+        policy; /**< a policy of the KMS that has to accept the evidence, and is named in the token, or NULL */
+    bool full_claims; /**< all claims, not only those that name program and platform status */
+};
+/** What came with a token. */
+struct ccz_kms_attestation {
+    int64_t expires_s; /**< five minutes from now, by the clock of the KMS */
+    uint8_t instance[CCZ_KMS_INSTANCE_SIZE];
+    struct ccz_kms_receipt receipt;
+};
+/**
+ * Workload: an attestation result (EAR) for others, of the evidence of this very session: a JWT by a key of
+ * ccz_kms_token_keys(). Nothing simulated is ever "affirming".
+ * @param[out] token  appended  @param[out] info  may be NULL  @param what  NULL = nothing of it
+ * @retval CCZ_E_DENIED  "policy:<claim>"  @retval CCZ_E_FORMAT  "kms:attest-nonce", "kms:attest-text", "jwk:.."
+ * @retval CCZ_E_UNSUPPORTED  "kms:attest-key"
+ */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_attest(struct ccz_buf *token, struct ccz_kms_attestation *info,
+                                           struct ccz_rpc_client *c,
+                                           const struct ccz_kms_attest *what, struct ccz_err *err);
+/** Anybody: the keys that sign such tokens, as a JWK set; @p issuer is what "iss" of them says. Both are appended, @p issuer may
+ *  be NULL. Keys that sign no more are in it for an hour. */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_token_keys(struct ccz_buf *jwks, struct ccz_buf *issuer,
+                                               struct ccz_rpc_client *c, struct ccz_err *err);
+
 /** What to store. */
 struct ccz_kms_put {
     const char *name; /**< without "key/" or "secret/" */
@@ -339,8 +390,10 @@ struct ccz_kms_put {
      *  does not exist), else CCZ_E_MISMATCH "kms:version-conflict". */
     bool check_version;
     uint32_t if_version;
-    int64_t expires_s;    /**< this version is released to nobody from then on; 0 = never */
-    const char *metadata; /**< a JSON object of at most 4,096 bytes, not secret; NULL = none */
+    int64_t expires_s; /**< this version is released to nobody from then on; 0 = never */
+    const char *
+        metadata; /**< a JSON object of at most 4,096 bytes, not secret; NULL = none. "doors":["key-bound"] opens the
+                             version for CCZ_KMS_DOOR_KEY_BOUND */
 };
 /** Administrator: creates or imports a key, or a version of it. @param[out] version, receipt  may be NULL */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_create_key(uint32_t *version, struct ccz_kms_receipt *receipt,

@@ -158,8 +158,13 @@ struct ccz_kms_log_cfg {
     const struct ccz_key *const *keys;
     size_t
         keys_len; /**< 0 = the keys that the export itself brings: then it only shows that the export fits together */
+    /**
+     * Without @ref keys: a checkpoint of this log that was kept elsewhere; copied. Its key may sign, and so may each key that the export
+     * brings and a line {"op":"audit-key",..} names, once a checkpoint by a key that may sign covers that line. NULL = none.
+     */
+    const struct ccz_kms_checkpoint *anchor;
 };
-/** @retval CCZ_E_LIMIT  "kms:export-keys" */
+/** @retval CCZ_E_LIMIT  "kms:export-keys"  @retval CCZ_E_ARG  "kms:export-keys": keys and an anchor */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_log_new(struct ccz_kms_log **out,
                                             const struct ccz_kms_log_cfg *cfg, struct ccz_err *err);
 CCZ_API void ccz_kms_log_free(struct ccz_kms_log *log); /**< NULL is fine */
@@ -169,12 +174,13 @@ CCZ_DEFINE_AUTO(ccz_kms_log)
  * @retval CCZ_E_FORMAT  "kms:export-record" not a record, or not written the one way; "kms:export-header", "kms:export-order"
  * @retval CCZ_E_LIMIT   "kms:export-size": a record is too long
  * @retval CCZ_E_SIG     "kms:audit-chain" (aux = seq), "kms:checkpoint-size", "kms:checkpoint-order", "kms:checkpoint-origin",
- *                       "kms:checkpoint-root", and those of ccz_kms_checkpoint_check()
+ *                       "kms:checkpoint-root", and those of ccz_kms_checkpoint_check(); of the anchor also "kms:rolled-back", "kms:forked"
  */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_log_put(struct ccz_kms_log *log, struct ccz_span piece,
                                             struct ccz_err *err);
 /** The file is over. @retval CCZ_E_FORMAT "kms:export-end" in the middle of a record
- *  @retval CCZ_E_SIG  "kms:export-unsigned" lines that no checkpoint covers */
+ *  @retval CCZ_E_SIG  "kms:export-unsigned" lines that no checkpoint covers; "kms:checkpoint-key-unnamed" with an anchor: the export brings a
+ *  key that nothing vouches for */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_log_end(struct ccz_kms_log *log, struct ccz_err *err);
 
 CCZ_API uint64_t ccz_kms_log_lines(const struct ccz_kms_log *log);

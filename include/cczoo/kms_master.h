@@ -110,6 +110,9 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_master_give(struct ccz_kms_shares *out,
  * a store is opened that finds it so. What had the name before is kept as FILE.old, since backups need it: destroy it
  * with them.
  * @param to  provider of the new key; may keep it in the same place as the old one
+ * @retval CCZ_E_SIG          "kms:row-set" and the others of ccz_kms_store_check(), which runs in the same transaction
+ * @retval CCZ_E_UNAVAILABLE  "kms:rekey-unknown" no answer to the commit, and the database is away: both keys and both MACs of
+ *                            the counter are kept until the next ccz_kms_store_open() sees which it is
  */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_rekey(struct ccz_kms_store *s, struct ccz_kms_master *to,
                                           int64_t now_s, struct ccz_err *err);
@@ -128,6 +131,7 @@ struct ccz_kms_epoch_cfg {
     bool accept_lost;
     /** The same where the store is older than the counter or has another line: a backup was put back on purpose. */
     bool accept_rolled_back;
+    bool read_only; /**< compare only: for who looks at a store beside its server */
 };
 /**
  * Does not read the counter yet. Used by one store at a time; ccz_kms_store_open() compares, and every commit advances.

@@ -47,7 +47,7 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_pkey_from_pkcs8(struct ccz_pkey **out, const str
 /** @retval CCZ_E_ARG  "pkey:private": @p k is a public key */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_pkey_to_pkcs8(struct ccz_secret **out, const struct ccz_pkey *k,
                                               struct ccz_err *err);
-/** Public key from SubjectPublicKeyInfo. @retval CCZ_E_FORMAT, CCZ_E_UNSUPPORTED */
+/** Public key from SubjectPublicKeyInfo. @retval CCZ_E_FORMAT  also "pkey:point": an Ed25519 key of small order  @retval CCZ_E_UNSUPPORTED */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_pkey_from_spki(struct ccz_pkey **out, struct ccz_span spki,
                                                struct ccz_err *err);
 /** Appends the SubjectPublicKeyInfo in DER: at most CCZ_PKEY_SPKI_SIZE_MAX bytes. */

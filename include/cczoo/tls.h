@@ -6,7 +6,7 @@
  * TLS 1.3 as an engine without I/O: bytes from the wire in, bytes for the wire out. Part of module
  * crypto.
  *
- * TLS 1.3 only, X25519 (then P-256), AES-128-GCM / ChaCha20 / AES-256-GCM, no tickets, no
+ * TLS 1.3 only (but for ccz_tls_ctx_new_public()), X25519 (then P-256), AES-128-GCM / ChaCha20 / AES-256-GCM, no tickets, no
  * resumption, no 0-RTT, no renegotiation: a resumed session would skip attestation (ratls.h). No
  * trust store: whether a peer certificate is acceptable is decided by the `verify` hook, which sees
  * its DER. Identities are ECDSA keys on P-256 or P-384.
@@ -102,6 +102,36 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_tls_ctx_new(struct ccz_tls_ctx **out, const stru
 CCZ_API void ccz_tls_ctx_free(struct ccz_tls_ctx *ctx); /**< connections keep what they need */
 CCZ_DEFINE_AUTO(ccz_tls_ctx)
 
+/** What is asked of the peers of a public server. */
+enum ccz_tls_peer_cert {
+    CCZ_TLS_PEER_CERT_NONE = 0,
+    CCZ_TLS_PEER_CERT_OPTIONAL, /**< who shows one must pass the hook; who shows none gets in */
+    CCZ_TLS_PEER_CERT_REQUIRED
+};
+/**
+ * A server for clients that are not ours: TLS 1.2 and 1.3, a certificate of any authority, RSA and ECDSA keys on both sides. As
+ * above in everything else: no tickets, resumption, renegotiation or early data, no trust store, whoever has to be judged is
+ * judged by the hook. TLS 1.2 only with ECDHE and AEAD suites.
+ */
+struct ccz_tls_public_cfg {
+    struct ccz_span chain_pem;        /**< own certificate, then those between it and its root */
+    const struct ccz_secret *key_pem; /**< its private key, not encrypted */
+    enum ccz_tls_peer_cert peer_cert;
+    ccz_tls_verify_fn verify; /**< required unless PEER_CERT_NONE */
+    void *verify_arg;
+    const char *const *alpn; /**< as in struct ccz_tls_cfg */
+};
+#define CCZ_TLS_CHAIN_LEN_MAX 16 /**< certificates of a chain */
+/**
+ * @param cfg  copied, but for what verify_arg points to
+ * @retval CCZ_E_FORMAT    "tls:chain-pem", "tls:key-pem": not what it should be
+ * @retval CCZ_E_ARG       "tls:verify"
+ * @retval CCZ_E_MISMATCH  "tls:identity-key": the certificate is for another key
+ */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_tls_ctx_new_public(struct ccz_tls_ctx **out,
+                                                   const struct ccz_tls_public_cfg *cfg,
+                                                   struct ccz_err *err);
+
 /** One connection. Not shareable between threads. */
 struct ccz_tls;
 /** Bytes that may wait on one connection, in each direction: a bound on memory, not a message
@@ -147,8 +177,8 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_tls_write(struct ccz_tls *t, struct ccz_span pla
  *  head. @param head  at most 16384 bytes */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_tls_write_both(struct ccz_tls *t, struct ccz_span head,
                                                struct ccz_span body, struct ccz_err *err);
-/** Asks for new keys in both directions (KeyUpdate); done by itself long before a key is worn out.
- */
+/** Asks for new keys in both directions (KeyUpdate); done by itself long before a key is worn out. TLS 1.2 has no such
+ *  thing: a connection ends there. @retval CCZ_E_UNSUPPORTED  "tls:rekey" */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_tls_rekey(struct ccz_tls *t, struct ccz_err *err);
 /** Moves all bytes for the wire to the end of @p out; an empty @p out takes over the memory,
  * nothing is copied.

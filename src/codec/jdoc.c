@@ -12,7 +12,7 @@
 enum {
     DEPTH_MAX = 64,
     MEMBERS_MAX = 128,
-    INT_DIGITS_MAX = 19,
+    INT_DIGITS_MAX = 20,
     BYTES_PER_NODE = 8, /* what TCB info has at least, so that one allocation does */
 };
 
@@ -24,6 +24,7 @@ struct ccz_jnode {
     uint32_t span;        /* nodes: this one and all below it */
     uint8_t type;         /* enum ccz_json_type */
     bool escaped;         /* a string whose text is not its content */
+    bool large;           /* an integer beyond 2^63 - 1: num holds its 64 bits */
     bool last;            /* of its container */
 };
 
@@ -148,18 +149,23 @@ static size_t take_digits(struct reader *r)
     return (size_t)(r->p - from);
 }
 
-/* The integer from @p digits to p: up to 2^63 - 1, or 2^63 if negative. */
-static int64_t int_value(struct reader *r, const uint8_t *digits, bool negative)
+/* The integer from @p digits to p: from -2^63 to 2^64 - 1. */
+static void int_value(struct reader *r, struct ccz_jnode *n, const uint8_t *digits, bool negative)
 {
-    uint64_t v = 0, max = (uint64_t)INT64_MAX + negative;
+    uint64_t v = 0, max = negative ? (uint64_t)INT64_MAX + 1 : UINT64_MAX;
     size_t len = (size_t)(r->p - digits);
-    for (size_t i = 0; i < len && len <= INT_DIGITS_MAX; i++)
-        v = v * 10 + (uint64_t)(digits[i] - '0'); /* 19 digits are below 2^64 */
-    if (len > INT_DIGITS_MAX || v > max) {
-        fail(r, "number out of range");
-        return 0;
+    bool ok = len <= INT_DIGITS_MAX;
+    for (size_t i = 0; i < len && ok; i++) {
+        uint64_t digit = (uint64_t)(digits[i] - '0');
+        ok = v <= (max - digit) / 10;
+        v = v * 10 + digit;
     }
-    return (int64_t)(negative ? 0 - v : v);
+    if (!ok) {
+        fail(r, "number out of range");
+        return;
+    }
+    n->large = !negative && v > INT64_MAX;
+    n->num = (int64_t)(negative ? 0 - v : v);
 }
 
 /* Section 6. */
@@ -173,7 +179,7 @@ static void take_number(struct reader *r, struct ccz_jnode *n)
         fail(r, "malformed number");
     n->type = CCZ_JSON_INT;
     if (peek(r) != '.' && (peek(r) | 0x20) != 'e') {
-        n->num = int_value(r, digits, negative);
+        int_value(r, n, digits, negative);
         return;
     }
     n->type = CCZ_JSON_REAL;
@@ -416,8 +422,15 @@ struct ccz_span ccz_jnode_str(const struct ccz_jnode *n)
 
 bool ccz_jnode_int(int64_t *out, const struct ccz_jnode *n)
 {
-    bool ok = ccz_jnode_type(n) == CCZ_JSON_INT;
+    bool ok = ccz_jnode_type(n) == CCZ_JSON_INT && !n->large;
     *out = ok ? n->num : 0;
+    return ok;
+}
+
+bool ccz_jnode_uint(uint64_t *out, const struct ccz_jnode *n)
+{
+    bool ok = ccz_jnode_type(n) == CCZ_JSON_INT && (n->large || n->num >= 0);
+    *out = ok ? (uint64_t)n->num : 0;
     return ok;
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Key pairs of all kinds and their encodings: PKCS#8 (RFC 5958) and SubjectPublicKeyInfo (RFC 5280, 4.1). */
 #include "crypto_priv.h"
+#include "jose_keys.h"
 #include "pkey_priv.h"
 
 #include <openssl/bn.h>
@@ -93,6 +94,18 @@ static ccz_rc rsa_kind(enum ccz_pkey_kind *out, EVP_PKEY *evp, struct ccz_err *e
     return CCZ_OK;
 }
 
+/* Under a key of small order a signature says nothing: some of them verify with every message. */
+static ccz_rc check_point(EVP_PKEY *evp, struct ccz_err *err)
+{
+    uint8_t raw[CCZI_JOSE_ED25519_SIZE];
+    size_t size = sizeof(raw);
+    if (EVP_PKEY_get_raw_public_key(evp, raw, &size) == 1 && size == sizeof(raw) &&
+        cczi_jose_ed25519_ok(raw))
+        return CCZ_OK;
+    return ccz_fail(err, CCZ_E_FORMAT, "pkey:point", 0,
+                    "not a point of the main subgroup of edwards25519, or not encoded as one");
+}
+
 /* Takes ownership of @p evp, a key that is not EC, also on failure. */
 static ccz_rc wrap_evp(struct ccz_pkey **out, EVP_PKEY *evp, bool is_private, struct ccz_err *err)
 {
@@ -103,6 +116,8 @@ static ccz_rc wrap_evp(struct ccz_pkey **out, EVP_PKEY *evp, bool is_private, st
     else if (!EVP_PKEY_is_a(evp, "ED25519"))
         rc = ccz_refuse(err, CCZ_E_UNSUPPORTED, "pkey:kind", EVP_PKEY_get0_type_name(evp),
                         "RSA, EC or Ed25519");
+    else if (!is_private) /* the public half of a private key is computed */
+        rc = check_point(evp, err);
     struct ccz_pkey *k = rc == CCZ_OK ? calloc(1, sizeof(*k)) : NULL;
     if (!k) {
         EVP_PKEY_free(evp);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One TLS 1.3 connection over two memory buffers. Configuration and callbacks: tls_ctx.c. */
+/* One TLS connection over two memory buffers. Configuration and callbacks: tls_ctx.c. */
 #include "base/copy.h"
 #include "tls_priv.h"
 
@@ -268,10 +268,12 @@ static ccz_rc on_finished(struct ccz_tls *t, struct ccz_err *err)
     const uint8_t *alpn;
     unsigned alpn_size;
     SSL_get0_alpn_selected(t->ssl, &alpn, &alpn_size);
-    if (SSL_version(t->ssl) != TLS1_3_VERSION || SSL_session_reused(t->ssl))
-        (void)ccz_fail(&t->fail, CCZ_E_INTERNAL, "tls:resumed", SSL_version(t->ssl),
-                       "not a full TLS 1.3 handshake");
-    else if ((t->ctx->verify || t->ctx->proof.ask) && !t->peer_der)
+    int version = SSL_version(t->ssl);
+    bool known = version == TLS1_3_VERSION || (version == TLS1_2_VERSION && t->ctx->public_server);
+    if (!known || SSL_session_reused(t->ssl))
+        (void)ccz_fail(&t->fail, CCZ_E_INTERNAL, "tls:resumed", version,
+                       "not a full handshake of a version that was allowed");
+    else if ((t->ctx->verify || t->ctx->proof.ask) && !t->peer_der && !t->ctx->peer_cert_optional)
         (void)ccz_fail(&t->fail, CCZ_E_INTERNAL, "tls:unverified", 0,
                        "the verify hook was not asked");
     else if (t->ctx->alpn && alpn_size == 0)
@@ -420,6 +422,9 @@ ccz_rc ccz_tls_rekey(struct ccz_tls *t, struct ccz_err *err)
         return ccz_fail(err, CCZ_E_ARG, "tls:not-ready", 0, "rekey before the handshake is done");
     if (t->shut)
         return ccz_fail(err, CCZ_E_ARG, "tls:shut", 0, "rekey behind the end of this direction");
+    if (SSL_version(t->ssl) != TLS1_3_VERSION) /* renegotiation, which it has instead, is off */
+        return ccz_fail(err, CCZ_E_UNSUPPORTED, "tls:rekey", SSL_version(t->ssl),
+                        "TLS 1.2 cannot change its keys");
     forget_errors();
     int ret = SSL_key_update(t->ssl, SSL_KEY_UPDATE_REQUESTED);
     if (ret == 1)

@@ -52,7 +52,7 @@ struct ccz_tls_ctx *cczi_tls_ctx_of(const SSL *ssl)
     return SSL_CTX_get_ex_data(SSL_get_SSL_CTX(ssl), ctx_index);
 }
 
-static struct ccz_tls_ctx *ctx_alloc(bool server)
+struct ccz_tls_ctx *cczi_tls_ctx_alloc(bool server)
 {
     SSL_CTX *ssl = SSL_CTX_new(server ? TLS_server_method() : TLS_client_method());
     struct ccz_tls_ctx *ctx = ssl ? cczi_tls_ctx_attach(ssl, server) : NULL;
@@ -204,7 +204,7 @@ static int on_client_hello(SSL *ssl, int *alert, void *arg)
 
 /* -------------------------------------------------------------------------- configuration */
 
-static ccz_rc fail_openssl(struct ccz_err *err, const char *where, const char *what)
+ccz_rc cczi_tls_fail_openssl(struct ccz_err *err, const char *where, const char *what)
 {
     const char *reason = ERR_reason_error_string(ERR_peek_last_error());
     ccz_rc rc =
@@ -213,14 +213,14 @@ static ccz_rc fail_openssl(struct ccz_err *err, const char *where, const char *w
     return rc;
 }
 
-bool cczi_tls_ctx_no_resumption(SSL_CTX *ssl)
+bool cczi_tls_ctx_no_resumption(SSL_CTX *ssl, int version_min)
 {
     /* A resumed session would skip the peer's certificate and with it attestation: no cache, no
      * tickets. Evidence is 5 to 20 KB; the certificate limit keeps strangers from sending more. */
     SSL_CTX_set_session_cache_mode(ssl, SSL_SESS_CACHE_OFF);
     SSL_CTX_set_options(ssl, SSL_OP_NO_TICKET | SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION);
     SSL_CTX_set_max_cert_list(ssl, CCZ_CERT_SIZE_MAX);
-    return SSL_CTX_set_min_proto_version(ssl, TLS1_3_VERSION) == 1 &&
+    return SSL_CTX_set_min_proto_version(ssl, version_min) == 1 &&
            SSL_CTX_set_max_proto_version(ssl, TLS1_3_VERSION) == 1 &&
            SSL_CTX_set_num_tickets(ssl, 0) == 1 && SSL_CTX_set_max_early_data(ssl, 0) == 1;
 }
@@ -230,11 +230,12 @@ static ccz_rc set_protocol(struct ccz_tls_ctx *ctx, struct ccz_err *err)
     SSL_CTX *s = ctx->ssl;
     SSL_CTX_set_options(s, SSL_OP_CIPHER_SERVER_PREFERENCE);
     SSL_CTX_set_read_ahead(s, 1);
-    if (!cczi_tls_ctx_no_resumption(s) || SSL_CTX_set1_groups_list(s, "X25519:P-256") != 1 ||
+    if (!cczi_tls_ctx_no_resumption(s, TLS1_3_VERSION) ||
+        SSL_CTX_set1_groups_list(s, "X25519:P-256") != 1 ||
         SSL_CTX_set1_sigalgs_list(s, "ECDSA+SHA256:ECDSA+SHA384") != 1 ||
         SSL_CTX_set_ciphersuites(s, "TLS_AES_128_GCM_SHA256:TLS_CHACHA20_POLY1305_SHA256:"
                                     "TLS_AES_256_GCM_SHA384") != 1)
-        return fail_openssl(err, "tls:protocol", "OpenSSL refuses the protocol settings");
+        return cczi_tls_fail_openssl(err, "tls:protocol", "OpenSSL refuses the protocol settings");
     return CCZ_OK;
 }
 
@@ -266,7 +267,7 @@ static ccz_rc set_identity(struct ccz_tls_ctx *ctx, const struct ccz_tls_cfg *cf
     ctx->cert_size = cfg->cert_der.size;
     if (SSL_CTX_use_certificate_ASN1(ctx->ssl, (int)ctx->cert_size, ctx->cert_der) != 1 ||
         SSL_CTX_use_PrivateKey(ctx->ssl, pair) != 1)
-        return fail_openssl(err, "tls:identity", "OpenSSL refuses the certificate or key");
+        return cczi_tls_fail_openssl(err, "tls:identity", "OpenSSL refuses the certificate or key");
     return CCZ_OK;
 }
 
@@ -288,14 +289,14 @@ ccz_rc cczi_tls_ctx_set_verify(struct ccz_tls_ctx *ctx, const struct ccz_tls_cfg
     return CCZ_OK;
 }
 
-static ccz_rc set_alpn(struct ccz_tls_ctx *ctx, const struct ccz_tls_cfg *cfg, struct ccz_err *err)
+ccz_rc cczi_tls_ctx_set_alpn(struct ccz_tls_ctx *ctx, const char *const *alpn, struct ccz_err *err)
 {
     enum { ALPN_SIZE_MAX = 1024 };
-    if (!cfg->alpn || !cfg->alpn[0])
+    if (!alpn || !alpn[0])
         return CCZ_OK;
     CCZ_AUTO_BUF b;
     ccz_buf_init(&b, ALPN_SIZE_MAX);
-    for (const char *const *p = cfg->alpn; *p; p++) {
+    for (const char *const *p = alpn; *p; p++) {
         size_t size = strlen(*p);
         if (size == 0 || size > UINT8_MAX)
             b.bad = true;
@@ -308,7 +309,7 @@ static ccz_rc set_alpn(struct ccz_tls_ctx *ctx, const struct ccz_tls_cfg *cfg, s
     ctx->alpn = b.ptr;
     ctx->alpn_size = b.size;
     ccz_buf_init(&b, 0); /* the bytes belong to ctx now */
-    if (cfg->server) {
+    if (ctx->server) {
         SSL_CTX_set_alpn_select_cb(ctx->ssl, on_alpn, ctx);
         SSL_CTX_set_client_hello_cb(ctx->ssl, on_client_hello, ctx);
     }
@@ -330,7 +331,7 @@ ccz_rc cczi_tls_ctx_set_proof(struct ccz_tls_ctx *ctx, const struct ccz_tls_cfg 
     ctx->verify_arg = cfg->verify_arg; /* also where the peer is not judged */
     return cczi_proof_install(ctx->ssl)
                ? CCZ_OK
-               : fail_openssl(err, "tls:proof", "OpenSSL refuses the extension");
+               : cczi_tls_fail_openssl(err, "tls:proof", "OpenSSL refuses the extension");
 }
 
 ccz_rc cczi_tls_ctx_configure(struct ccz_tls_ctx *ctx, const struct ccz_tls_cfg *cfg,
@@ -341,15 +342,15 @@ ccz_rc cczi_tls_ctx_configure(struct ccz_tls_ctx *ctx, const struct ccz_tls_cfg 
         rc = cczi_tls_ctx_set_verify(ctx, cfg, err);
     if (rc == CCZ_OK)
         rc = cczi_tls_ctx_set_proof(ctx, cfg, err);
-    return rc == CCZ_OK ? set_alpn(ctx, cfg, err) : rc;
+    return rc == CCZ_OK ? cczi_tls_ctx_set_alpn(ctx, cfg->alpn, err) : rc;
 }
 
 ccz_rc ccz_tls_ctx_new(struct ccz_tls_ctx **out, const struct ccz_tls_cfg *cfg, struct ccz_err *err)
 {
     *out = NULL;
-    CCZ_AUTO(ccz_tls_ctx) ctx = ctx_alloc(cfg->server);
+    CCZ_AUTO(ccz_tls_ctx) ctx = cczi_tls_ctx_alloc(cfg->server);
     if (!ctx)
-        return fail_openssl(err, "tls:context", "cannot make a TLS context");
+        return cczi_tls_fail_openssl(err, "tls:context", "cannot make a TLS context");
     ccz_rc rc = set_protocol(ctx, err);
     if (rc == CCZ_OK)
         rc = cczi_tls_ctx_configure(ctx, cfg, err);

@@ -70,7 +70,7 @@ ccz_rc ccz_tls_adopt(struct ssl_ctx_st *native, const struct ccz_tls_cfg *cfg, s
                         "the SSL_CTX was set up before, or memory is out");
     ctx->adopted = true;
     ctx->conn_size = conn_size;
-    ccz_rc rc = cczi_tls_ctx_no_resumption(native)
+    ccz_rc rc = cczi_tls_ctx_no_resumption(native, TLS1_3_VERSION)
                     ? cczi_tls_ctx_configure(ctx, cfg, err)
                     : ccz_fail(err, CCZ_E_UNSUPPORTED, "tls:protocol", 0,
                                "the SSL_CTX cannot be made to speak TLS 1.3 alone");

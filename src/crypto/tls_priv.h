@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #ifndef CCZI_TLS_PRIV_H
 #define CCZI_TLS_PRIV_H
-/* Shared by tls_ctx.c (configuration and callbacks), tls_native.c (SSL_CTX of others) and tls.c (one connection). */
+/* Shared by tls_ctx.c (configuration and callbacks), tls_public.c (servers for clients of others), tls_native.c (SSL_CTX of others)
+ * and tls.c (one connection). */
 #include "crypto_priv.h"
 
 #include <cczoo/tls.h>
@@ -12,6 +13,8 @@
 struct ccz_tls_ctx {
     SSL_CTX *ssl;
     bool server;
+    bool public_server;      /* tls_public.c: TLS 1.2 too */
+    bool peer_cert_optional; /* who shows none was not judged */
     ccz_tls_verify_fn verify;
     void *verify_arg;
     uint8_t *cert_der;
@@ -95,8 +98,14 @@ CCZ_MUST_USE ccz_rc cczi_tls_ctx_set_verify(struct ccz_tls_ctx *ctx, const struc
                                             struct ccz_err *err);
 CCZ_MUST_USE ccz_rc cczi_tls_ctx_set_proof(struct ccz_tls_ctx *ctx, const struct ccz_tls_cfg *cfg,
                                            struct ccz_err *err);
-/* TLS 1.3, and every connection a full handshake. */
-CCZ_MUST_USE bool cczi_tls_ctx_no_resumption(SSL_CTX *ssl);
+CCZ_MUST_USE ccz_rc cczi_tls_ctx_set_alpn(struct ccz_tls_ctx *ctx, const char *const *alpn,
+                                          struct ccz_err *err);
+/* TLS from @p version_min to 1.3, and every connection a full handshake. */
+CCZ_MUST_USE bool cczi_tls_ctx_no_resumption(SSL_CTX *ssl, int version_min);
+/* An SSL_CTX with an empty configuration. NULL = no memory */
+struct ccz_tls_ctx *cczi_tls_ctx_alloc(bool server);
+/* What OpenSSL says, and empties its queue. */
+ccz_rc cczi_tls_fail_openssl(struct ccz_err *err, const char *where, const char *what);
 
 /* Test hook: records under one key before a KeyUpdate. */
 void cczi_tls_set_records_max(struct ccz_tls *t, uint64_t records_max);

@@ -154,7 +154,7 @@ static bool adopt(SSL_CTX *native, struct ccz_tls_watch *w)
     ctx->verify_arg = w;
     ctx->release = unref;
     ctx->refused = on_refused;
-    bool ok = cczi_tls_ctx_no_resumption(native) &&
+    bool ok = cczi_tls_ctx_no_resumption(native, TLS1_3_VERSION) &&
               cczi_tls_ctx_set_verify(ctx, &cfg, &err) == CCZ_OK &&
               cczi_tls_ctx_set_proof(ctx, &cfg, &err) == CCZ_OK;
     SSL_CTX_set_cert_cb(native, on_identity, w);

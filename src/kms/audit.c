@@ -54,32 +54,6 @@ static ccz_rc append(struct cczi_kms_tree *t, const struct ccz_kms_audit_line *l
                         : ccz_fail(err, rc, "kms:audit-tree", 0, "cannot hash the audit lines");
 }
 
-/* The tree of a store that was written before there was one: once, over all lines. */
-ccz_rc cczi_kms_tree_catch_up(struct ccz_kms_store *s, struct ccz_err *err)
-{
-    struct cczi_kms_tree t = {0};
-    ccz_rc rc = CCZ_OK;
-    if (s->head.tree.size == s->head.seq)
-        return CCZ_OK;
-    struct cczi_q q = cczi_q_start(&s->db, CCZI_SQL_AUDIT_FROM);
-    cczi_q_int(&q, 0);
-    cczi_q_int(&q, -1);
-    while (rc == CCZ_OK && cczi_q_row(&q)) {
-        struct ccz_kms_audit_line l = row_line(&q);
-        rc = append(&t, &l, err);
-    }
-    rc = cczi_q_end_after(&q, rc, err);
-    if (rc != CCZ_OK)
-        return rc;
-    if (t.size != s->head.seq)
-        return ccz_refuse_num(err, CCZ_E_SIG, "kms:audit-tree", (int64_t)t.size,
-                              (int64_t)s->head.seq);
-    s->head.tree = t;
-    s->head_dirty = true;
-    cczi_kms_lines_start(&s->lines, &t);
-    return CCZ_OK;
-}
-
 /* Adds a line to the tree, and to the lines of this transaction. */
 static ccz_rc tree_add(struct ccz_kms_store *s, const struct ccz_kms_audit_line *l,
                        struct ccz_err *err)
@@ -101,10 +75,7 @@ ccz_rc cczi_kms_audit_append(struct ccz_kms_receipt *receipt, struct ccz_kms_sto
     *receipt = (struct ccz_kms_receipt){0};
     struct ccz_kms_audit_line l = {.seq = s->head.seq + 1, .time_s = time_s, .entry = entry};
     memcpy(l.prev, s->head.hash, sizeof(l.prev));
-    ccz_rc rc = cczi_kms_tree_catch_up(s, err);
-    if (rc != CCZ_OK)
-        return rc;
-    rc = cczi_kms_line_hash(l.hash, &l);
+    ccz_rc rc = cczi_kms_line_hash(l.hash, &l);
     if (rc != CCZ_OK)
         return ccz_fail(err, rc, "kms:audit-hash", 0, "cannot hash an audit line");
     struct cczi_q q = cczi_q_start(&s->db, CCZI_SQL_AUDIT_PUT);
@@ -120,6 +91,8 @@ ccz_rc cczi_kms_audit_append(struct ccz_kms_receipt *receipt, struct ccz_kms_sto
         return rc;
     s->head.seq = l.seq;
     memcpy(s->head.hash, l.hash, sizeof(l.hash));
+    if (l.seq == 1)
+        memcpy(s->head.first, l.hash, sizeof(l.hash));
     s->head_dirty = true;
     receipt->audit_seq = l.seq;
     receipt->time_s = time_s;
@@ -127,28 +100,53 @@ ccz_rc cczi_kms_audit_append(struct ccz_kms_receipt *receipt, struct ccz_kms_sto
     return CCZ_OK;
 }
 
-/* The lines are those that the sealed head covers; is its tree theirs? */
-static ccz_rc check_tree(const struct ccz_kms_store *s, const struct cczi_kms_tree *t,
+/* The lines are those that the sealed head covers; is the rest of it theirs? */
+static ccz_rc check_rest(const struct ccz_kms_store *s, const struct cczi_kms_walk *w,
                          struct ccz_err *err)
 {
-    if (s->head.tree.size == 0 && s->head.seq != 0) /* of the first format */
+    const struct cczi_kms_head *h = &s->head;
+    if (s->sealer.has_id && !ccz_ct_eq(w->first, h->first, sizeof(h->first)))
+        return ccz_refuse_bytes(err, CCZ_E_SIG, "kms:audit-first", w->first, 32, h->first, 32);
+    if (!s->sealer.has_id && h->tree.size == 0) /* of the first format */
         return CCZ_OK;
     uint8_t got[32], want[32];
-    ccz_rc rc = cczi_kms_tree_root(got, t);
+    ccz_rc rc = cczi_kms_tree_root(got, &w->tree);
     if (rc == CCZ_OK)
-        rc = cczi_kms_tree_root(want, &s->head.tree);
+        rc = cczi_kms_tree_root(want, &h->tree);
     if (rc != CCZ_OK)
         return ccz_fail(err, rc, "kms:audit-tree", 0, "cannot hash the audit lines");
-    return s->head.tree.size == t->size && ccz_ct_eq(got, want, sizeof(got))
+    return h->tree.size == w->tree.size && ccz_ct_eq(got, want, sizeof(got))
                ? CCZ_OK
                : ccz_refuse_bytes(err, CCZ_E_SIG, "kms:audit-tree", got, 32, want, 32);
 }
 
-ccz_rc cczi_kms_audit_check_all(uint64_t *lines, struct ccz_kms_store *s, struct ccz_err *err)
+/* @p prev  of the line before, then of this one */
+static ccz_rc walk_line(struct cczi_kms_walk *w, uint8_t prev[32],
+                        const struct ccz_kms_audit_line *l, struct ccz_err *err)
 {
-    *lines = 0;
+    ++w->lines;
+    if (l->seq != w->lines || !ccz_ct_eq(l->prev, prev, 32))
+        return ccz_fail(err, CCZ_E_SIG, "kms:audit-chain", (int64_t)w->lines,
+                        "audit line %llu is missing or does not continue the chain",
+                        (unsigned long long)w->lines);
+    ccz_rc rc = ccz_kms_audit_check(l, err);
+    if (rc == CCZ_OK)
+        rc = append(&w->tree, l, err);
+    if (rc != CCZ_OK)
+        return rc;
+    memcpy(prev, l->hash, 32);
+    if (l->seq == 1)
+        memcpy(w->first, l->hash, 32);
+    if (l->seq == w->at)
+        memcpy(w->at_hash, l->hash, 32);
+    return CCZ_OK;
+}
+
+ccz_rc cczi_kms_audit_check_all(struct cczi_kms_walk *w, struct ccz_kms_store *s,
+                                struct ccz_err *err)
+{
+    *w = (struct cczi_kms_walk){.at = w->at};
     ccz_rc rc = CCZ_OK;
-    struct cczi_kms_tree tree = {0};
     uint8_t prev[32] = {0};
     struct cczi_q q = cczi_q_start(&s->db, CCZI_SQL_AUDIT_FROM);
     cczi_q_int(&q, INT64_MIN); /* also lines numbered 0 or below, which we never write */
@@ -156,16 +154,7 @@ ccz_rc cczi_kms_audit_check_all(uint64_t *lines, struct ccz_kms_store *s, struct
     while (rc == CCZ_OK && cczi_q_row(&q)) {
         struct ccz_kms_audit_line l = row_line(&q);
         cczi_q_col_bytes(l.hash, sizeof(l.hash), &q, 4);
-        ++*lines;
-        if (l.seq != *lines || !ccz_ct_eq(l.prev, prev, sizeof(prev)))
-            rc = ccz_fail(err, CCZ_E_SIG, "kms:audit-chain", (int64_t)*lines,
-                          "audit line %llu is missing or does not continue the chain",
-                          (unsigned long long)*lines);
-        else
-            rc = ccz_kms_audit_check(&l, err);
-        if (rc == CCZ_OK)
-            rc = append(&tree, &l, err);
-        memcpy(prev, l.hash, sizeof(prev));
+        rc = walk_line(w, prev, &l, err);
     }
     rc = cczi_q_end_after(&q, rc, err);
     if (rc != CCZ_OK)
@@ -173,5 +162,38 @@ ccz_rc cczi_kms_audit_check_all(uint64_t *lines, struct ccz_kms_store *s, struct
     /* a chain cut at its end, or rewritten as a whole, is consistent in itself; the hash covers the number too */
     if (!ccz_ct_eq(prev, s->head.hash, sizeof(prev)))
         return ccz_refuse_bytes(err, CCZ_E_SIG, "kms:audit-end", prev, 32, s->head.hash, 32);
-    return check_tree(s, &tree, err);
+    return check_rest(s, w, err);
+}
+
+ccz_rc cczi_kms_audit_holds(bool *yes, struct ccz_kms_store *s, uint64_t seq,
+                            const uint8_t hash[32], struct ccz_err *err)
+{
+    *yes = false;
+    if (seq == 0 || s->head.seq < seq)
+        return CCZ_OK;
+    ccz_rc rc = CCZ_OK;
+    uint8_t last[32] = {0};
+    uint64_t next = seq;
+    bool found = false;
+    struct cczi_q q = cczi_q_start(&s->db, CCZI_SQL_AUDIT_FROM);
+    cczi_q_int(&q, (int64_t)seq - 1);
+    cczi_q_int(&q, -1);
+    while (rc == CCZ_OK && cczi_q_row(&q)) {
+        struct ccz_kms_audit_line l = row_line(&q);
+        cczi_q_col_bytes(l.hash, sizeof(l.hash), &q, 4);
+        if (l.seq != next || (next > seq && !ccz_ct_eq(l.prev, last, sizeof(last))))
+            rc = ccz_fail(err, CCZ_E_SIG, "kms:audit-chain", (int64_t)next,
+                          "audit line %llu is missing or does not continue the chain",
+                          (unsigned long long)next);
+        else
+            rc = ccz_kms_audit_check(&l, err);
+        if (next++ == seq)
+            found = ccz_ct_eq(l.hash, hash, 32);
+        memcpy(last, l.hash, sizeof(last));
+    }
+    rc = cczi_q_end_after(&q, rc, err);
+    if (rc == CCZ_OK && !ccz_ct_eq(last, s->head.hash, sizeof(last)))
+        rc = ccz_refuse_bytes(err, CCZ_E_SIG, "kms:audit-end", last, 32, s->head.hash, 32);
+    *yes = rc == CCZ_OK && found;
+    return rc;
 }

@@ -5,6 +5,7 @@
  * disk.
  */
 #include "kms_priv.h"
+#include "use_priv.h"
 
 #include <cczoo/codec.h>
 
@@ -24,6 +25,8 @@ void cczi_kms_entry_deinit(struct cczi_kms_entry *e)
 {
     ccz_buf_free(&e->answer);
     ccz_buf_free(&e->proof);
+    cczi_kms_work_free(e->work);
+    e->work = NULL;
 }
 
 static const char *op_of(const struct cczi_kms_entry *e)
@@ -38,7 +41,10 @@ static void reset(struct cczi_kms_entry *e, struct ccz_kms_store *s)
     e->err = (struct ccz_err){0};
     e->receipt = (struct ccz_kms_receipt){0};
     e->decision[0] = 0;
-    e->call = (struct cczi_kms_call){.store = s, .req = e->req};
+    e->at = *e->req;
+    e->call = (struct cczi_kms_call){
+        .store = s, .req = &e->at, .work = &e->work, .system = e->method == &cczi_kms_rotate_due};
+    e->later = false;
     ccz_buf_free(&e->answer); /* freed, not cleared: it may hold a value */
     ccz_buf_clear(&e->proof);
 }
@@ -55,7 +61,7 @@ static ccz_rc accept(struct cczi_kms_entry *e)
     if (rc == CCZ_OK && (e->answer.bad || e->answer.size > e->answer.max_size - RECEIPT_ROOM))
         rc = ccz_fail(&e->err, CCZ_E_LIMIT, "kms:response", (int64_t)e->answer.max_size,
                       "the response is too large");
-    if (rc == CCZ_OK && m->recorded)
+    if (rc == CCZ_OK && m->recorded && !e->call.quiet)
         rc = cczi_kms_record(&e->receipt, &e->call, m->name, NULL, &e->err);
     return rc;
 }
@@ -67,8 +73,10 @@ static ccz_rc run_one(struct ccz_kms_store *s, struct cczi_kms_entry *e, struct 
     if (rc != CCZ_OK)
         return rc;
     e->rc = accept(e);
-    if (e->rc == CCZ_OK)
+    if (e->rc == CCZ_OK) {
+        cczi_kms_watch_note(&e->call);
         return cczi_kms_savepoint_keep(s, err);
+    }
     e->receipt = (struct ccz_kms_receipt){0};
     ccz_buf_free(&e->answer);
     if (!cczi_kms_db_in_tx(&s->db) || s->db.fault != CCZI_KMS_FAULT_NONE) { /* all of it is lost */
@@ -76,7 +84,11 @@ static ccz_rc run_one(struct ccz_kms_store *s, struct cczi_kms_entry *e, struct 
         return e->rc;
     }
     rc = cczi_kms_savepoint_undo(s, err);
-    return rc == CCZ_OK ? cczi_kms_record(&e->receipt, &e->call, op_of(e), &e->err, err) : rc;
+    e->later = e->call.later;
+    if (rc != CCZ_OK || e->later)
+        return rc;
+    cczi_kms_watch_note(&e->call);
+    return cczi_kms_record(&e->receipt, &e->call, op_of(e), &e->err, err);
 }
 
 /* @param[out] begun  false: the store itself does not answer, whatever the calls are */
@@ -87,6 +99,8 @@ static ccz_rc try_once(bool *begun, struct ccz_kms_store *s, struct cczi_kms_ent
         reset(&entries[i], s);
     ccz_rc rc = cczi_kms_begin(s, err);
     *begun = rc == CCZ_OK;
+    for (size_t i = 0; rc == CCZ_OK && s->clock && i < len; i++) /* however long that took */
+        entries[i].at.now_s = ccz_clock_now_s(*s->clock);
     for (size_t i = 0; rc == CCZ_OK && i < len; i++)
         rc = run_one(s, &entries[i], err);
     if (rc == CCZ_OK)
@@ -140,6 +154,7 @@ static void fail(struct cczi_kms_entry *e, ccz_rc rc, const struct ccz_err *why)
 {
     e->rc = rc;
     e->err = *why;
+    e->later = false;
     ccz_buf_free(&e->answer);
 }
 
@@ -170,8 +185,10 @@ static void finish(struct ccz_kms_store *s, struct cczi_kms_entry *entries, size
         rc = s->on_batch(s->on_batch_arg, s, entries, len, &err);
     for (size_t i = 0; i < len; i++) {
         struct cczi_kms_entry *e = &entries[i];
-        bool recorded = e->rc == CCZ_OK && e->method->recorded;
-        if (recorded && rc != CCZ_OK)
+        bool recorded = e->rc == CCZ_OK && e->receipt.audit_seq != 0;
+        if (e->later)
+            continue;
+        if ((recorded || (e->rc == CCZ_OK && e->call.shows_log)) && rc != CCZ_OK)
             fail(e, rc, &err);
         else if (recorded)
             put_receipt(e);
@@ -180,15 +197,15 @@ static void finish(struct ccz_kms_store *s, struct cczi_kms_entry *entries, size
     }
 }
 
-/* The database is away or held by others, or its last word is lost: no call was done as far as anybody can know, none can
- * be recorded, and asking again for each would wait as long each time. */
+/* The database is away or held by others, or its last word is lost or no good: no call was done as far as anybody may rely on,
+ * none can be recorded, and asking again for each would wait as long each time. */
 static void give_up(struct cczi_kms_entry *entries, size_t len, ccz_rc rc,
                     const struct ccz_err *why)
 {
     for (size_t i = 0; i < len; i++) {
         struct cczi_kms_entry *e = &entries[i];
         e->receipt = (struct ccz_kms_receipt){0};
-        if (e->rc == CCZ_OK)
+        if (e->rc == CCZ_OK || e->later)
             fail(e, rc, why);
         cczi_kms_log_call(&e->call, op_of(e), &e->err, &e->receipt);
     }
@@ -204,14 +221,14 @@ static void handle_one(struct ccz_kms_store *s, struct cczi_kms_entry *e)
     } else if (!begun || s->db.fault != CCZI_KMS_FAULT_NONE) {
         give_up(e, 1, rc, &err);
     } else {
-        if (e->rc == CCZ_OK)
+        if (e->rc == CCZ_OK || e->later)
             fail(e, rc, &err);
         record_refusal(s, e);
         cczi_kms_log_call(&e->call, op_of(e), &e->err, &e->receipt);
     }
 }
 
-static void handle_all(struct ccz_kms_store *s, struct cczi_kms_entry *entries, size_t len)
+static void pass(struct ccz_kms_store *s, struct cczi_kms_entry *entries, size_t len)
 {
     struct ccz_err err = {0};
     bool begun = true;
@@ -231,11 +248,34 @@ static void handle_all(struct ccz_kms_store *s, struct cczi_kms_entry *entries, 
         handle_one(s, &entries[i]);
 }
 
+void cczi_kms_batch_pass(struct ccz_kms_store *s, struct cczi_kms_entry *entries, size_t len)
+{
+    pass(s, entries, len);
+    for (size_t i = 0; i < len; i++)
+        if (!entries[i].later)
+            cczi_kms_tell(&entries[i]); /* behind the last line that is for us */
+}
+
+void cczi_kms_entry_give_up(struct cczi_kms_entry *e, const char *why)
+{
+    struct ccz_err err = {0};
+    ccz_rc rc = ccz_fail(&err, CCZ_E_LIMIT, "kms:busy", CCZI_KMS_PASSES_MAX, "%s", why);
+    fail(e, cczi_kms_hint(&err, rc), &err);
+    cczi_kms_log_call(&e->call, op_of(e), &e->err, &e->receipt);
+}
+
 void cczi_kms_handle_batch(struct ccz_kms_store *s, struct cczi_kms_entry *entries, size_t len)
 {
-    handle_all(s, entries, len);
-    for (size_t i = 0; i < len; i++)
-        cczi_kms_tell(&entries[i]); /* behind the last line that is for us */
+    cczi_kms_batch_pass(s, entries, len);
+    for (size_t i = 0; i < len; i++) {
+        struct cczi_kms_entry *e = &entries[i];
+        for (unsigned n = 1; e->later && n < CCZI_KMS_PASSES_MAX; n++) {
+            cczi_kms_work_do(e->work);
+            cczi_kms_batch_pass(s, e, 1);
+        }
+        if (e->later)
+            cczi_kms_entry_give_up(e, "its key changes faster than it is worked with");
+    }
 }
 
 ccz_rc ccz_kms_handle(struct ccz_buf *response, struct ccz_kms_store *store,

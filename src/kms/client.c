@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The caller's side of every method. What a server answers is checked like any other input. */
-#include "kms_priv.h"
+#include "client_priv.h"
 
 #include <cczoo/codec.h>
 
@@ -31,8 +31,7 @@ ccz_rc cczi_kms_call(struct ccz_buf *response, struct ccz_rpc_client *c, const c
                          ccz_rpc_unary(response, NULL, c, path, ccz_buf_span(&request), &cfg, err));
 }
 
-/* Server text into a bounded array: printable in any case. */
-static void take_text(char *out, size_t out_size, struct ccz_span text)
+void cczi_kms_take_text(char *out, size_t out_size, struct ccz_span text)
 {
     ccz_escape(out, out_size, text);
 }
@@ -82,9 +81,8 @@ ccz_rc cczi_kms_take_receipt(struct ccz_kms_receipt *out, struct ccz_span in, st
 
 /* ------------------------------------------------------------------------- workload */
 
-/* A server that does not say which KMS it is could be any. */
-static ccz_rc take_instance(uint8_t out[CCZ_KMS_INSTANCE_SIZE], struct ccz_span in,
-                            struct ccz_err *err)
+ccz_rc cczi_kms_take_instance(uint8_t out[CCZ_KMS_INSTANCE_SIZE], struct ccz_span in,
+                              struct ccz_err *err)
 {
     if (in.size != CCZ_KMS_INSTANCE_SIZE) {
         ccz_refuse(err, CCZ_E_UNTRUSTED, "kms:instance", in.size ? "another size" : "none",
@@ -136,12 +134,12 @@ static ccz_rc take_release(struct ccz_secret **out, struct ccz_kms_release *info
         rc = take_inclusion(inclusion, m.inclusion, i.receipt.audit_seq, err);
     if (rc != CCZ_OK)
         return rc;
-    rc = take_instance(i.instance, m.instance, err);
+    rc = cczi_kms_take_instance(i.instance, m.instance, err);
     if (rc != CCZ_OK)
         return rc;
-    take_text(i.alg, sizeof(i.alg), m.alg);
-    take_text(i.policy, sizeof(i.policy), m.policy);
-    take_text(i.rule, sizeof(i.rule), m.rule);
+    cczi_kms_take_text(i.alg, sizeof(i.alg), m.alg);
+    cczi_kms_take_text(i.policy, sizeof(i.policy), m.policy);
+    cczi_kms_take_text(i.rule, sizeof(i.rule), m.rule);
     i.version = (uint32_t)m.version;
     rc = ccz_secret_from(out, m.value.ptr, m.value.size);
     if (rc != CCZ_OK)
@@ -173,7 +171,93 @@ ccz_rc ccz_kms_release_receipt(struct ccz_secret **out, struct ccz_kms_release *
     return rc == CCZ_OK ? take_release(out, info, inclusion, ccz_buf_span(&response), err) : rc;
 }
 
+static struct ccz_span or_empty(const char *text)
+{
+    return text ? ccz_span_str(text) : (struct ccz_span){0};
+}
+
+static ccz_rc take_attestation(struct ccz_buf *token, struct ccz_kms_attestation *info,
+                               struct ccz_span in, struct ccz_err *err)
+{
+    struct cczi_msg_attest_resp m = {0};
+    struct ccz_kms_attestation i = {0};
+    if (cczi_msg_get(&m, cczi_msg_attest_resp, in, NULL) != CCZ_OK || m.token.size == 0)
+        return cczi_kms_malformed(err);
+    ccz_rc rc = cczi_kms_take_receipt(&i.receipt, m.receipt, err);
+    if (rc == CCZ_OK)
+        rc = cczi_kms_take_instance(i.instance, m.instance, err);
+    if (rc != CCZ_OK)
+        return rc;
+    i.expires_s = (int64_t)m.expires_s;
+    ccz_buf_put_span(token, m.token);
+    if (token->bad)
+        return ccz_fail(err, CCZ_E_LIMIT, "kms:response", (int64_t)m.token.size,
+                        "no room for the token");
+    if (info)
+        *info = i;
+    return CCZ_OK;
+}
+
+ccz_rc ccz_kms_attest(struct ccz_buf *token, struct ccz_kms_attestation *info,
+                      struct ccz_rpc_client *c, const struct ccz_kms_attest *what,
+                      struct ccz_err *err)
+{
+    struct cczi_msg_attest_req m = {0};
+    if (info)
+        *info = (struct ccz_kms_attestation){0};
+    if (what)
+        m = (struct cczi_msg_attest_req){
+            .tee_pubkey = or_empty(what->tee_pubkey),
+            .nonce = or_empty(what->nonce),
+            .audience = or_empty(what->audience),
+            .policy = or_empty(what->policy),
+            .full_claims = what->full_claims,
+        };
+    CCZ_AUTO_BUF response = {0};
+    ccz_rc rc = cczi_kms_call(&response, c, "Attest", cczi_msg_attest_req, &m, err);
+    return rc == CCZ_OK ? take_attestation(token, info, ccz_buf_span(&response), err) : rc;
+}
+
+ccz_rc ccz_kms_token_keys(struct ccz_buf *jwks, struct ccz_buf *issuer, struct ccz_rpc_client *c,
+                          struct ccz_err *err)
+{
+    struct cczi_msg_token_keys_resp m = {0};
+    CCZ_AUTO_BUF response = {0};
+    ccz_rc rc = cczi_kms_call(&response, c, "TokenKeys", cczi_msg_none, NULL, err);
+    if (rc != CCZ_OK)
+        return rc;
+    if (cczi_msg_get(&m, cczi_msg_token_keys_resp, ccz_buf_span(&response), NULL) != CCZ_OK ||
+        m.jwks.size == 0)
+        return cczi_kms_malformed(err);
+    ccz_buf_put_span(jwks, m.jwks);
+    if (issuer)
+        ccz_buf_put_span(issuer, m.issuer);
+    return jwks->bad || (issuer && issuer->bad)
+               ? ccz_fail(err, CCZ_E_LIMIT, "kms:response", (int64_t)m.jwks.size,
+                          "no room for the keys")
+               : CCZ_OK;
+}
+
 /* --------------------------------------------------------------------- administrator */
+
+ccz_rc cczi_kms_client_put(uint32_t *version, struct ccz_kms_receipt *receipt,
+                           struct ccz_rpc_client *c, const char *method,
+                           const struct cczi_msg_field *fields, const void *msg,
+                           struct ccz_err *err)
+{
+    CCZ_AUTO_BUF response = {0};
+    ccz_rc rc = cczi_kms_call(&response, c, method, fields, msg, err);
+    if (rc != CCZ_OK)
+        return rc;
+    struct cczi_msg_put_resp r = {0};
+    if (cczi_msg_get(&r, cczi_msg_put_resp, ccz_buf_span(&response), NULL) != CCZ_OK ||
+        r.version == 0)
+        return cczi_kms_malformed(err);
+    rc = cczi_kms_take_receipt(receipt, r.receipt, err);
+    if (rc == CCZ_OK && version)
+        *version = (uint32_t)r.version;
+    return rc;
+}
 
 static ccz_rc put(uint32_t *version, struct ccz_kms_receipt *receipt, struct ccz_rpc_client *c,
                   const char *method, const struct ccz_kms_put *p, struct ccz_err *err)
@@ -190,18 +274,7 @@ static ccz_rc put(uint32_t *version, struct ccz_kms_receipt *receipt, struct ccz
         m.policy = ccz_span_str(p->policy);
     if (p->value)
         m.value = CCZ_SPAN(ccz_secret_view(p->value), ccz_secret_size(p->value));
-    CCZ_AUTO_BUF response = {0};
-    ccz_rc rc = cczi_kms_call(&response, c, method, cczi_msg_put_req, &m, err);
-    if (rc != CCZ_OK)
-        return rc;
-    struct cczi_msg_put_resp r = {0};
-    if (cczi_msg_get(&r, cczi_msg_put_resp, ccz_buf_span(&response), NULL) != CCZ_OK ||
-        r.version == 0)
-        return cczi_kms_malformed(err);
-    rc = cczi_kms_take_receipt(receipt, r.receipt, err);
-    if (rc == CCZ_OK && version)
-        *version = (uint32_t)r.version;
-    return rc;
+    return cczi_kms_client_put(version, receipt, c, method, cczi_msg_put_req, &m, err);
 }
 
 ccz_rc ccz_kms_create_key(uint32_t *version, struct ccz_kms_receipt *receipt,
@@ -335,9 +408,9 @@ static ccz_rc take_items(bool *more, char last[CCZ_KMS_ITEM_SIZE], struct ccz_sp
                                   .expires_s = (int64_t)m.expires_s,
                                   .delete_after_s = (int64_t)m.delete_after_s,
                                   .metadata = m.metadata};
-        take_text(it.item, sizeof(it.item), m.item);
-        take_text(it.alg, sizeof(it.alg), m.alg);
-        take_text(it.policy, sizeof(it.policy), m.policy);
+        cczi_kms_take_text(it.item, sizeof(it.item), m.item);
+        cczi_kms_take_text(it.alg, sizeof(it.alg), m.alg);
+        cczi_kms_take_text(it.policy, sizeof(it.policy), m.policy);
         memcpy(last, it.item, CCZ_KMS_ITEM_SIZE);
         fn(arg, &it);
     }
@@ -362,15 +435,36 @@ ccz_rc ccz_kms_list(struct ccz_rpc_client *c, ccz_kms_item_fn fn, void *arg, str
     return CCZ_OK;
 }
 
+struct described {
+    ccz_kms_item_fn fn;
+    void *arg;
+    uint32_t last; /* version */
+};
+
+static void note_version(void *arg, const struct ccz_kms_item *it)
+{
+    struct described *d = arg;
+    d->last = it->version > d->last ? it->version : d->last;
+    d->fn(d->arg, it);
+}
+
 ccz_rc ccz_kms_describe(struct ccz_rpc_client *c, const char *item, ccz_kms_item_fn fn, void *arg,
                         struct ccz_err *err)
 {
-    struct cczi_msg_name m = {.name = ccz_span_str(item)};
-    CCZ_AUTO_BUF response = {0};
-    ccz_rc rc = cczi_kms_call(&response, c, "Describe", cczi_msg_name, &m, err);
+    struct described d = {.fn = fn, .arg = arg};
     char last[CCZ_KMS_ITEM_SIZE];
-    bool more;
-    return rc == CCZ_OK ? take_items(&more, last, ccz_buf_span(&response), fn, arg, err) : rc;
+    for (bool more = true; more;) {
+        struct cczi_msg_describe_req m = {.item = ccz_span_str(item), .after_version = d.last};
+        CCZ_AUTO_BUF response = {0};
+        ccz_rc rc = cczi_kms_call(&response, c, "Describe", cczi_msg_describe_req, &m, err);
+        if (rc == CCZ_OK)
+            rc = take_items(&more, last, ccz_buf_span(&response), note_version, &d, err);
+        if (rc == CCZ_OK && more && d.last <= m.after_version)
+            rc = cczi_kms_malformed(err); /* as for a list */
+        if (rc != CCZ_OK)
+            return rc;
+    }
+    return CCZ_OK;
 }
 
 /* Where a walk along the chain stands. */
@@ -468,8 +562,8 @@ ccz_rc ccz_kms_get_status(struct ccz_kms_status *out, struct ccz_rpc_client *c, 
         !take_digest(s.audit_sha256, m.audit_sha256) || m.instance.size != sizeof(s.instance))
         return cczi_kms_malformed(err);
     memcpy(s.instance, m.instance.ptr, sizeof(s.instance));
-    take_text(s.version, sizeof(s.version), m.version);
-    take_text(s.tee, sizeof(s.tee), m.tee);
+    cczi_kms_take_text(s.version, sizeof(s.version), m.version);
+    cczi_kms_take_text(s.tee, sizeof(s.tee), m.tee);
     s.simulated = m.simulated != 0;
     s.started_s = (int64_t)m.started_s;
     s.keys = m.keys;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Roles, quorums and proposals, from the caller's side. */
-#include "kms_priv.h"
+#include "client_priv.h"
+#include "use_priv.h"
 
 #include <cczoo/codec.h>
 
@@ -114,9 +115,9 @@ ccz_rc ccz_kms_propose(struct ccz_kms_proposed *out, struct ccz_rpc_client *c, c
     return rc;
 }
 
-static ccz_rc propose(struct ccz_kms_proposed *out, struct ccz_rpc_client *c, const char *method,
-                      const struct cczi_msg_field *fields, const void *msg, uint32_t valid_s,
-                      struct ccz_err *err)
+ccz_rc cczi_kms_propose(struct ccz_kms_proposed *out, struct ccz_rpc_client *c, const char *method,
+                        const struct cczi_msg_field *fields, const void *msg, uint32_t valid_s,
+                        struct ccz_err *err)
 {
     CCZ_AUTO_BUF body;
     ccz_buf_init(&body, CCZ_KMS_MESSAGE_SIZE_MAX);
@@ -133,7 +134,7 @@ ccz_rc ccz_kms_propose_policy(struct ccz_kms_proposed *out, struct ccz_rpc_clien
 {
     struct cczi_msg_put_policy_req m = {
         .name = ccz_span_str(name), .json = json, .replace = replace};
-    return propose(out, c, "PutPolicy", cczi_msg_put_policy_req, &m, valid_s, err);
+    return cczi_kms_propose(out, c, "PutPolicy", cczi_msg_put_policy_req, &m, valid_s, err);
 }
 
 ccz_rc ccz_kms_propose_bind(struct ccz_kms_proposed *out, struct ccz_rpc_client *c,
@@ -141,14 +142,14 @@ ccz_rc ccz_kms_propose_bind(struct ccz_kms_proposed *out, struct ccz_rpc_client 
                             struct ccz_err *err)
 {
     struct cczi_msg_bind_req m = {.item = ccz_span_str(item), .policy = ccz_span_str(policy)};
-    return propose(out, c, "Bind", cczi_msg_bind_req, &m, valid_s, err);
+    return cczi_kms_propose(out, c, "Bind", cczi_msg_bind_req, &m, valid_s, err);
 }
 
 ccz_rc ccz_kms_propose_delete(struct ccz_kms_proposed *out, struct ccz_rpc_client *c,
                               const char *policy, uint32_t valid_s, struct ccz_err *err)
 {
     struct cczi_msg_delete_req m = {.target = ccz_span_str(policy)};
-    return propose(out, c, "Delete", cczi_msg_delete_req, &m, valid_s, err);
+    return cczi_kms_propose(out, c, "Delete", cczi_msg_delete_req, &m, valid_s, err);
 }
 
 ccz_rc ccz_kms_propose_role(struct ccz_kms_proposed *out, struct ccz_rpc_client *c,
@@ -156,7 +157,7 @@ ccz_rc ccz_kms_propose_role(struct ccz_kms_proposed *out, struct ccz_rpc_client 
                             struct ccz_err *err)
 {
     struct cczi_msg_role m = role_msg(grant);
-    return propose(out, c, "SetRole", cczi_msg_role, &m, valid_s, err);
+    return cczi_kms_propose(out, c, "SetRole", cczi_msg_role, &m, valid_s, err);
 }
 
 ccz_rc ccz_kms_propose_quorum(struct ccz_kms_proposed *out, struct ccz_rpc_client *c,
@@ -164,7 +165,7 @@ ccz_rc ccz_kms_propose_quorum(struct ccz_kms_proposed *out, struct ccz_rpc_clien
                               struct ccz_err *err)
 {
     struct cczi_msg_quorum m = {.ns = ccz_span_str(ns_text(ns)), .needed = needed};
-    return propose(out, c, "SetQuorum", cczi_msg_quorum, &m, valid_s, err);
+    return cczi_kms_propose(out, c, "SetQuorum", cczi_msg_quorum, &m, valid_s, err);
 }
 
 /* --------------------------------------------------------------------------- approve */
@@ -252,6 +253,12 @@ static void print_text(struct ccz_buf *out, const char *what, struct ccz_span te
     ccz_buf_printf(out, " %s=%s", what, clean);
 }
 
+static void print_given(struct ccz_buf *out, const char *what, struct ccz_span text)
+{
+    if (text.size)
+        print_text(out, what, text);
+}
+
 static bool print_policy(struct ccz_buf *out, struct ccz_span body)
 {
     struct cczi_msg_put_policy_req m = {0};
@@ -299,7 +306,9 @@ static bool print_others(struct ccz_buf *out, const char *method, struct ccz_spa
     struct cczi_msg_quorum q = {0};
     if (strcmp(method, "Bind") == 0 && cczi_msg_get(&b, cczi_msg_bind_req, body, NULL) == CCZ_OK) {
         print_text(out, "item", b.item);
+        print_given(out, "op", b.op);
         print_text(out, "policy", b.policy);
+        ccz_buf_put_str(out, b.policy.size ? "" : " (as the default)");
         return true;
     }
     if (strcmp(method, "Delete") == 0 &&
@@ -318,13 +327,30 @@ static bool print_others(struct ccz_buf *out, const char *method, struct ccz_spa
     return false;
 }
 
+static bool print_key(struct ccz_buf *out, struct ccz_span body)
+{
+    struct cczi_msg_key_req m = {0};
+    if (cczi_msg_get(&m, cczi_msg_generate_req, body, NULL) != CCZ_OK)
+        return false;
+    print_text(out, "key", m.name);
+    print_text(out, "kind", m.kind);
+    print_given(out, "ops", m.ops);
+    print_given(out, "policy", m.policy);
+    ccz_buf_printf(out, "%s%s expires_s=%llu rotate_every_s=%llu",
+                   m.exportable ? " EXPORTABLE" : "",
+                   m.unattested_insecure ? " USED WITHOUT EVIDENCE" : "",
+                   (unsigned long long)m.expires_s, (unsigned long long)m.rotate_every_s);
+    return true;
+}
+
 void ccz_kms_proposal_print(struct ccz_buf *out, const struct ccz_kms_proposal *p)
 {
     ccz_buf_put_str(out, p->method);
-    bool known = strcmp(p->method, "PutPolicy") == 0 ? print_policy(out, p->body)
-                 : strcmp(p->method, "SetRole") == 0 ? print_role(out, p->body)
-                 : strcmp(p->method, "RollOut") == 0 ? print_roll_out(out, p->body)
-                                                     : print_others(out, p->method, p->body);
+    bool known = strcmp(p->method, "PutPolicy") == 0  ? print_policy(out, p->body)
+                 : strcmp(p->method, "SetRole") == 0  ? print_role(out, p->body)
+                 : strcmp(p->method, "RollOut") == 0  ? print_roll_out(out, p->body)
+                 : strcmp(p->method, "Generate") == 0 ? print_key(out, p->body)
+                                                      : print_others(out, p->method, p->body);
     if (known)
         return;
     ccz_buf_put_str(out, " request="); /* of a newer server, or malformed: the bytes themselves */

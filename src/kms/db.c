@@ -56,20 +56,12 @@ static const char *const sql_text[CCZI_SQL_LEN] = {
     [CCZI_SQL_ITEM_ALL] =
         "SELECT alg, created_s, enabled, expires_s, delete_after_s, metadata, sealed, mac,"
         " kind, name, version FROM item ORDER BY kind, name, version",
-    /* a bare column beside max() is taken from the row of the maximum (SQLite, "lang_select", 3) */
-    [CCZI_SQL_LIST] = "SELECT i.kind AS k, i.name AS n, max(i.version), i.alg, i.created_s, "
-                      "coalesce(b.policy, ''),"
-                      " i.enabled, i.expires_s, i.delete_after_s, i.metadata FROM item i"
-                      " LEFT JOIN binding b ON b.kind = i.kind AND b.name = i.name AND b.op = 0"
-                      " WHERE i.kind < 3 AND (i.kind, i.name) > ($1, $2) GROUP BY i.kind, i.name"
-                      " UNION ALL SELECT 3, name, 0, '', created_s, '', 1, 0, 0, x'' FROM policy "
-                      "WHERE (3, name) > ($1, $2)"
+    [CCZI_SQL_LIST] = "SELECT DISTINCT kind AS k, name AS n FROM item"
+                      " WHERE kind < 3 AND (kind, name) > ($1, $2)"
+                      " UNION ALL SELECT 3, name FROM policy WHERE (3, name) > ($1, $2)"
                       " ORDER BY k, n LIMIT $3",
-    [CCZI_SQL_VERSIONS] = "SELECT i.kind, i.name, i.version, i.alg, i.created_s, "
-                          "coalesce(b.policy, ''), i.enabled, i.expires_s,"
-                          " i.delete_after_s, i.metadata FROM item i"
-                          " LEFT JOIN binding b ON b.kind = i.kind AND b.name = i.name AND b.op = 0"
-                          " WHERE i.kind = $1 AND i.name = $2 ORDER BY i.version",
+    [CCZI_SQL_VERSIONS] = "SELECT version FROM item WHERE kind = $1 AND name = $2 AND version > $3"
+                          " ORDER BY version",
     [CCZI_SQL_COUNT] =
         "SELECT (SELECT count(DISTINCT name) FROM item WHERE kind = 1),"
         " (SELECT count(DISTINCT name) FROM item WHERE kind = 2), (SELECT count(*) FROM policy),"
@@ -87,7 +79,6 @@ static const char *const sql_text[CCZI_SQL_LEN] = {
                               " WHERE spki_sha256 > $1 ORDER BY spki_sha256 LIMIT 1",
     [CCZI_SQL_BIND_2_NEXT] = "SELECT policy, mac, kind, name FROM binding_2"
                              " WHERE (kind, name) > ($1, $2) ORDER BY kind, name LIMIT 1",
-    [CCZI_SQL_AUDIT_HASH] = "SELECT hash FROM audit WHERE seq = $1",
     [CCZI_SQL_META_CHECK_SET] = "UPDATE meta SET key_check = $1 WHERE id = 1",
     [CCZI_SQL_ADMIN_REKEY] = "UPDATE admin SET mac = $1 WHERE spki_sha256 = $2 AND namespace = $3",
     [CCZI_SQL_ITEM_REKEY] =

@@ -6,9 +6,11 @@
 #include "kms_priv.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -20,6 +22,8 @@ enum {
     KEY_SIZE = 32,
     MACED_SIZE = 8 + 8 + 32,
     RETRY_MS = 1000,
+    LOCK_TRIES = 500, /* 5 s: whoever holds it writes a few bytes */
+    LOCK_PAUSE_NS = 10000000,
     LOAD_SIZE_MAX = 16 * CCZI_EPOCH_SIZE
 };
 
@@ -34,8 +38,9 @@ static ccz_rc mac(uint8_t out[MAC_SIZE], const struct ccz_secret *key, const uin
                     &CCZ_SPAN(record, MACED_SIZE), 1);
 }
 
-/* Under the lock, or before there are threads. */
-static ccz_rc save(struct ccz_kms_epoch *e, const struct cczi_kms_mark *m, struct ccz_err *err)
+/* Under the lock of the process, and that of the place. */
+static ccz_rc write_record(struct ccz_kms_epoch *e, const struct cczi_kms_mark *m,
+                           struct ccz_err *err)
 {
     CCZ_AUTO_BUF b;
     ccz_buf_init(&b, CCZI_EPOCH_SIZE);
@@ -50,17 +55,18 @@ static ccz_rc save(struct ccz_kms_epoch *e, const struct cczi_kms_mark *m, struc
     if (rc != CCZ_OK || b.bad)
         return ccz_fail(err, CCZ_E_NOMEM, "kms:epoch", 0, "cannot compute the MAC of the counter");
     rc = e->ops->save(e, ccz_buf_span(&b), err);
-    if (rc == CCZ_OK)
-        e->saved = *m;
-    else
-        (void)cczi_kms_hint(err, rc);
+    if (rc != CCZ_OK)
+        return cczi_kms_hint(err, rc);
+    e->saved = *m;
+    e->doubled = e->next_key != NULL;
     return rc;
 }
 
-/* False where it is not under this store's master key. */
-static bool record_open(struct cczi_kms_mark *out, const struct ccz_kms_epoch *e,
+/* False where it is not under this store's master key. @param[out] doubled  it has a second MAC */
+static bool record_open(struct cczi_kms_mark *out, bool *doubled, const struct ccz_kms_epoch *e,
                         const uint8_t *record)
 {
+    static const uint8_t none[MAC_SIZE];
     struct ccz_rd r = ccz_rd_from(CCZ_SPAN(record, CCZI_EPOCH_SIZE));
     struct ccz_span magic = ccz_rd_take(&r, 8);
     out->seq = ccz_rd_le64(&r);
@@ -70,6 +76,7 @@ static bool record_open(struct cczi_kms_mark *out, const struct ccz_kms_epoch *e
     if (!ccz_rd_done(&r) || !ccz_span_eq(magic, ccz_span_str(MAGIC)) ||
         mac(want, e->key, record) != CCZ_OK)
         return false;
+    *doubled = memcmp(tags[1], none, MAC_SIZE) != 0;
     /* the second is of a rekey that was cut short: then the store is under its key */
     return ccz_ct_eq(want, tags[0], MAC_SIZE) | ccz_ct_eq(want, tags[1], MAC_SIZE);
 }
@@ -84,11 +91,12 @@ static ccz_rc load(struct cczi_kms_mark *out, struct ccz_kms_epoch *e, struct cc
     if (rc != CCZ_OK)
         return cczi_kms_hint(err, rc);
     struct cczi_kms_mark m;
-    bool whole = !b.bad && b.size % CCZI_EPOCH_SIZE == 0, found = false;
+    bool whole = !b.bad && b.size % CCZI_EPOCH_SIZE == 0, found = false, doubled;
     for (size_t at = 0; whole && at < b.size; at += CCZI_EPOCH_SIZE) {
-        if (!record_open(&m, e, b.ptr + at) || (found && m.seq <= out->seq))
+        if (!record_open(&m, &doubled, e, b.ptr + at) || (found && m.seq <= out->seq))
             continue;
         *out = m;
+        e->doubled = doubled;
         found = true;
     }
     if (found)
@@ -96,6 +104,63 @@ static ccz_rc load(struct cczi_kms_mark *out, struct ccz_kms_epoch *e, struct cc
     (void)ccz_fail(err, CCZ_E_SIG, "kms:epoch-mac", (int64_t)b.size,
                    "the counter is not one of this store's, or was changed");
     return cczi_kms_hint(err, CCZ_E_SIG);
+}
+
+/* @param[out] fd  to be closed, which unlocks */
+static ccz_rc lock_place(int *fd, const struct ccz_kms_epoch *e, struct ccz_err *err)
+{
+    *fd = open(e->lock_path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    int got = *fd < 0 ? -1 : flock(*fd, LOCK_EX | LOCK_NB);
+    for (unsigned n = 0;
+         got != 0 && *fd >= 0 && (errno == EWOULDBLOCK || errno == EINTR) && n < LOCK_TRIES; n++) {
+        (void)nanosleep(&(struct timespec){.tv_nsec = LOCK_PAUSE_NS}, NULL);
+        got = flock(*fd, LOCK_EX | LOCK_NB);
+    }
+    if (got == 0)
+        return CCZ_OK;
+    int why = errno;
+    if (*fd >= 0)
+        (void)close(*fd);
+    return ccz_fail(err, CCZ_E_IO, "kms:epoch", why, "cannot lock %s: %s", e->lock_path,
+                    strerror(why));
+}
+
+/* Writes @p m unless another process has counted further, or what has to be told to it too. */
+static ccz_rc save_higher(struct ccz_kms_epoch *e, const struct cczi_kms_mark *m,
+                          struct ccz_err *err)
+{
+    struct cczi_kms_mark there, top = *m;
+    struct ccz_err why = {0};
+    ccz_rc rc = e->overwrite ? CCZ_E_NOT_FOUND : load(&there, e, &why);
+    if (rc == CCZ_OK && there.seq > m->seq) {
+        top = there;
+        if (!e->next_key && !e->doubled) { /* nothing of it changes */
+            e->saved = top;
+            return CCZ_OK;
+        }
+    } else if (rc != CCZ_OK && rc != CCZ_E_NOT_FOUND && rc != CCZ_E_SIG) {
+        if (err)
+            *err = why;
+        return rc;
+    }
+    rc = write_record(e, &top, err);
+    if (rc == CCZ_OK)
+        e->overwrite = false;
+    return rc;
+}
+
+/* Under the lock, or before there are threads. */
+static ccz_rc save(struct ccz_kms_epoch *e, const struct cczi_kms_mark *m, struct ccz_err *err)
+{
+    if (e->cfg.read_only)
+        return CCZ_OK;
+    int fd;
+    ccz_rc rc = lock_place(&fd, e, err);
+    if (rc != CCZ_OK)
+        return cczi_kms_hint(err, rc);
+    rc = save_higher(e, m, err);
+    (void)close(fd);
+    return rc;
 }
 
 static ccz_rc derive(struct ccz_secret **out, const struct ccz_secret *master, struct ccz_err *err)
@@ -127,10 +192,12 @@ ccz_rc cczi_kms_epoch_bind_next(struct ccz_kms_epoch *e, const struct ccz_secret
     return rc;
 }
 
-void cczi_kms_epoch_settle(struct ccz_kms_epoch *e, bool committed)
+void cczi_kms_epoch_settle(struct ccz_kms_epoch *e, enum cczi_kms_rekeyed how)
 {
+    if (how == CCZI_KMS_REKEY_UNKNOWN) /* every record from here on has both MACs */
+        return;
     (void)pthread_mutex_lock(&e->lock);
-    if (committed) {
+    if (how == CCZI_KMS_REKEY_DONE) {
         ccz_secret_free(e->key);
         e->key = ccz_secret_take(&e->next_key);
     }
@@ -145,15 +212,46 @@ void cczi_kms_epoch_settle(struct ccz_kms_epoch *e, bool committed)
 
 /* --------------------------------------------------------------------------- compare */
 
+static ccz_rc required(struct ccz_err *err)
+{
+    (void)ccz_fail(err, CCZ_E_DENIED, "kms:epoch-required", 0,
+                   "this store has a counter outside of it, and none is given");
+    return cczi_kms_hint(err, CCZ_E_DENIED);
+}
+
 ccz_rc cczi_kms_epoch_required(const char *dir, struct ccz_err *err)
 {
     char path[4096 + 16];
     (void)snprintf(path, sizeof(path), "%s/" MARKER, dir);
-    if (access(path, F_OK) != 0)
-        return CCZ_OK;
-    (void)ccz_fail(err, CCZ_E_DENIED, "kms:epoch-required", 0,
-                   "this store has a counter outside of it, and none is given");
-    return cczi_kms_hint(err, CCZ_E_DENIED);
+    if (access(path, F_OK) == 0)
+        return required(err);
+    return errno == ENOENT || errno == ENOTDIR
+               ? CCZ_OK
+               : ccz_fail(err, CCZ_E_IO, "kms:epoch", errno,
+                          "cannot see whether this store has a counter: %s", strerror(errno));
+}
+
+/* A row that no caller can name, as that of the signing key: in the set of rows, so that it cannot be left out. */
+static const struct cczi_kms_slot counted = {.ref = {.kind = CCZI_KMS_SYSTEM, .name = "epoch"},
+                                             .version = 1};
+
+ccz_rc cczi_kms_epoch_required_by(struct ccz_kms_store *s, struct ccz_err *err)
+{
+    struct cczi_kms_item it;
+    cczi_kms_item_init(&it);
+    ccz_rc rc = cczi_kms_item_get(&it, s, &counted.ref, counted.version, err);
+    cczi_kms_item_deinit(&it);
+    return rc == CCZ_OK ? required(err) : rc == CCZ_E_NOT_FOUND ? CCZ_OK : rc;
+}
+
+ccz_rc cczi_kms_counted_put(struct ccz_kms_store *s, int64_t now_s, struct ccz_err *err)
+{
+    uint32_t last = 0;
+    ccz_rc rc = cczi_kms_item_last(&last, s, &counted.ref, err);
+    return rc == CCZ_OK && last == 0
+               ? cczi_kms_item_put(s, &counted, now_s, 0, (struct ccz_span){0},
+                                   ccz_span_str("counted"), err)
+               : rc;
 }
 
 static ccz_rc put_marker(const struct ccz_kms_epoch *e, struct ccz_err *err)
@@ -182,65 +280,58 @@ ccz_rc cczi_kms_epoch_first(struct ccz_kms_epoch *e, struct ccz_err *err)
     return rc == CCZ_OK ? save(e, &m, err) : rc;
 }
 
-/* The hash of line `seq`; line 0 has zeros. */
-static ccz_rc line_hash(uint8_t out[32], struct ccz_kms_store *s, uint64_t seq, struct ccz_err *err)
+/* @p hash  of line m->seq of the chain that ends in @p head */
+static ccz_rc compare(const struct cczi_kms_mark *m, const struct cczi_kms_head *head,
+                      const uint8_t hash[32], struct ccz_err *err)
 {
-    memset(out, 0, 32);
-    if (seq == 0)
-        return CCZ_OK;
-    struct cczi_q q = cczi_q_start(&s->db, CCZI_SQL_AUDIT_FROM);
-    cczi_q_int(&q, (int64_t)seq - 1);
-    cczi_q_int(&q, 1);
-    if (cczi_q_row(&q))
-        cczi_q_col_bytes(out, 32, &q, 4);
-    return cczi_q_end(&q, err);
-}
-
-/* Inside a transaction, of a store whose chain was checked. */
-static ccz_rc compare(struct ccz_kms_store *s, const struct cczi_kms_mark *m, struct ccz_err *err)
-{
-    if (s->head.seq < m->seq) {
-        (void)ccz_refuse_num(err, CCZ_E_SIG, "kms:rolled-back", (int64_t)s->head.seq,
+    if (head->seq < m->seq) {
+        (void)ccz_refuse_num(err, CCZ_E_SIG, "kms:rolled-back", (int64_t)head->seq,
                              (int64_t)m->seq);
         return cczi_kms_hint(err, CCZ_E_SIG);
     }
-    uint8_t hash[32];
-    ccz_rc rc = line_hash(hash, s, m->seq, err);
-    if (rc == CCZ_OK && !ccz_ct_eq(hash, m->hash, sizeof(hash))) {
+    if (!ccz_ct_eq(hash, m->hash, sizeof(m->hash))) {
         (void)ccz_refuse_bytes(err, CCZ_E_SIG, "kms:forked", hash, 32, m->hash, 32);
-        rc = cczi_kms_hint(err, CCZ_E_SIG);
+        return cczi_kms_hint(err, CCZ_E_SIG);
     }
-    return rc;
+    return CCZ_OK;
 }
 
 /* What the operator takes as it is: the counter starts again at the next commit. */
 static ccz_rc accept_it(struct ccz_kms_epoch *e, const char *what)
 {
     e->accepted = what;
+    e->overwrite = true;
     e->saved = (struct cczi_kms_mark){0};
     return CCZ_OK;
 }
 
-ccz_rc cczi_kms_epoch_compare(struct ccz_kms_epoch *e, struct ccz_kms_store *s, struct ccz_err *err)
+ccz_rc cczi_kms_epoch_load(uint64_t *seq, struct ccz_kms_epoch *e, struct ccz_err *err)
 {
-    struct cczi_kms_mark m;
-    ccz_rc rc = load(&m, e, err);
-    if (e->cfg.accept_lost && (rc == CCZ_E_NOT_FOUND || rc == CCZ_E_SIG))
+    ccz_rc rc = load(&e->saved, e, err);
+    *seq = e->saved.seq;
+    return rc;
+}
+
+ccz_rc cczi_kms_epoch_compare(struct ccz_kms_epoch *e, ccz_rc loaded, const struct ccz_err *why,
+                              const struct cczi_kms_head *head, const uint8_t hash[32],
+                              struct ccz_err *err)
+{
+    if (e->cfg.accept_lost && (loaded == CCZ_E_NOT_FOUND || loaded == CCZ_E_SIG))
         return accept_it(e, "lost");
-    if (rc == CCZ_OK)
-        rc = cczi_kms_begin(s, err);
-    if (rc != CCZ_OK)
-        return rc;
-    rc = compare(s, &m, err);
-    cczi_kms_rollback(s);
+    if (loaded != CCZ_OK) {
+        if (err)
+            *err = *why;
+        return loaded;
+    }
+    ccz_rc rc = compare(&e->saved, head, hash, err);
     if (e->cfg.accept_rolled_back && rc == CCZ_E_SIG)
         return accept_it(e, "rolled-back");
     if (rc != CCZ_OK)
         return rc;
-    e->saved = m;
-    struct cczi_kms_mark now = {.seq = s->head.seq};
-    memcpy(now.hash, s->head.hash, sizeof(now.hash));
-    return now.seq > m.seq ? save(e, &now, err) : CCZ_OK; /* a crash came before it */
+    struct cczi_kms_mark now = {.seq = head->seq};
+    memcpy(now.hash, head->hash, sizeof(now.hash));
+    /* a crash came before it; or the store was seen under one of the two keys of a rekey, and the other one is done with */
+    return now.seq > e->saved.seq || e->doubled ? save(e, &now, err) : CCZ_OK;
 }
 
 ccz_rc cczi_kms_epoch_seen(struct ccz_kms_epoch *e, const struct cczi_kms_head *head,
@@ -272,7 +363,9 @@ ccz_rc ccz_kms_epoch_accept(const char **what, struct ccz_kms_store *s, int64_t 
         rc = cczi_kms_begin(s, err);
     if (rc != CCZ_OK)
         return rc;
-    rc = cczi_kms_audit_append(&receipt, s, now_s, CCZ_SPAN(entry, (size_t)n), err);
+    rc = cczi_kms_counted_put(s, now_s, err);
+    if (rc == CCZ_OK)
+        rc = cczi_kms_audit_append(&receipt, s, now_s, CCZ_SPAN(entry, (size_t)n), err);
     if (rc != CCZ_OK) {
         cczi_kms_rollback(s);
         return rc;
@@ -408,6 +501,7 @@ ccz_rc ccz_kms_epoch_open(struct ccz_kms_epoch **out, const struct ccz_kms_epoch
         return ccz_fail(err, CCZ_E_LIMIT, "kms:path", n,
                         "the path of the state folder is too long");
     ccz_rc rc = e->ops->open(e, colon + 1, cfg, err);
+    (void)snprintf(e->lock_path, sizeof(e->lock_path), "%s.lock", e->path[0] ? e->path : e->marker);
     if (rc == CCZ_OK)
         *out = ccz_kms_epoch_take(&e);
     return rc;

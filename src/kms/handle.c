@@ -43,15 +43,18 @@ static const char *peer_kind(const struct ccz_ratls_peer *p)
     return p->pinned ? "pinned key" : "peer without evidence or pinned key";
 }
 
-static ccz_rc authorize_workload(const struct ccz_ratls_peer *p, struct ccz_err *err)
+static ccz_rc authorize_workload(const struct cczi_kms_call *call, const struct cczi_kms_method *m,
+                                 struct ccz_err *err)
 {
+    const struct ccz_ratls_peer *p = call->req->peer;
     if (!p->attested) {
         ccz_refuse(err, CCZ_E_DENIED, "kms:workload-required", peer_kind(p), "attested workload");
         return cczi_kms_hint(err, CCZ_E_DENIED);
     }
     /* evidence of another session may be a recording: whoever shows it need not be what it
      * describes */
-    if (!p->fresh)
+    bool asks_item = (call->req->doors & CCZ_KMS_DOOR_KEY_BOUND) && strcmp(m->name, "Release") == 0;
+    if (!p->fresh && !asks_item)
         return ccz_refuse(err, CCZ_E_DENIED, "kms:evidence-stale",
                           "evidence not bound to this session", "evidence of the session profile");
     return CCZ_OK;
@@ -83,10 +86,27 @@ static ccz_rc authorize_admin(struct cczi_kms_call *call, const struct cczi_kms_
     return rc == CCZ_OK ? cczi_kms_need(call, m->roles, err) : rc;
 }
 
+/* Who has evidence is judged by it, whatever its key may do besides. */
+static ccz_rc authorize_use(struct cczi_kms_call *call, const struct cczi_kms_method *m,
+                            struct ccz_err *err)
+{
+    const struct ccz_ratls_peer *p = call->req->peer;
+    if (p->attested || !p->pinned || m->roles == 0)
+        return authorize_workload(call, m, err);
+    ccz_rc rc = cczi_kms_target_ns(call->ns, m, call->req->body, err);
+    if (rc == CCZ_OK)
+        rc = cczi_kms_roles_in(&call->roles, NULL, call->store, p->spki_sha256, call->ns, err);
+    if (rc != CCZ_OK)
+        return rc;
+    return call->roles & m->roles ? CCZ_OK : authorize_workload(call, m, err);
+}
+
 ccz_rc cczi_kms_authorize(struct cczi_kms_call *call, const struct cczi_kms_method *m,
                           struct ccz_err *err)
 {
-    return m->workload ? authorize_workload(call->req->peer, err) : authorize_admin(call, m, err);
+    if (call->system || (!m->workload && !m->roles)) /* our own, or what everybody may know */
+        return CCZ_OK;
+    return m->workload ? authorize_use(call, m, err) : authorize_admin(call, m, err);
 }
 
 /* --------------------------------------------------------------------------- record */
@@ -107,6 +127,10 @@ static void put_hex_member(struct ccz_buf *b, const char *key, const void *bytes
 static void put_peer(struct ccz_buf *b, const struct cczi_kms_call *call)
 {
     const struct ccz_ratls_peer *p = call->req->peer;
+    if (call->system) {
+        ccz_buf_put_str(b, ",\"peer\":{\"kind\":\"system\"}");
+        return;
+    }
     ccz_buf_printf(b, ",\"peer\":{\"kind\":\"%s\"",
                    p->attested ? "workload"
                    : p->pinned ? "admin"
@@ -121,6 +145,8 @@ static void put_peer(struct ccz_buf *b, const struct cczi_kms_call *call)
             put_hex_member(b, "mrtd", c->mrtd, sizeof(c->mrtd));
         else if (c->tee == CCZ_TEE_SNP)
             put_hex_member(b, "measurement", c->snp.measurement, sizeof(c->snp.measurement));
+        if (!p->fresh)
+            put_member(b, "evidence", "key-bound");
     } else if (p->pinned) {
         char roles[CCZ_KMS_ROLES_SIZE];
         ccz_kms_roles_print(roles, call->roles);

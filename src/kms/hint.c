@@ -57,6 +57,11 @@ static const struct {
     {"kms:store-busy", "only one KMS may use a state folder"},
     {"kms:store-open", "create a state folder: cczoo-kmsd init --state DIR --admin-key FILE"},
     {"kms:master-key", "this master key file belongs to another state folder"},
+    {"kms:master-key-exists",
+     "a new store beside another one takes its master key only if told: --reuse-master-key; if the "
+     "key is that of a store whose database is elsewhere, say where"},
+    {"kms:store-identity", "this database is another store's; if it is meant to be used from now "
+                           "on, remove the file store.id of the state folder"},
     {"kms:master-kind",
      "say where this store's master key is: --master-key pkcs11:.., tee:.. or shamir:"},
     {"kms:master-tee", "an update of the program or another machine needs the key from elsewhere: "
@@ -68,6 +73,10 @@ static const struct {
     {"kms:p11-pin", "tokens lock after some wrong PINs: look at it before you try again"},
     {"kms:p11-mechanism", "for RSA keys of tokens that know no SHA-256 there: oaep=sha1"},
     {"kms:p11-unwrap", "is this the token, and the key, that the store was made with?"},
+    {"kms:p11-pair", "somebody may have put it there to read the master key: remove it, and make "
+                     "the pair anew under another label"},
+    {"kms:master-readback", "nothing was replaced; a key of a token needs both directions: "
+                            "CKA_ENCRYPT and CKA_DECRYPT, without another login for each use"},
     {"kms:p11-extractable",
      "make a key with CKA_SENSITIVE and without CKA_EXTRACTABLE, or name one that is not there"},
     {"kms:rolled-back",
@@ -94,7 +103,17 @@ static const struct {
      "put it into a passfile of mode 0600; see PostgreSQL, \"The Password File\""},
     {"kms:store-privilege", "the role of the connection string must own the tables"},
     {"kms:store-lost", "ask again; nothing was done"},
+    {"kms:store-timeout", "ask again; is the server, or the standby that it waits for, there?"},
+    {"kms:store-unreplicated", "it is on record on this server alone, and nothing of it was "
+                               "answered; look at the standby, then ask again"},
     {"kms:commit-unknown", "ask again: the audit log tells whether the first call was done"},
+    {"kms:rekey-unknown", "start again, with either --master-key: the store says which key it is "
+                          "under, and nothing was thrown away"},
+    {"kms:key-unmanaged",
+     "aes-128 and aes-256 are released, not used inside: cczoo kms key create makes them"},
+    {"kms:key-managed", "a new version: cczoo kms key rotate, or key import --new-version"},
+    {"kms:key-unattested", "show evidence (--tee), or use a key that was made for clients without"},
+    {"kms:key-imported", "import a version instead: cczoo kms key import --new-version"},
     {"kms:key-usage", "what a key is for is said when it is made and stays; make another key"},
     {"kms:key-export", "a key that may leave is made so; this one never does"},
     {"kms:key-deleting", "an operator takes that back as long as the window lasts"},

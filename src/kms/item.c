@@ -328,7 +328,7 @@ ccz_rc cczi_kms_items_check(uint64_t *count, uint8_t set[32], struct ccz_kms_sto
         if (rc == CCZ_OK)
             rc = cczi_kms_unseal(&value, &s->sealer, &it.slot, ccz_buf_span(&it.sealed), err);
         if (rc == CCZ_OK)
-            rc = cczi_kms_set_toggle(set, &s->sealer, it.mac);
+            rc = cczi_kms_set_add(set, &s->sealer, it.mac);
         if (kind != CCZI_KMS_SYSTEM) /* that one nobody put there */
             ++*count;
     }
@@ -348,7 +348,7 @@ ccz_rc cczi_kms_policies_check(uint64_t *count, uint8_t set[32], struct ccz_kms_
         cczi_q_col_text(name, sizeof(name), &q, 4);
         rc = policy_read(&p, name, s, &q, err);
         if (rc == CCZ_OK)
-            rc = cczi_kms_set_toggle(set, &s->sealer, p.mac);
+            rc = cczi_kms_set_add(set, &s->sealer, p.mac);
     }
     ccz_buf_free(&p.json);
     return cczi_q_end_after(&q, rc, err);
@@ -357,8 +357,9 @@ ccz_rc cczi_kms_policies_check(uint64_t *count, uint8_t set[32], struct ccz_kms_
 /* ---------------------------------------------------------------------------- rekey */
 
 /*
- * First the keys of all rows of a table, then one row after another: no row is written while others are being read. Keys
- * that were changed behind our back in between are rows that are not there, or that have another MAC.
+ * First the keys of all rows of a table, then one row after another: no row is written while others are being read. Keys that
+ * were changed behind our back in between are rows that are not there or that have another MAC; a row that is genuine and
+ * should not be there, and one that should, are found in what the rows add up to (rekey.c).
  */
 struct keys {
     struct cczi_kms_ref *ref;
@@ -415,24 +416,14 @@ static ccz_rc still_there(ccz_rc rc, struct ccz_err *err)
                : rc;
 }
 
-/* MAC of a row under the new key, added to its set. */
-static ccz_rc new_mac(uint8_t mac[32], uint8_t set[32], const struct cczi_kms_sealer *to,
-                      const char *table, const struct ccz_span *fields, size_t len,
-                      struct ccz_err *err)
-{
-    ccz_rc rc = cczi_kms_row_mac(mac, to, table, fields, len);
-    if (rc == CCZ_OK)
-        rc = cczi_kms_set_toggle(set, to, mac);
-    return rc == CCZ_OK ? rc : mac_fail(err, rc);
-}
-
 /* The item's value is replaced by what is sealed under the new key. */
-static ccz_rc item_rekey(uint8_t set[32], struct ccz_kms_store *s, struct cczi_kms_sealer *to,
+static ccz_rc item_rekey(struct cczi_kms_rekey *k, struct ccz_kms_store *s,
                          struct cczi_kms_item *it, struct ccz_err *err)
 {
     CCZ_AUTO_BUF sealed;
     ccz_buf_init(&sealed, CCZ_KMS_VALUE_SIZE_MAX + 128);
-    ccz_rc rc = cczi_kms_reseal(&sealed, &s->sealer, to, &it->slot, ccz_buf_span(&it->sealed), err);
+    ccz_rc rc =
+        cczi_kms_reseal(&sealed, &s->sealer, k->to, &it->slot, ccz_buf_span(&it->sealed), err);
     if (rc != CCZ_OK)
         return rc;
     ccz_buf_clear(&it->sealed);
@@ -442,7 +433,7 @@ static ccz_rc item_rekey(uint8_t set[32], struct ccz_kms_store *s, struct cczi_k
     struct ccz_span f[ITEM_FIELDS];
     uint8_t num[ITEM_NUMBERS][8], mac[32];
     item_fields(f, num, it);
-    rc = new_mac(mac, set, to, item_table, f, ITEM_FIELDS, err);
+    rc = cczi_kms_rekey_row(mac, k, s, it->mac, item_table, f, ITEM_FIELDS, err);
     if (rc != CCZ_OK)
         return rc;
     struct cczi_q q = cczi_q_start(&s->db, CCZI_SQL_ITEM_REKEY);
@@ -454,7 +445,7 @@ static ccz_rc item_rekey(uint8_t set[32], struct ccz_kms_store *s, struct cczi_k
     return cczi_q_end(&q, err);
 }
 
-static ccz_rc items_rekey(uint8_t set[32], struct ccz_kms_store *s, struct cczi_kms_sealer *to,
+static ccz_rc items_rekey(struct cczi_kms_rekey *rekey, struct ccz_kms_store *s,
                           struct ccz_err *err)
 {
     struct keys k = {0};
@@ -464,20 +455,20 @@ static ccz_rc items_rekey(uint8_t set[32], struct ccz_kms_store *s, struct cczi_
     for (size_t i = 0; rc == CCZ_OK && i < k.len; i++) {
         rc = still_there(cczi_kms_item_get(&it, s, &k.ref[i], k.version[i], err), err);
         if (rc == CCZ_OK)
-            rc = item_rekey(set, s, to, &it, err);
+            rc = item_rekey(rekey, s, &it, err);
     }
     cczi_kms_item_deinit(&it);
     keys_free(&k);
     return rc;
 }
 
-static ccz_rc policy_rekey(uint8_t set[32], struct ccz_kms_store *s, struct cczi_kms_sealer *to,
-                           const char *name, const struct cczi_kms_policy *p, struct ccz_err *err)
+static ccz_rc policy_rekey(struct cczi_kms_rekey *k, struct ccz_kms_store *s, const char *name,
+                           const struct cczi_kms_policy *p, struct ccz_err *err)
 {
     struct ccz_span f[POLICY_FIELDS];
     uint8_t num[8], mac[32];
     policy_fields(f, num, name, p);
-    ccz_rc rc = new_mac(mac, set, to, policy_table, f, POLICY_FIELDS, err);
+    ccz_rc rc = cczi_kms_rekey_row(mac, k, s, p->mac, policy_table, f, POLICY_FIELDS, err);
     if (rc != CCZ_OK)
         return rc;
     struct cczi_q q = cczi_q_start(&s->db, CCZI_SQL_POLICY_REKEY);
@@ -486,7 +477,7 @@ static ccz_rc policy_rekey(uint8_t set[32], struct ccz_kms_store *s, struct cczi
     return cczi_q_end(&q, err);
 }
 
-static ccz_rc policies_rekey(uint8_t set[32], struct ccz_kms_store *s, struct cczi_kms_sealer *to,
+static ccz_rc policies_rekey(struct cczi_kms_rekey *rekey, struct ccz_kms_store *s,
                              struct ccz_err *err)
 {
     struct keys k = {0};
@@ -496,18 +487,17 @@ static ccz_rc policies_rekey(uint8_t set[32], struct ccz_kms_store *s, struct cc
     for (size_t i = 0; rc == CCZ_OK && i < k.len; i++) {
         rc = still_there(cczi_kms_policy_get(&p, s, k.ref[i].name, err), err);
         if (rc == CCZ_OK)
-            rc = policy_rekey(set, s, to, k.ref[i].name, &p, err);
+            rc = policy_rekey(rekey, s, k.ref[i].name, &p, err);
     }
     ccz_buf_free(&p.json);
     keys_free(&k);
     return rc;
 }
 
-ccz_rc cczi_kms_items_rekey(uint8_t set[32], struct ccz_kms_store *s, struct cczi_kms_sealer *to,
-                            struct ccz_err *err)
+ccz_rc cczi_kms_items_rekey(struct cczi_kms_rekey *k, struct ccz_kms_store *s, struct ccz_err *err)
 {
-    ccz_rc rc = items_rekey(set, s, to, err);
+    ccz_rc rc = items_rekey(k, s, err);
     if (rc == CCZ_OK)
-        rc = policies_rekey(set, s, to, err);
+        rc = policies_rekey(k, s, err);
     return rc;
 }

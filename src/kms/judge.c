@@ -14,18 +14,16 @@ static ccz_rc verdict_of(struct ccz_verdict *v, const struct ccz_policy *policy,
     return rc;
 }
 
-ccz_rc cczi_kms_judge(struct cczi_kms_call *call, const struct ccz_policy *policy,
-                      struct ccz_err *err)
+ccz_rc cczi_kms_verdict(struct cczi_kms_call *call, const struct ccz_policy *policy,
+                        struct ccz_err *err)
 {
     struct ccz_verdict v = {0};
     call->judged = true;
     ccz_rc rc = verdict_of(&v, policy, &call->req->peer->claims, call->req->now_s, err);
     memcpy(call->rule, rc == CCZ_OK ? v.rule : v.nearest, sizeof(call->rule));
     call->grace_until_s = rc == CCZ_OK ? v.grace_until_s : 0;
-    /* the verdict stands; what follows only looks on */
-    cczi_kms_shadow(call);
-    if (call->store->watch)
-        cczi_kms_seen_note(call->store->watch->seen, call, rc == CCZ_OK);
+    call->accepted = rc == CCZ_OK;
+    cczi_kms_shadow(call); /* the verdict stands; this only looks on */
     return rc;
 }
 
@@ -34,9 +32,9 @@ static int64_t later(int64_t t_s, int64_t by_s)
     return t_s > INT64_MAX - by_s ? INT64_MAX : t_s + by_s;
 }
 
-ccz_rc cczi_kms_judge_again(struct ccz_verdict *verdict, const struct ccz_policy *policy,
-                            const struct ccz_claims *claims, int64_t seen_s, int64_t now_s,
-                            struct ccz_err *err)
+ccz_rc cczi_kms_verdict_again(struct ccz_verdict *verdict, const struct ccz_policy *policy,
+                              const struct ccz_claims *claims, int64_t seen_s, int64_t now_s,
+                              struct ccz_err *err)
 {
     /* The evidence that comes next is judged with collateral of its own day. */
     struct ccz_claims c = *claims;

@@ -2,7 +2,7 @@
 /*
  * Keys of others, wrapped. Token: u8 1 | u8 kind | le64 expires_s | id[16] | mac[32], in base64url, with
  *     mac = HMAC-SHA-256(token key, "cczoo kms import token v1" | 0 | the 26 bytes before it | SHA-256 of the wrapping key's
- *                        SubjectPublicKeyInfo | le32 ops | u8 exportable | le64 the key's expiry | name)
+ *                        SubjectPublicKeyInfo | le32 ops | u8 flags | le64 the key's expiry | name)
  */
 #include "keys_priv.h"
 
@@ -87,7 +87,7 @@ static ccz_rc put_terms(struct ccz_buf *out, const struct cczi_kms_import *what)
     if (rc == CCZ_OK && sha256)
         rc = ccz_sha256(sha256, ccz_buf_span(&spki));
     ccz_buf_le32(out, what->spec.ops);
-    ccz_buf_u8(out, what->spec.exportable);
+    ccz_buf_u8(out, (uint8_t)(what->spec.exportable | what->spec.unattested_insecure << 1));
     ccz_buf_le64(out, (uint64_t)what->spec.expires_s);
     ccz_buf_put_str(out, what->name);
     return rc == CCZ_OK && out->bad ? CCZ_E_NOMEM : rc;

@@ -2,8 +2,8 @@
 /* What a key may do now: state, versions, expiry, rotation, deletion. Data and a given time, nothing else. */
 #include "keys_priv.h"
 
-enum { FORMAT = 1 };
-enum flag { EXPORTABLE = 1, IMPORTED = 2, DISABLED = 4, FLAGS = 7 };
+enum { FORMAT = 1, CLOCK_TOLERANCE_S = 86400 };
+enum flag { EXPORTABLE = 1, IMPORTED = 2, DISABLED = 4, UNATTESTED = 8, FLAGS = 15 };
 
 #define BIT   CCZI_OP_BIT
 #define SIGNS (BIT(CCZI_OP_SIGN) | BIT(CCZI_OP_VERIFY))
@@ -126,6 +126,7 @@ ccz_rc cczi_kms_key_meta_new(struct cczi_kms_key_meta *out, const struct cczi_km
         .min_decrypt = 1,
         .exportable = spec->exportable,
         .imported = spec->imported,
+        .unattested = spec->unattested_insecure,
         .created_s = now_s,
         .expires_s = spec->expires_s,
         .rotate_every_s = spec->rotate_every_s,
@@ -242,7 +243,11 @@ ccz_rc cczi_kms_key_rotate(struct cczi_kms_key_meta *m, bool imported, int64_t n
 bool cczi_kms_key_rotation_due(const struct cczi_kms_key_meta *m, int64_t now_s)
 {
     struct cczi_kms_key_meta next = *m;
-    return m->next_rotation_s != 0 && now_s >= m->next_rotation_s &&
+    /* one that is further away than any clock would have set it was set by a clock that was far ahead; without this the key would not
+     * rotate until that day. A day of tolerance, so that servers whose clocks differ do not take turns */
+    bool due = now_s >= m->next_rotation_s ||
+               m->next_rotation_s - now_s > m->rotate_every_s + CLOCK_TOLERANCE_S;
+    return m->next_rotation_s != 0 && due &&
            cczi_kms_key_rotate(&next, m->imported, now_s, NULL) == CCZ_OK;
 }
 
@@ -340,7 +345,7 @@ void cczi_kms_key_meta_put(struct ccz_buf *out, const struct cczi_kms_key_meta *
     ccz_buf_u8(out, FORMAT);
     ccz_buf_u8(out, (uint8_t)m->kind);
     ccz_buf_u8(out, (uint8_t)((m->exportable ? EXPORTABLE : 0) | (m->imported ? IMPORTED : 0) |
-                              (m->disabled ? DISABLED : 0)));
+                              (m->disabled ? DISABLED : 0) | (m->unattested ? UNATTESTED : 0)));
     ccz_buf_u8(out, 0);
     ccz_buf_le32(out, m->ops);
     ccz_buf_le32(out, m->latest);
@@ -361,7 +366,8 @@ ccz_rc cczi_kms_key_meta_get(struct cczi_kms_key_meta *out, struct ccz_span in, 
     struct cczi_kms_key_meta m = {.kind = kind,
                                   .exportable = flags & EXPORTABLE,
                                   .imported = flags & IMPORTED,
-                                  .disabled = flags & DISABLED};
+                                  .disabled = flags & DISABLED,
+                                  .unattested = flags & UNATTESTED};
     m.ops = ccz_rd_le32(&r);
     m.latest = ccz_rd_le32(&r);
     m.min_decrypt = ccz_rd_le32(&r);

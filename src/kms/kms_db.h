@@ -50,7 +50,6 @@ enum cczi_kms_sql {
     CCZI_SQL_COUNT,
     CCZI_SQL_AUDIT_PUT,
     CCZI_SQL_AUDIT_FROM,
-    CCZI_SQL_AUDIT_HASH,
     CCZI_SQL_ITEM_1_NEXT,  /* of schema 1, while it is migrated */
     CCZI_SQL_ADMIN_2_NEXT, /* of schemas 1 and 2 */
     CCZI_SQL_BIND_2_NEXT,
@@ -112,9 +111,10 @@ enum cczi_kms_step { CCZI_KMS_STEP_FAILED = -1, CCZI_KMS_STEP_DONE, CCZI_KMS_STE
 
 /* What a failure means for the transaction that it was in. */
 enum cczi_kms_fault {
-    CCZI_KMS_FAULT_NONE,   /* the same again would fail again */
-    CCZI_KMS_FAULT_AGAIN,  /* nothing of the transaction happened, another try may succeed */
-    CCZI_KMS_FAULT_UNKNOWN /* COMMIT was sent and no answer came */
+    CCZI_KMS_FAULT_NONE,    /* the same again would fail again */
+    CCZI_KMS_FAULT_AGAIN,   /* nothing of the transaction happened, another try may succeed */
+    CCZI_KMS_FAULT_UNKNOWN, /* COMMIT was sent and no answer came */
+    CCZI_KMS_FAULT_DONE /* COMMIT was done, and does not have what was promised of it: nothing is answered or done again */
 };
 
 /* How a database of schema `from` becomes one of CCZI_KMS_SCHEMA: `before` makes room, migrate.c moves the rows that carry

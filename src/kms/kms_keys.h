@@ -174,6 +174,7 @@ struct cczi_kms_key_meta {
         min_encrypt; /* 0: the latest version alone makes new things; else min_decrypt..latest */
     bool exportable; /* fixed when it is made */
     bool imported;   /* material came from outside; fixed when it is made */
+    bool unattested; /* clients may use it without evidence; fixed when it is made */
     bool disabled;
     int64_t created_s;
     int64_t
@@ -195,6 +196,7 @@ struct cczi_kms_key_spec {
     uint32_t ops; /* 0 = what the kind is capable of; RSA signs or decrypts, never both */
     bool exportable;
     bool imported;
+    bool unattested_insecure;
     int64_t expires_s;      /* 0 = never */
     int64_t rotate_every_s; /* 0 = by hand; not of imported keys */
 };
@@ -225,7 +227,8 @@ ccz_rc cczi_kms_key_may(const struct cczi_kms_key_meta *m, enum cczi_kms_key_op 
  * (too many), "kms:key-imported" (generated and imported versions do not mix) */
 ccz_rc cczi_kms_key_rotate(struct cczi_kms_key_meta *m, bool imported, int64_t now_s,
                            struct ccz_err *err);
-/* Whether it is time to rotate by itself; false for a key that could not be rotated. */
+/* Whether it is time to rotate by itself; false for a key that could not be rotated. Also if the date is more than a period and a day
+ * away: a clock that was ahead has set it. */
 bool cczi_kms_key_rotation_due(const struct cczi_kms_key_meta *m, int64_t now_s);
 /* 0 = by hand from now on. where = "kms:key-period", "kms:key-imported" */
 ccz_rc cczi_kms_key_set_period(struct cczi_kms_key_meta *m, int64_t rotate_every_s, int64_t now_s,

@@ -8,6 +8,7 @@
 #include "kms_db.h"
 #include "kms_rows.h"
 #include "kms_why.h"
+#include "token.h"
 #include "tree.h"
 
 /* --------------------------------------------------------------------------- name.c */
@@ -41,13 +42,17 @@ ccz_rc cczi_kms_hint(struct ccz_err *err, ccz_rc rc);
 /* The master key is used for nothing but deriving these. */
 enum cczi_kms_subkey { CCZI_KMS_WRAP, CCZI_KMS_ROW, CCZI_KMS_SET, CCZI_KMS_HEAD, CCZI_KMS_SUBKEYS };
 #define CCZI_KMS_KEY_CHECK_SIZE 16
+#define CCZI_KMS_STORE_ID_SIZE  32
 struct cczi_kms_sealer {
     struct ccz_secret *keys;                    /* CCZI_KMS_SUBKEYS times 32 bytes */
     struct ccz_aead *aead;                      /* AES-256-GCM */
     uint8_t key_check[CCZI_KMS_KEY_CHECK_SIZE]; /* public: tells one master key from another */
+    uint8_t id[CCZI_KMS_STORE_ID_SIZE]; /* public, random: which store; in every key derived */
+    bool has_id;                        /* false: of schemas 1 and 2, for reading them only */
 };
+/* @param id  CCZI_KMS_STORE_ID_SIZE bytes; NULL = of schemas 1 and 2 */
 ccz_rc cczi_kms_sealer_init(struct cczi_kms_sealer *s, const struct ccz_secret *master,
-                            struct ccz_err *err);
+                            const uint8_t *id, struct ccz_err *err);
 void cczi_kms_sealer_deinit(struct cczi_kms_sealer *s);
 
 /* The place a value belongs to; associated data of its encryption. */
@@ -73,27 +78,39 @@ ccz_rc cczi_kms_reseal(struct ccz_buf *out, const struct cczi_kms_sealer *from,
 struct cczi_kms_head {
     uint64_t seq;
     uint8_t hash[32];
-    uint8_t set[32]; /* XOR over all rows of PRF(row MAC) */
-    struct cczi_kms_tree
-        tree; /* over the lines; empty although there are lines: sealed by a version without it */
+    uint8_t set[32];           /* sum over all rows; seal.c says of what, and why */
+    uint64_t generation;       /* of the row that was written last */
+    uint8_t first[32];         /* hash of audit line 1, which names the log; zeros without lines */
+    struct cczi_kms_tree tree; /* over the lines; schemas 1 and 2: may be empty all the same */
 };
-#define CCZI_KMS_HEAD_SIZE_MAX (8 + 28 + 72 + CCZI_KMS_TREE_SIZE_MAX)
+#define CCZI_KMS_HEAD_SIZE_MAX (CCZI_KMS_STORE_ID_SIZE + 8 + 28 + 112 + CCZI_KMS_TREE_SIZE_MAX)
 ccz_rc cczi_kms_head_seal(struct ccz_buf *out, struct cczi_kms_sealer *s,
                           const struct cczi_kms_head *h, struct ccz_err *err);
+/* where = "kms:head"; "kms:store-identity": it is another store's */
 ccz_rc cczi_kms_head_unseal(struct cczi_kms_head *out, struct cczi_kms_sealer *s,
-                            struct ccz_span sealed, struct ccz_err *err); /* where = "kms:head" */
+                            struct ccz_span sealed, struct ccz_err *err);
+/* The id of the store that a head is of, not proved yet: only a sealer with this id opens it. */
+ccz_rc cczi_kms_head_id(uint8_t id[CCZI_KMS_STORE_ID_SIZE], struct ccz_span sealed,
+                        struct ccz_err *err);
 
 #define CCZI_KMS_ROW_FIELDS_MAX 12
-/* MAC of a row: every field with its size, so that no two rows encode alike. */
-ccz_rc cczi_kms_row_mac(uint8_t out[32], const struct cczi_kms_sealer *s, const char *table,
-                        const struct ccz_span *fields, size_t len);
-/* Adds a row to the set, or takes it out again. */
-ccz_rc cczi_kms_set_toggle(uint8_t set[32], const struct cczi_kms_sealer *s,
-                           const uint8_t row_mac[32]);
+#define CCZI_KMS_ROW_MAC_SIZE   32
+/* MAC of a row: every field with its size, so that no two rows encode alike, and a generation that no other row has, so that
+ * no row is written twice. It begins with the generation. A sealer of schemas 1 and 2 knows none. */
+ccz_rc cczi_kms_row_mac(uint8_t out[CCZI_KMS_ROW_MAC_SIZE], const struct cczi_kms_sealer *s,
+                        uint64_t generation, const char *table, const struct ccz_span *fields,
+                        size_t len);
+uint64_t cczi_kms_row_generation(const uint8_t mac[CCZI_KMS_ROW_MAC_SIZE]);
+/* Adds a row to the set, or takes out one that is in it. */
+ccz_rc cczi_kms_set_add(uint8_t set[32], const struct cczi_kms_sealer *s,
+                        const uint8_t mac[CCZI_KMS_ROW_MAC_SIZE]);
+ccz_rc cczi_kms_set_remove(uint8_t set[32], const struct cczi_kms_sealer *s,
+                           const uint8_t mac[CCZI_KMS_ROW_MAC_SIZE]);
 
 /* -------------------------------------------------------------------------- store.c */
 
 struct cczi_kms_entry;
+struct cczi_kms_walk;
 /* Called with every call of a batch after its COMMIT and before any answer leaves: receipts are complete but for
  * entry->proof, which this may fill. An error withholds the answers of all recorded calls; what they did stays. */
 typedef ccz_rc (*cczi_kms_batch_fn)(void *arg, struct ccz_kms_store *s,
@@ -106,27 +123,35 @@ typedef ccz_rc (*cczi_kms_commit_fn)(void *arg, const struct cczi_kms_head *head
                                      struct ccz_err *err);
 
 struct ccz_kms_store {
+    const struct ccz_clock *
+        clock; /* read once the store is held, as a call may wait for it; NULL: the request's time counts */
     struct ccz_kms_epoch *epoch; /* or NULL; the caller's */
     struct cczi_kms_db db;
     struct cczi_kms_sealer sealer;
+    struct cczi_kms_sealer next; /* migrate.c: that of the newest schema, then the old one */
     uint8_t instance[CCZ_KMS_INSTANCE_SIZE]; /* public: which KMS this is */
     struct cczi_kms_head head;               /* as of the current transaction */
     bool head_dirty;
     struct cczi_kms_head before; /* as of the savepoint */
     bool before_dirty;
     size_t before_lines;
+    bool trial; /* cczi_kms_trial_begin() */
+    uint8_t trial_key[32];
     struct cczi_kms_policies *policies; /* parsed ones */
     struct cczi_kms_watch *watch;       /* or NULL while the store is being made */
     uint64_t seen_seq; /* the latest end of the audit chain that this process knows of */
     uint8_t seen_hash[32];
     cczi_kms_commit_fn on_commit; /* NULL = none */
     void *on_commit_arg;
-    uint64_t settled_seq;       /* end of the chain that on_commit was last told */
-    cczi_kms_batch_fn on_batch; /* cczi_kms_sign_batch() */
+    uint64_t settled_seq;               /* end of the chain that on_commit was last told */
+    struct cczi_kms_opened *opened;     /* opened keys; this and the next: use_priv.h */
+    struct cczi_kms_importer *importer; /* keys that come in wrapped */
+    cczi_kms_batch_fn on_batch;         /* cczi_kms_sign_batch() */
     void *on_batch_arg;
-    uint64_t roles_changed;        /* counts; also changes that were undone */
-    struct cczi_kms_lines lines;   /* lines of the current transaction, or of the last one */
-    struct cczi_kms_signer signer; /* loaded by cczi_kms_signer_ensure() */
+    uint64_t roles_changed;          /* counts; also changes that were undone */
+    struct cczi_kms_lines lines;     /* lines of the current transaction, or of the last one */
+    struct cczi_kms_signer signer;   /* loaded by cczi_kms_signer_ensure() */
+    struct cczi_kms_token_key token; /* loaded by cczi_kms_token_key() */
 };
 /* Opens a state folder whose database has schema @p schema (0 = an older one, for migrate.c): master key and all, but nothing
  * is checked yet. */
@@ -152,18 +177,53 @@ void cczi_kms_rollback(struct ccz_kms_store *s); /* no-op outside a transaction 
 ccz_rc cczi_kms_savepoint(struct ccz_kms_store *s, struct ccz_err *err);
 ccz_rc cczi_kms_savepoint_keep(struct ccz_kms_store *s, struct ccz_err *err);
 ccz_rc cczi_kms_savepoint_undo(struct ccz_kms_store *s, struct ccz_err *err);
+/*
+ * Integrity of rows. The column `mac` is CCZI_KMS_ROW_MAC_SIZE bytes that callers carry and never look into. A row that is
+ * changed is a row removed, by the MAC that was read in this transaction and checked, and another one added: with a MAC that
+ * no row had before, even if all its columns are the same.
+ */
 /* Compares the stored MAC of a row. where = "kms:row-mac" */
 ccz_rc cczi_kms_row_check(const struct ccz_kms_store *s, const char *table,
                           const struct ccz_span *fields, size_t len, const uint8_t mac[32],
                           struct ccz_err *err);
-/* Computes the MAC of a new row and adds it to the set. */
+/* The same by another sealer. */
+ccz_rc cczi_kms_row_check_by(const struct cczi_kms_sealer *sealer, const char *table,
+                             const struct ccz_span *fields, size_t len, const uint8_t mac[32],
+                             struct ccz_err *err);
+/* Computes the MAC of a new row, with the next generation, and adds it to the set. */
 ccz_rc cczi_kms_row_add(uint8_t mac[32], struct ccz_kms_store *s, const char *table,
                         const struct ccz_span *fields, size_t len);
+/* Takes a row out of the set. One that is not in it leaves a set that no check accepts any more. */
 ccz_rc cczi_kms_row_remove(struct ccz_kms_store *s, const uint8_t mac[32]);
+
+/*
+ * What is written from begin to end is going to be undone, before the transaction is committed: a call that is tried out, and that
+ * nobody has approved. A database keeps rows that were undone where whoever runs it can read them (dead tuples, the log), so they
+ * must not be genuine anywhere else: their MACs hold in this process and until the end alone.
+ */
+ccz_rc cczi_kms_trial_begin(struct ccz_kms_store *s, struct ccz_err *err);
+void cczi_kms_trial_end(struct ccz_kms_store *s);
+
+/* Rows that go over to another sealer, in one transaction: read under s->sealer, written under `to`. */
+struct cczi_kms_rekey {
+    struct cczi_kms_sealer *to;
+    uint64_t generation; /* of the row that was written last */
+    uint8_t was[32]; /* set of the rows read: at the end that of s->head, or somebody was faster */
+    uint8_t set[32]; /* of the rows written */
+};
+/* The MAC of a row that was checked; @p old is the one that it had. */
+ccz_rc cczi_kms_rekey_row(uint8_t mac[32], struct cczi_kms_rekey *k, const struct ccz_kms_store *s,
+                          const uint8_t old[32], const char *table, const struct ccz_span *fields,
+                          size_t len, struct ccz_err *err);
+/* Fails unless @p set is the one that the last transaction left. where = "kms:row-set" */
+ccz_rc cczi_kms_set_is(const struct ccz_kms_store *s, const uint8_t set[32], struct ccz_err *err);
 
 /* Every table of rows.c: MACs, into the set. */
 ccz_rc cczi_kms_tables_check(struct ccz_kms_check *out, uint8_t set[32], struct ccz_kms_store *s,
                              struct ccz_err *err);
+/* Everything that ccz_kms_store_check() checks, inside a transaction. @p w  as for cczi_kms_audit_check_all() */
+ccz_rc cczi_kms_check_here(struct ccz_kms_check *out, struct cczi_kms_walk *w,
+                           struct ccz_kms_store *s, struct ccz_err *err);
 
 /* -------------------------------------------------------------------------- admin.c */
 
@@ -179,6 +239,15 @@ ccz_rc cczi_kms_quorum_set(struct ccz_kms_store *s, const char *ns, uint32_t nee
                            struct ccz_err *err);
 /* Inside a transaction. where = "kms:instance" there is none */
 ccz_rc cczi_kms_instance_load(struct ccz_kms_store *s, struct ccz_err *err);
+
+/* ----------------------------------------------------------------------- identity.c */
+
+/* The folder remembers its store. */
+ccz_rc cczi_kms_identity_put(const char *dir, const uint8_t id[CCZI_KMS_STORE_ID_SIZE],
+                             struct ccz_err *err);
+/* Compares, or learns where it does not know. where = "kms:store-identity" */
+ccz_rc cczi_kms_identity_check(const char *dir, const uint8_t id[CCZI_KMS_STORE_ID_SIZE],
+                               struct ccz_err *err);
 
 /* --------------------------------------------------------------------------- item.c */
 
@@ -249,16 +318,15 @@ struct cczi_kms_policies_stat {
 };
 struct cczi_kms_policies_stat cczi_kms_policies_stat(const struct cczi_kms_policies *c);
 
-/* Check of all rows: MACs, sealed values; toggles each into `set`. */
+/* Check of all rows: MACs, sealed values; adds each to `set`. */
 ccz_rc cczi_kms_items_check(uint64_t *count, uint8_t set[32], struct ccz_kms_store *s,
                             struct ccz_err *err);
 ccz_rc cczi_kms_policies_check(uint64_t *count, uint8_t set[32], struct ccz_kms_store *s,
                                struct ccz_err *err);
 
 /* Rekey of items and policies, inside a transaction: each row is read under s->sealer and gets its MAC (and its sealed value)
- * under `to`; each new MAC is toggled into `set`, which is that of `to`. */
-ccz_rc cczi_kms_items_rekey(uint8_t set[32], struct ccz_kms_store *s, struct cczi_kms_sealer *to,
-                            struct ccz_err *err);
+ * under k->to. */
+ccz_rc cczi_kms_items_rekey(struct cczi_kms_rekey *k, struct ccz_kms_store *s, struct ccz_err *err);
 
 /* -------------------------------------------------------------------------- audit.c */
 
@@ -269,10 +337,21 @@ ccz_rc cczi_kms_line_hash(uint8_t out[32], const struct ccz_kms_audit_line *l);
 /* Appends a line to the chain (inside a transaction). */
 ccz_rc cczi_kms_audit_append(struct ccz_kms_receipt *receipt, struct ccz_kms_store *s,
                              int64_t time_s, struct ccz_span entry, struct ccz_err *err);
-/* Makes the tree of a store that was written before there was one (inside a transaction). */
-ccz_rc cczi_kms_tree_catch_up(struct ccz_kms_store *s, struct ccz_err *err);
+/* What a walk along the chain tells: all of it out of lines whose hashes it computed, so that nobody can show a column to one
+ * question and another one to the next. */
+struct cczi_kms_walk {
+    uint64_t at;         /* in: a line whose hash is wanted */
+    uint8_t at_hash[32]; /* zeros where there is no such line */
+    uint64_t lines;
+    uint8_t first[32]; /* hash of line 1 */
+    struct cczi_kms_tree tree;
+};
+/* Whether line @p seq is the one with this hash, shown by the chain from it to the sealed head; inside a transaction. */
+ccz_rc cczi_kms_audit_holds(bool *yes, struct ccz_kms_store *s, uint64_t seq,
+                            const uint8_t hash[32], struct ccz_err *err);
 /* Walks the chain and compares its end, and the tree over it, with the sealed head. */
-ccz_rc cczi_kms_audit_check_all(uint64_t *lines, struct ccz_kms_store *s, struct ccz_err *err);
+ccz_rc cczi_kms_audit_check_all(struct cczi_kms_walk *w, struct ccz_kms_store *s,
+                                struct ccz_err *err);
 
 /* ------------------------------------------------------------------------- signer.c */
 
@@ -342,7 +421,7 @@ struct cczi_msg_put_policy_req {
     uint64_t replace;
 };
 struct cczi_msg_bind_req {
-    struct ccz_span item, policy;
+    struct ccz_span item, policy, op;
 };
 struct cczi_msg_delete_req { /* the last two of Delete only */
     struct ccz_span target;
@@ -355,6 +434,10 @@ struct cczi_msg_get_policy_resp {
 /* Requests of one string in field 1: GetPolicy, List, Describe. */
 struct cczi_msg_name {
     struct ccz_span name;
+};
+struct cczi_msg_describe_req {
+    struct ccz_span item;
+    uint64_t after_version;
 };
 struct cczi_msg_item {
     struct ccz_span item, alg;
@@ -416,10 +499,11 @@ struct cczi_msg_status {
 extern const struct cczi_msg_field cczi_msg_receipt[], cczi_msg_release_req[],
     cczi_msg_release_resp[], cczi_msg_put_req[], cczi_msg_put_resp[], cczi_msg_put_policy_req[],
     cczi_msg_bind_req[], cczi_msg_delete_req[], cczi_msg_target_req[], cczi_msg_get_policy_resp[],
-    cczi_msg_none[], cczi_msg_name[], cczi_msg_item[], cczi_msg_audit_req[], cczi_msg_audit_line[],
-    cczi_msg_checkpoint[], cczi_msg_status[], cczi_msg_role[], cczi_msg_quorum[],
-    cczi_msg_propose_req[], cczi_msg_propose_resp[], cczi_msg_approve_req[], cczi_msg_reject_req[],
-    cczi_msg_approve_resp[], cczi_msg_proposals_req[], cczi_msg_proposal[];
+    cczi_msg_none[], cczi_msg_name[], cczi_msg_describe_req[], cczi_msg_item[],
+    cczi_msg_audit_req[], cczi_msg_audit_line[], cczi_msg_checkpoint[], cczi_msg_status[],
+    cczi_msg_role[], cczi_msg_quorum[], cczi_msg_propose_req[], cczi_msg_propose_resp[],
+    cczi_msg_approve_req[], cczi_msg_reject_req[], cczi_msg_approve_resp[],
+    cczi_msg_proposals_req[], cczi_msg_proposal[];
 /* Field numbers used outside the tables. */
 enum {
     CCZI_MSG_REPEATED = 1,
@@ -450,11 +534,18 @@ struct cczi_kms_call {
     bool has_policy_sha256;
     char rule[64];
     char detail[64]; /* of the method's own, in fixed words */
-    bool has_ns;     /* name it */
+    bool
+        shows_log; /* the answer vouches for lines of this transaction: withheld as that of a recorded call is */
+    bool has_ns; /* name it */
     uint64_t proposal;
     char principal[65], given[CCZ_KMS_ROLES_SIZE]; /* who gets which roles */
-    bool judged;           /* by a policy: what it expects is for auditors (told.c) */
-    int64_t grace_until_s; /* accepted only until then; 0 = no grace in it */
+    bool system;                                   /* nobody's call but our own */
+    bool quiet;                  /* accepted, and nothing was done: leaves no line */
+    struct cczi_kms_work **work; /* use_priv.h: of the entry */
+    bool later;                  /* ended because its work is not done */
+    bool judged;                 /* by a policy: what it expects is for auditors (told.c) */
+    bool accepted;               /* by that policy */
+    int64_t grace_until_s;       /* accepted only until then; 0 = no grace in it */
     struct cczi_kms_shadow shadow;
 };
 typedef ccz_rc (*cczi_kms_method_fn)(struct ccz_buf *response, struct cczi_kms_call *call,
@@ -473,7 +564,9 @@ enum cczi_kms_target {
 #define CCZI_KMS_JUDGES (CCZ_KMS_ROLE_AUDITOR | CCZ_KMS_ROLE_AUTHOR | CCZ_KMS_ROLE_APPROVER)
 struct cczi_kms_method {
     const char *name; /* last part of the path */
-    bool workload;    /* for attested workloads; else for pinned keys with one of `roles` */
+    bool
+        workload; /* for attested workloads (uses of keys: and for pinned keys with one of `roles`); else for pinned keys with one of
+                       `roles`, 0: for everybody */
     uint32_t roles;
     bool recorded;          /* leaves an audit line when accepted, and answers with its receipt */
     cczi_kms_method_fn run; /* inside a transaction */
@@ -541,6 +634,15 @@ ccz_rc cczi_kms_or_not_found(struct ccz_err *err, ccz_rc rc, const char *what, c
 /* "key/NAME" or "secret/NAME" of a request; from here on the audit line names it. */
 ccz_rc cczi_kms_take_ref(struct cczi_kms_call *call, struct ccz_span text, bool policy_too,
                          struct ccz_err *err);
+/* methods_door.c: whether a version may go to a peer whose evidence is bound to its key alone; fresh evidence needs no such thing. */
+ccz_rc cczi_kms_item_open(const struct cczi_kms_item *it, const struct ccz_ratls_peer *peer,
+                          struct ccz_err *err);
+/* Whether the policy that call->ref is bound to for an operation (enum cczi_kms_key_op; 0 = release) accepts the peer. An
+ * operation without a binding of its own is decided by that of release. */
+ccz_rc cczi_kms_judge(struct cczi_kms_call *call, uint32_t op, struct ccz_err *err);
+/* Binds call->ref, for an operation or (0) for release and what has no binding of its own. */
+ccz_rc cczi_kms_bind_to(struct cczi_kms_call *call, struct ccz_span policy, uint32_t op,
+                        struct ccz_err *err);
 /* methods_life.c: whether a version may be released now. */
 ccz_rc cczi_kms_item_usable(const struct cczi_kms_item *it, int64_t now_s, struct ccz_err *err);
 ccz_rc cczi_kms_run_delete(struct ccz_buf *response, struct cczi_kms_call *call,
@@ -581,6 +683,22 @@ ccz_rc cczi_kms_change(struct ccz_kms_receipt *receipt, struct ccz_rpc_client *c
                        const char *method, const struct cczi_msg_field *fields, const void *msg,
                        struct ccz_err *err);
 ccz_rc cczi_kms_take_receipt(struct ccz_kms_receipt *out, struct ccz_span in, struct ccz_err *err);
+/* methods.c: a policy by its name over the peer's claims; the audit line names it from here on. */
+ccz_rc cczi_kms_judge_by(struct cczi_kms_call *call, const char *policy, struct ccz_err *err);
+/* methods_attest.c */
+extern const struct cczi_msg_field cczi_msg_attest_req[], cczi_msg_attest_resp[],
+    cczi_msg_token_keys_resp[], cczi_msg_rotate_token_key_resp[];
+ccz_rc cczi_kms_run_attest(struct ccz_buf *response, struct cczi_kms_call *call,
+                           struct ccz_err *err);
+ccz_rc cczi_kms_run_token_keys(struct ccz_buf *response, struct cczi_kms_call *call,
+                               struct ccz_err *err);
+ccz_rc cczi_kms_run_rotate_token_key(struct ccz_buf *response, struct cczi_kms_call *call,
+                                     struct ccz_err *err);
+
+/* methods_list.c */
+ccz_rc cczi_kms_run_list(struct ccz_buf *response, struct cczi_kms_call *call, struct ccz_err *err);
+ccz_rc cczi_kms_run_describe(struct ccz_buf *response, struct cczi_kms_call *call,
+                             struct ccz_err *err);
 
 /* handle.c: the parts of one call, inside a transaction. */
 const struct cczi_kms_method *cczi_kms_method_find(const char *path); /* NULL = there is none */
@@ -601,18 +719,28 @@ void cczi_kms_log_call(const struct cczi_kms_call *call, const char *op, const s
 #define CCZI_KMS_BATCH_MAX 256
 struct cczi_kms_entry {
     const struct ccz_kms_request *req; /* in; borrowed */
+    struct ccz_kms_request at;         /* the same at the time of this try */
     ccz_rc rc;
     struct ccz_err err;                   /* why not; only with rc */
     struct ccz_buf answer;                /* message to send; empty unless CCZ_OK */
     struct ccz_kms_receipt receipt;       /* of the audit line it left; audit_seq 0 = none */
     struct ccz_buf proof;                 /* for the receipt, filled by on_batch */
     char decision[CCZ_KMS_DECISION_SIZE]; /* of a refusal that is on record, else "" */
+    bool later; /* not decided: its work has to be done first, see use_priv.h */
+    struct cczi_kms_work
+        *work; /* in: what was done for it before, or NULL; out, with `later`: what is to be done */
     struct cczi_kms_call call;
     const struct cczi_kms_method *method;
 };
 void cczi_kms_entry_init(struct cczi_kms_entry *e, const struct ccz_kms_request *req);
 void cczi_kms_entry_deinit(struct cczi_kms_entry *e); /* wipes the answer */
+/* Decides all of them, and does their work here. */
 void cczi_kms_handle_batch(struct ccz_kms_store *s, struct cczi_kms_entry *entries, size_t len);
+/* Decides those that need no work, or whose work is done; the others are `later`. */
+void cczi_kms_batch_pass(struct ccz_kms_store *s, struct cczi_kms_entry *entries, size_t len);
+#define CCZI_KMS_PASSES_MAX 4 /* of one call: its key may change while its work is done */
+void cczi_kms_entry_give_up(struct cczi_kms_entry *e,
+                            const char *why); /* "kms:busy", in the log alone */
 
 #include "kms_why_msg.h"
 #endif

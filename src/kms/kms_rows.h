@@ -70,11 +70,11 @@ ccz_rc cczi_kms_row_each(struct ccz_kms_store *s, enum cczi_kms_table_id t, enum
 ccz_rc cczi_kms_row_page(struct ccz_kms_store *s, enum cczi_kms_table_id t, enum cczi_kms_sql sql,
                          const struct cczi_kms_param *params, size_t len, cczi_kms_row_fn fn,
                          void *arg, struct ccz_err *err);
-/* Toggles the MAC of each row into `set`, after it was checked. */
+/* Adds each row to `set`, after it was checked. */
 ccz_rc cczi_kms_rows_check(uint64_t *count, uint8_t set[32], struct ccz_kms_store *s,
                            enum cczi_kms_table_id t, struct ccz_err *err);
-/* Every row gets its MAC under `to`, which is toggled into `set`. */
-ccz_rc cczi_kms_rows_rekey(uint8_t set[32], struct ccz_kms_store *s, struct cczi_kms_sealer *to,
+struct cczi_kms_rekey;
+ccz_rc cczi_kms_rows_rekey(struct cczi_kms_rekey *k, struct ccz_kms_store *s,
                            enum cczi_kms_table_id t, struct ccz_err *err);
 
 /* ------------------------------------------------------------------------- tables.c */

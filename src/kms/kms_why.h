@@ -24,14 +24,14 @@ struct cczi_kms_shadow {
 
 /*
  * A policy over the claims of the peer: the one place where the KMS decides about a workload. call->policy names the
- * policy. Fills in the rule, also of a refusal; tries the policy that is staged for this name; notes the workload.
+ * policy. Fills in the rule, also of a refusal, and how the policy would judge that is staged for this name.
  */
-ccz_rc cczi_kms_judge(struct cczi_kms_call *call, const struct ccz_policy *policy,
-                      struct ccz_err *err);
+ccz_rc cczi_kms_verdict(struct cczi_kms_call *call, const struct ccz_policy *policy,
+                        struct ccz_err *err);
 /* The same judgement over recorded claims, of evidence that would be as old at @p now_s as it was at @p seen_s. */
-ccz_rc cczi_kms_judge_again(struct ccz_verdict *verdict, const struct ccz_policy *policy,
-                            const struct ccz_claims *claims, int64_t seen_s, int64_t now_s,
-                            struct ccz_err *err);
+ccz_rc cczi_kms_verdict_again(struct ccz_verdict *verdict, const struct ccz_policy *policy,
+                              const struct ccz_claims *claims, int64_t seen_s, int64_t now_s,
+                              struct ccz_err *err);
 
 /* --------------------------------------------------------------------------- told.c */
 
@@ -54,6 +54,9 @@ void cczi_kms_watch_begin(struct cczi_kms_watch *w, const uint8_t head[32]);
 void cczi_kms_watch_commit(struct cczi_kms_watch *w, const uint8_t head[32]);
 void cczi_kms_watch_drop(struct cczi_kms_watch *w);
 void cczi_kms_watch_undo(struct cczi_kms_watch *w);
+/* The call is decided: its workload, and how the policy on trial judged it, count. Call and claims are borrowed until the
+ * transaction ends. Does nothing for a call that no policy has judged. */
+void cczi_kms_watch_note(const struct cczi_kms_call *call);
 /* Writes what is due, inside a transaction and outside of its savepoint, before COMMIT. What cannot be written is logged, and
  * is due the next time. @return other than CCZ_OK: the transaction itself is lost */
 ccz_rc cczi_kms_watch_flush(struct ccz_kms_store *s, struct ccz_err *err);
@@ -63,8 +66,7 @@ ccz_rc cczi_kms_watch_flush(struct ccz_kms_store *s, struct ccz_err *err);
 #define CCZI_KMS_SEEN_EVERY_S 3600 /* the row of a workload is written at most so often */
 ccz_rc cczi_kms_seen_new(struct cczi_kms_seen **out);
 void cczi_kms_seen_free(struct cczi_kms_seen *s);
-/* The caller's claims were judged under call->policy; both are borrowed until the transaction ends. */
-void cczi_kms_seen_note(struct cczi_kms_seen *s, const struct cczi_kms_call *call, bool accepted);
+void cczi_kms_seen_note(struct cczi_kms_seen *s, const struct cczi_kms_call *call);
 void cczi_kms_seen_commit(struct cczi_kms_seen *s);
 void cczi_kms_seen_drop(struct cczi_kms_seen *s);
 bool cczi_kms_seen_due(const struct cczi_kms_seen *s); /* there is something to write */
@@ -85,6 +87,7 @@ ccz_rc cczi_kms_trials_new(struct cczi_kms_trials **out);
 void cczi_kms_trials_free(struct cczi_kms_trials *t);
 /* Tries the policy that is staged for call->policy, if there is one and it has not ended: call->shadow. */
 void cczi_kms_shadow(struct cczi_kms_call *call);
+void cczi_kms_trials_note(struct cczi_kms_trials *t, const struct cczi_kms_call *call);
 /* What is staged for @p policy changes in this transaction. */
 void cczi_kms_trials_touch(struct cczi_kms_trials *t, const char *policy);
 void cczi_kms_trials_begin(struct cczi_kms_trials *t, const uint8_t head[32]);

@@ -80,7 +80,12 @@ struct ccz_kms_log {
     uint64_t records; /* begun so far, for messages */
     struct ccz_buf partial, again;
     struct ccz_key *own[CCZ_KMS_LOG_KEYS_MAX]; /* of the header */
+    uint8_t own_id[CCZ_KMS_LOG_KEYS_MAX][32];
+    bool may_sign[CCZ_KMS_LOG_KEYS_MAX];     /* an own one, as far as was read */
+    uint64_t named_at[CCZ_KMS_LOG_KEYS_MAX]; /* the line that names it, 0 = none yet */
     size_t own_len;
+    struct ccz_kms_checkpoint anchor; /* size 0 = none */
+    bool anchored;                    /* it was compared */
     char origin[CCZ_KMS_ORIGIN_SIZE]; /* of the header, until line 1 confirms it */
     uint8_t (*leaf)[32];
     size_t len, cap;
@@ -97,12 +102,16 @@ ccz_rc ccz_kms_log_new(struct ccz_kms_log **out, const struct ccz_kms_log_cfg *c
     if (cfg->keys_len > CCZ_KMS_LOG_KEYS_MAX)
         return ccz_fail(err, CCZ_E_LIMIT, "kms:export-keys", (int64_t)cfg->keys_len,
                         "at most %d keys may sign", CCZ_KMS_LOG_KEYS_MAX);
+    if (cfg->anchor && cfg->keys_len)
+        return ccz_fail(err, CCZ_E_ARG, "kms:export-keys", 0, "keys or an anchor, not both");
     *out = calloc(1, sizeof(**out));
     if (!*out)
         return ccz_fail(err, CCZ_E_NOMEM, "kms:export", 0, "out of memory");
     for (size_t i = 0; i < cfg->keys_len; i++)
         (*out)->trusted[i] = cfg->keys[i];
     (*out)->trusted_len = cfg->keys_len;
+    if (cfg->anchor)
+        (*out)->anchor = *cfg->anchor;
     ccz_buf_init(&(*out)->partial, CCZ_KMS_LOG_RECORD_SIZE_MAX);
     ccz_buf_init(&(*out)->again, CCZ_KMS_LOG_RECORD_SIZE_MAX);
     return CCZ_OK;
@@ -120,10 +129,17 @@ void ccz_kms_log_free(struct ccz_kms_log *log)
     free(log);
 }
 
-static const struct ccz_key *const *keys_of(const struct ccz_kms_log *log, size_t *len)
+/* Whose signatures count, as far as the file was read. @return how many */
+static size_t keys_of(const struct ccz_key *out[CCZ_KMS_LOG_KEYS_MAX],
+                      const struct ccz_kms_log *log)
 {
-    *len = log->trusted_len ? log->trusted_len : log->own_len;
-    return log->trusted_len ? log->trusted : (const struct ccz_key *const *)log->own;
+    size_t len = 0;
+    for (size_t i = 0; i < log->trusted_len; i++)
+        out[len++] = log->trusted[i];
+    for (size_t i = 0; log->trusted_len == 0 && i < log->own_len; i++)
+        if (log->may_sign[i])
+            out[len++] = log->own[i];
+    return len;
 }
 
 static ccz_rc bad_record(const struct ccz_kms_log *log, struct ccz_err *err, const char *what)
@@ -189,6 +205,12 @@ static ccz_rc take_header(struct ccz_kms_log *log, struct ccz_span record, struc
                             "a key of the header is none of P-256");
         rc = same(log, record, err);
     }
+    for (size_t i = 0; rc == CCZ_OK && i < log->own_len; i++) {
+        rc = ccz_kms_key_id(log->own_id[i], log->own[i]);
+        log->may_sign[i] = log->anchor.size == 0; /* what it says about itself */
+        if (rc != CCZ_OK)
+            ccz_fail(err, rc, "kms:export-header", 0, "cannot name a key");
+    }
     log->part = PART_LINES;
     return rc;
 }
@@ -243,6 +265,32 @@ static bool reserve(struct ccz_kms_log *log)
     return true;
 }
 
+static bool begins(struct ccz_span record, const char *prefix)
+{
+    size_t n = strlen(prefix);
+    return record.size >= n && memcmp(record.ptr, prefix, n) == 0;
+}
+
+/* A line of the signer's own, "this key signs from now on". */
+static void note_named(struct ccz_kms_log *log, const struct ccz_kms_audit_line *l)
+{
+    if (!begins(l->entry, "{\"op\":\"audit-key\","))
+        return;
+    CCZ_AUTO(ccz_json) j = NULL;
+    uint8_t id[32];
+    const char *verdict = NULL, *key = NULL;
+    if (ccz_json_parse(&j, l->entry, NULL) == CCZ_OK) {
+        verdict = ccz_json_str(ccz_json_get(j, "verdict"));
+        key = ccz_json_str(ccz_json_get(j, "key"));
+    }
+    if (!verdict || strcmp(verdict, "accept") != 0 || !key || strlen(key) != 64 ||
+        ccz_unhex(id, sizeof(id), key, 64) != CCZ_OK)
+        return;
+    for (size_t i = 0; i < log->own_len; i++)
+        if (log->named_at[i] == 0 && memcmp(id, log->own_id[i], sizeof(id)) == 0)
+            log->named_at[i] = l->seq;
+}
+
 static ccz_rc take_line(struct ccz_kms_log *log, struct ccz_span record, struct ccz_err *err)
 {
     struct ccz_kms_audit_line l = {0};
@@ -273,6 +321,7 @@ static ccz_rc take_line(struct ccz_kms_log *log, struct ccz_span record, struct 
         return ccz_fail(err, rc, "kms:export", 0, "cannot keep an audit line");
     log->len++;
     memcpy(log->end, l.hash, sizeof(log->end));
+    note_named(log, &l);
     return CCZ_OK;
 }
 
@@ -292,9 +341,70 @@ static ccz_rc check_signed(const struct ccz_kms_log *log, const struct ccz_kms_c
 {
     if (strcmp(c->origin, log->origin) != 0)
         return ccz_refuse(err, CCZ_E_SIG, "kms:checkpoint-origin", c->origin, log->origin);
-    size_t len;
-    const struct ccz_key *const *keys = keys_of(log, &len);
+    const struct ccz_key *keys[CCZ_KMS_LOG_KEYS_MAX];
+    size_t len = keys_of(keys, log);
     return ccz_kms_checkpoint_check(c, keys, len, err);
+}
+
+/* The root of the first lines. */
+static ccz_rc root_at(uint8_t root[32], const struct ccz_kms_log *log, uint64_t size)
+{
+    struct cczi_kms_tree t = {0};
+    ccz_rc rc = CCZ_OK;
+    while (rc == CCZ_OK && t.size < size)
+        rc = cczi_kms_tree_append(&t, log->leaf[t.size]);
+    return rc == CCZ_OK ? cczi_kms_tree_root(root, &t) : rc;
+}
+
+static ccz_rc rolled_back(struct ccz_err *err, uint64_t got, uint64_t expected)
+{
+    ccz_refuse_num(err, CCZ_E_SIG, "kms:rolled-back", (int64_t)got, (int64_t)expected);
+    return ccz_hint(
+        err, CCZ_E_SIG,
+        "the log has fewer lines than before: an older copy of the store, or an older export");
+}
+
+/* The lines that were read begin with those of a checkpoint. */
+static ccz_rc includes(const struct ccz_kms_log *log, const struct ccz_kms_checkpoint *c,
+                       struct ccz_err *err)
+{
+    ccz_rc rc = check_signed(log, c, err);
+    if (rc != CCZ_OK)
+        return rc;
+    if (c->size > log->len)
+        return rolled_back(err, log->len, c->size);
+    uint8_t root[32];
+    rc = root_at(root, log, c->size);
+    if (rc != CCZ_OK)
+        return ccz_fail(err, rc, "kms:export", 0, "cannot hash");
+    if (!ccz_ct_eq(root, c->root, sizeof(root)))
+        return ccz_fail(err, CCZ_E_SIG, "kms:forked", (int64_t)c->size,
+                        "the first %llu lines are not those of the older checkpoint",
+                        (unsigned long long)c->size);
+    return CCZ_OK;
+}
+
+/* Keys that one of the first lines names, after a key that may sign has signed those. */
+static void vouch(struct ccz_kms_log *log, uint64_t size)
+{
+    for (size_t i = 0; i < log->own_len; i++)
+        if (log->named_at[i] && log->named_at[i] <= size)
+            log->may_sign[i] = true;
+}
+
+/* Before the first signature of the file counts. */
+static ccz_rc take_anchor(struct ccz_kms_log *log, struct ccz_err *err)
+{
+    if (log->anchor.size == 0 || log->anchored)
+        return CCZ_OK;
+    for (size_t i = 0; i < log->own_len; i++)
+        log->may_sign[i] = memcmp(log->own_id[i], log->anchor.key_id, 32) == 0;
+    ccz_rc rc = includes(log, &log->anchor, err);
+    if (rc != CCZ_OK)
+        return rc;
+    vouch(log, log->anchor.size);
+    log->anchored = true;
+    return CCZ_OK;
 }
 
 static ccz_rc take_checkpoint(struct ccz_kms_log *log, struct ccz_span record, struct ccz_err *err)
@@ -309,6 +419,8 @@ static ccz_rc take_checkpoint(struct ccz_kms_log *log, struct ccz_span record, s
         return rc;
     ccz_kms_log_put_checkpoint(&log->again, &c);
     rc = same(log, record, err);
+    if (rc == CCZ_OK)
+        rc = take_anchor(log, err);
     if (rc == CCZ_OK)
         rc = check_signed(log, &c, err);
     if (rc != CCZ_OK)
@@ -333,16 +445,11 @@ static ccz_rc take_checkpoint(struct ccz_kms_log *log, struct ccz_span record, s
         return wrong_root(err, &c, from);
     log->last = c;
     log->checkpoints++;
+    vouch(log, c.size);
     return CCZ_OK;
 }
 
 /* ------------------------------------------------------------------------------ file */
-
-static bool begins(struct ccz_span record, const char *prefix)
-{
-    size_t n = strlen(prefix);
-    return record.size >= n && memcmp(record.ptr, prefix, n) == 0;
-}
 
 static ccz_rc take_record(struct ccz_kms_log *log, struct ccz_span record, struct ccz_err *err)
 {
@@ -414,6 +521,14 @@ static ccz_rc end(struct ccz_kms_log *log, struct ccz_err *err)
                        (int64_t)log->len);
         return ccz_hint(err, CCZ_E_SIG, "no signed checkpoint covers the last lines; export again");
     }
+    for (size_t i = 0; log->anchored && i < log->own_len; i++) {
+        if (log->may_sign[i])
+            continue;
+        char id[65];
+        ccz_hex(id, log->own_id[i], 32);
+        return ccz_fail(err, CCZ_E_SIG, "kms:checkpoint-key-unnamed", (int64_t)i,
+                        "the export brings key %s, which no line names that is signed for", id);
+    }
     return CCZ_OK;
 }
 
@@ -449,14 +564,6 @@ static ccz_rc not_verified(const struct ccz_kms_log *log, struct ccz_err *err)
     return log->part == PART_DONE && !log->refused ? CCZ_OK : refused_before(err);
 }
 
-static ccz_rc rolled_back(struct ccz_err *err, uint64_t got, uint64_t expected)
-{
-    ccz_refuse_num(err, CCZ_E_SIG, "kms:rolled-back", (int64_t)got, (int64_t)expected);
-    return ccz_hint(
-        err, CCZ_E_SIG,
-        "the log has fewer lines than before: an older copy of the store, or an older export");
-}
-
 ccz_rc ccz_kms_log_continues(const struct ccz_kms_log *log, const struct ccz_kms_log *older,
                              struct ccz_err *err)
 {
@@ -472,35 +579,11 @@ ccz_rc ccz_kms_log_continues(const struct ccz_kms_log *log, const struct ccz_kms
     return log->len < older->len ? rolled_back(err, log->len, older->len) : CCZ_OK;
 }
 
-/* The root of the first lines. */
-static ccz_rc root_at(uint8_t root[32], const struct ccz_kms_log *log, uint64_t size)
-{
-    struct cczi_kms_tree t = {0};
-    ccz_rc rc = CCZ_OK;
-    while (rc == CCZ_OK && t.size < size)
-        rc = cczi_kms_tree_append(&t, log->leaf[t.size]);
-    return rc == CCZ_OK ? cczi_kms_tree_root(root, &t) : rc;
-}
-
 ccz_rc ccz_kms_log_includes(const struct ccz_kms_log *log, const struct ccz_kms_checkpoint *c,
                             struct ccz_err *err)
 {
     ccz_rc rc = not_verified(log, err);
-    if (rc == CCZ_OK)
-        rc = check_signed(log, c, err);
-    if (rc != CCZ_OK)
-        return rc;
-    if (c->size > log->len)
-        return rolled_back(err, log->len, c->size);
-    uint8_t root[32];
-    rc = root_at(root, log, c->size);
-    if (rc != CCZ_OK)
-        return ccz_fail(err, rc, "kms:export", 0, "cannot hash");
-    if (!ccz_ct_eq(root, c->root, sizeof(root)))
-        return ccz_fail(err, CCZ_E_SIG, "kms:forked", (int64_t)c->size,
-                        "the first %llu lines are not those of the older checkpoint",
-                        (unsigned long long)c->size);
-    return CCZ_OK;
+    return rc == CCZ_OK ? includes(log, c, err) : rc;
 }
 
 ccz_rc ccz_kms_log_has(const struct ccz_kms_log *log, const struct ccz_kms_inclusion *r,

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #define MAGIC "cczkmsm1"
+enum { OLD_MAX = 99 }; /* keys of earlier rekeys beside the current one */
 
 static const struct cczi_kms_master_ops *const providers[] = {
     &cczi_master_file, &cczi_master_pkcs11, &cczi_master_tee, &cczi_master_shamir};
@@ -146,7 +147,7 @@ ccz_rc ccz_kms_master_open(struct ccz_kms_master **out, const struct ccz_kms_mas
         return bad_spec(err, cfg->spec);
     int n = own_path ? snprintf(m->path, sizeof(m->path), "%s", rest)
                      : snprintf(m->path, sizeof(m->path), "%s/%s", cfg->dir, name);
-    if (n <= 0 || (size_t)n >= sizeof(m->path) - 8) /* room for ".next" */
+    if (n <= 0 || (size_t)n >= sizeof(m->path) - 8) /* room for ".old.99" */
         return ccz_fail(err, CCZ_E_LIMIT, "kms:path", n, "the path of the master key is too long");
     if (!own_path)
         (void)snprintf(m->elsewhere, sizeof(m->elsewhere), "%s/%s", cfg->dir,
@@ -271,7 +272,52 @@ static ccz_rc unwrap_file(struct ccz_secret **out, uint8_t check[CCZI_KEY_CHECK_
     return rc;
 }
 
-/* Wraps a new key into a file; nobody else knows it until this returns. */
+static ccz_rc no_readback(struct ccz_err *err, ccz_rc rc, const char *why)
+{
+    (void)ccz_fail(err, rc, "kms:master-readback", 0,
+                   "the new master key was wrapped and does not come back: %s", why);
+    return cczi_kms_hint(err, rc);
+}
+
+/* A token may wrap with what it does not unwrap with, and wrap for somebody else. Shares are read back where they are made. */
+static ccz_rc opens_again(struct ccz_kms_master *m, struct ccz_span file,
+                          const struct ccz_secret *key, struct ccz_err *err)
+{
+    if (m->ops->kind == CCZI_MASTER_SHAMIR)
+        return CCZ_OK;
+    struct cczi_kms_blob blob = {.body = file};
+    struct ccz_err why = {0};
+    CCZ_AUTO(ccz_secret) got = NULL;
+    ccz_rc rc = m->ops->kind == CCZI_MASTER_FILE ? CCZ_OK : cczi_kms_blob_parse(&blob, file, &why);
+    if (rc == CCZ_OK && ccz_secret_new(&got, CCZ_KMS_MASTER_KEY_SIZE) != CCZ_OK)
+        return ccz_fail(err, CCZ_E_NOMEM, "kms:master", 0, "out of memory");
+    if (rc == CCZ_OK)
+        rc = m->ops->unwrap(ccz_secret_bytes(got), m, &blob, &why);
+    if (rc != CCZ_OK)
+        return no_readback(err, rc, why.msg);
+    return ccz_ct_eq(ccz_secret_view(got), ccz_secret_view(key), CCZ_KMS_MASTER_KEY_SIZE)
+               ? CCZ_OK
+               : no_readback(err, CCZ_E_SIG, "another key came out");
+}
+
+/* The file is on the disk as it should be, or is not there any more. */
+static ccz_rc write_and_read(const char *path, struct ccz_span file, enum ccz_file_mode mode,
+                             struct ccz_err *err)
+{
+    CCZ_AUTO(ccz_secret) got = NULL;
+    ccz_rc rc = ccz_file_write(path, file, 0600, mode, err);
+    if (rc != CCZ_OK)
+        return rc;
+    rc = ccz_file_read_secret(&got, path, CCZI_BLOB_SIZE_MAX, NULL);
+    if (rc == CCZ_OK && ccz_secret_size(got) == file.size &&
+        ccz_ct_eq(ccz_secret_view(got), file.ptr, file.size))
+        return CCZ_OK;
+    (void)unlink(path);
+    return no_readback(err, CCZ_E_IO, "the file that was written has another content");
+}
+
+/* Wraps a new key into a file; nobody else knows it until this returns. Nothing takes the place of another file before the
+ * provider has opened it again. */
 static ccz_rc wrap_file(struct ccz_secret **out, struct ccz_kms_master *m, const char *path,
                         enum ccz_file_mode mode, struct ccz_err *err)
 {
@@ -299,7 +345,9 @@ static ccz_rc wrap_file(struct ccz_secret **out, struct ccz_kms_master *m, const
     ccz_buf_put_span(&file, ccz_buf_span(&body));
     if (file.bad || body.bad)
         return ccz_fail(err, CCZ_E_NOMEM, "kms:master", 0, "out of memory");
-    rc = ccz_file_write(path, ccz_buf_span(&file), 0600, mode, err);
+    rc = opens_again(m, ccz_buf_span(&file), key, err);
+    if (rc == CCZ_OK)
+        rc = write_and_read(path, ccz_buf_span(&file), mode, err);
     if (rc == CCZ_OK)
         *out = ccz_secret_take(&key);
     return rc;
@@ -311,29 +359,59 @@ static void path_with(char out[CCZI_MASTER_PATH_SIZE + 8], const struct ccz_kms_
     (void)snprintf(out, CCZI_MASTER_PATH_SIZE + 8, "%s%s", m->path, suffix);
 }
 
-/* The master key of an earlier run that did not reach the database is as good as a new one; a shared one is not
- * there any more. */
-ccz_rc cczi_kms_master_make(struct ccz_secret **out, struct ccz_kms_master *m, struct ccz_err *err)
+/* If it comes back after a power cut, it is taken away again, or means nothing. */
+static void take_away(const char *path)
 {
-    *out = NULL;
-    if (m->ops->kind == CCZI_MASTER_SHAMIR)
-        return wrap_file(out, m, m->path, CCZ_FILE_REPLACE, err);
-    uint8_t check[CCZI_KEY_CHECK_SIZE];
-    struct ccz_err why = {0};
-    ccz_rc rc = unwrap_file(out, check, m, m->path, &why);
-    /* of the file, not of what its provider needs: only then there is none yet */
-    if (rc != CCZ_E_NOT_FOUND || access(m->path, F_OK) == 0) {
-        if (err)
-            *err = why;
-        return rc;
-    }
-    return wrap_file(out, m, m->path, CCZ_FILE_CREATE_ONLY, err);
+    struct ccz_err err = {0};
+    if (unlink(path) == 0 && ccz_sync_parent(path, &err) != CCZ_OK)
+        ccz_log_err(CCZ_LOG_WARN, "kms", "remove", &err);
 }
 
-ccz_rc cczi_kms_master_get(struct ccz_secret **out, struct ccz_kms_master *m,
+static ccz_rc mark_init(const char *mark, struct ccz_err *err)
+{
+    static const char text[] = "an init is under way; the key beside this is nobody's yet\n";
+    return ccz_file_write(mark, ccz_span_str(text), 0600, CCZ_FILE_REPLACE, err);
+}
+
+static ccz_rc key_exists(const struct ccz_kms_master *m, struct ccz_err *err)
+{
+    (void)ccz_fail(err, CCZ_E_EXISTS, "kms:master-key-exists", 0,
+                   "%s is there already, and may be the key of another store", m->path);
+    return cczi_kms_hint(err, CCZ_E_EXISTS);
+}
+
+/* The master key of an earlier run that did not reach the database is as good as a new one; a shared one is not
+ * there any more. */
+ccz_rc cczi_kms_master_make(struct ccz_secret **out, struct ccz_kms_master *m, bool reuse,
+                            struct ccz_err *err)
+{
+    *out = NULL;
+    char mark[CCZI_MASTER_PATH_SIZE + 8];
+    path_with(mark, m, ".init");
+    bool shares = m->ops->kind == CCZI_MASTER_SHAMIR, cut_short = access(mark, F_OK) == 0;
+    uint8_t check[CCZI_KEY_CHECK_SIZE];
+    if (access(m->path, F_OK) == 0) {
+        if (!cut_short && (!reuse || shares))
+            return key_exists(m, err);
+        return shares ? wrap_file(out, m, m->path, CCZ_FILE_REPLACE, err)
+                      : unwrap_file(out, check, m, m->path, err);
+    }
+    ccz_rc rc = mark_init(mark, err); /* before the key: what has no mark is somebody's */
+    return rc == CCZ_OK ? wrap_file(out, m, m->path, CCZ_FILE_CREATE_ONLY, err) : rc;
+}
+
+void cczi_kms_master_made(const struct ccz_kms_master *m)
+{
+    char mark[CCZI_MASTER_PATH_SIZE + 8];
+    path_with(mark, m, ".init");
+    take_away(mark);
+}
+
+ccz_rc cczi_kms_master_get(struct ccz_secret **out, bool *is_next, struct ccz_kms_master *m,
                            const uint8_t key_check[CCZI_KEY_CHECK_SIZE], struct ccz_err *err)
 {
     *out = NULL;
+    *is_next = false;
     uint8_t check[CCZI_KEY_CHECK_SIZE], next_check[CCZI_KEY_CHECK_SIZE];
     CCZ_AUTO(ccz_secret) key = NULL;
     CCZ_AUTO(ccz_secret) next = NULL;
@@ -345,10 +423,9 @@ ccz_rc cczi_kms_master_get(struct ccz_secret **out, struct ccz_kms_master *m,
     if (!fits && access(next_path, F_OK) == 0 &&
         unwrap_file(&next, next_check, m, next_path, NULL) == CCZ_OK &&
         ccz_ct_eq(next_check, key_check, sizeof(next_check))) {
-        rc = cczi_kms_master_promote(m, err);
-        if (rc == CCZ_OK)
-            *out = ccz_secret_take(&next);
-        return rc;
+        *out = ccz_secret_take(&next);
+        *is_next = true;
+        return CCZ_OK;
     }
     if (rc == CCZ_E_NOT_FOUND && m->elsewhere[0] && access(m->path, F_OK) != 0 &&
         access(m->elsewhere, F_OK) == 0) {
@@ -369,17 +446,36 @@ ccz_rc cczi_kms_master_stage(struct ccz_secret **out, struct ccz_kms_master *m, 
     return wrap_file(out, m, next_path, CCZ_FILE_REPLACE, err);
 }
 
+/* FILE becomes FILE.old, or FILE.old.2, .3, ...: backups need the key of their day, so none takes another one's name. */
+static bool keep_old(const struct ccz_kms_master *m)
+{
+    char old_path[CCZI_MASTER_PATH_SIZE + 8], suffix[8] = ".old";
+    for (unsigned n = 2; n <= OLD_MAX; n++) {
+        path_with(old_path, m, suffix);
+        if (access(old_path, F_OK) != 0)
+            return rename(m->path, old_path) == 0 || errno == ENOENT;
+        (void)snprintf(suffix, sizeof(suffix), ".old.%u", n % 100);
+    }
+    errno = EEXIST;
+    return false;
+}
+
 ccz_rc cczi_kms_master_promote(struct ccz_kms_master *m, struct ccz_err *err)
 {
-    char next_path[CCZI_MASTER_PATH_SIZE + 8], old_path[CCZI_MASTER_PATH_SIZE + 8];
+    char next_path[CCZI_MASTER_PATH_SIZE + 8];
     path_with(next_path, m, ".next");
-    path_with(old_path, m, ".old");
     /* between the two, only FILE.next is there: cczi_kms_master_get() takes that */
-    bool ok =
-        (rename(m->path, old_path) == 0 || errno == ENOENT) && rename(next_path, m->path) == 0;
+    bool ok = keep_old(m) && rename(next_path, m->path) == 0;
     if (!ok)
         return ccz_fail(err, CCZ_E_IO, "kms:master-promote", errno,
                         "the store has a new master key, and %s cannot take its name: %s",
                         next_path, strerror(errno));
     return ccz_sync_parent(m->path, err);
+}
+
+void cczi_kms_master_unstage(const struct ccz_kms_master *m)
+{
+    char next_path[CCZI_MASTER_PATH_SIZE + 8];
+    path_with(next_path, m, ".next");
+    take_away(next_path);
 }

@@ -114,16 +114,22 @@ struct ccz_kms_master {
 
 /* Public check value of a master key, as in the table `meta`. */
 ccz_rc cczi_kms_key_check(uint8_t out[CCZI_KEY_CHECK_SIZE], const uint8_t *key);
-/* For a new store: the key that an earlier run left, or a new one, which is on disk then. */
-ccz_rc cczi_kms_master_make(struct ccz_secret **out, struct ccz_kms_master *m, struct ccz_err *err);
-/* The key of a store with this check value; completes a rekey that was cut short. A key that does not
- * belong to the store is returned, too: the store says so. */
-ccz_rc cczi_kms_master_get(struct ccz_secret **out, struct ccz_kms_master *m,
+/* For a new store: a new key, which is on disk then, or the one of an init that was cut short, which a mark FILE.init tells from
+ * the key of a store. @param reuse  take any key that is there. where = "kms:master-key-exists" */
+ccz_rc cczi_kms_master_make(struct ccz_secret **out, struct ccz_kms_master *m, bool reuse,
+                            struct ccz_err *err);
+/* The key is a store's from now on: takes the mark away. */
+void cczi_kms_master_made(const struct ccz_kms_master *m);
+/* The key of a store with this check value. A key that does not belong to the store is returned, too: the store says so.
+ * @param[out] next  it is the one in FILE.next, of a rekey that was cut short: to be promoted once it is proved */
+ccz_rc cczi_kms_master_get(struct ccz_secret **out, bool *next, struct ccz_kms_master *m,
                            const uint8_t key_check[CCZI_KEY_CHECK_SIZE], struct ccz_err *err);
-/* Rekey: a new key, on disk as FILE.next; then that takes its name. */
+/* Rekey: a new key, on disk as FILE.next; then that takes its name, or goes away again. */
 ccz_rc cczi_kms_master_stage(struct ccz_secret **out, struct ccz_kms_master *m,
                              struct ccz_err *err);
 ccz_rc cczi_kms_master_promote(struct ccz_kms_master *m, struct ccz_err *err);
+/* Only where it is certain that the store is under another key, for good. */
+void cczi_kms_master_unstage(const struct ccz_kms_master *m);
 /* Reads the file and its header; out->ptrs borrow from *file. */
 ccz_rc cczi_kms_master_read(struct ccz_buf *file, struct cczi_kms_blob *blob,
                             struct ccz_kms_master *m, const char *path, struct ccz_err *err);
@@ -187,6 +193,10 @@ struct ccz_kms_epoch {
     const struct cczi_kms_epoch_ops *ops;
     struct ccz_kms_epoch_cfg cfg; /* strings are not kept */
     char path[4096], marker[4096];
+    char lock_path
+        [4096 +
+         8]; /* held while the counter is read and written: processes of this machine may share it */
+    bool overwrite; /* the operator took an older state: what is there may be higher */
     struct ccz_kms_token *token;
     const char *accepted;   /* what was taken as it is, or NULL */
     struct ccz_secret *key; /* MAC key; NULL until a store is bound */
@@ -195,6 +205,7 @@ struct ccz_kms_epoch {
     pthread_cond_t wake;
     pthread_t thread;
     bool running, stop;
+    bool doubled; /* the record has a second MAC, of a rekey that did not come to an end */
     struct cczi_kms_mark saved, due; /* due.seq > saved.seq: to be advanced */
     int64_t due_ms;
     struct ccz_err failed; /* of the thread; rc CCZ_OK = the last attempt went well */
@@ -204,13 +215,18 @@ ccz_rc cczi_kms_epoch_bind(struct ccz_kms_epoch *e, const struct ccz_secret *mas
                            struct ccz_err *err);
 ccz_rc cczi_kms_epoch_bind_next(struct ccz_kms_epoch *e, const struct ccz_secret *master,
                                 struct ccz_err *err);
-/* A rekey was committed (the next key is the key), or was not. */
-void cczi_kms_epoch_settle(struct ccz_kms_epoch *e, bool committed);
+/* How a rekey ended. UNKNOWN: nobody can tell which key the store is under; both are kept until one of them is seen. */
+enum cczi_kms_rekeyed { CCZI_KMS_REKEY_UNDONE, CCZI_KMS_REKEY_DONE, CCZI_KMS_REKEY_UNKNOWN };
+void cczi_kms_epoch_settle(struct ccz_kms_epoch *e, enum cczi_kms_rekeyed how);
 /* For a new store: there must be no counter, or one of an init that was cut short. */
 ccz_rc cczi_kms_epoch_first(struct ccz_kms_epoch *e, struct ccz_err *err);
-/* Compares a store that was opened and checked. where = "kms:epoch-lost", "kms:epoch-mac", "kms:rolled-back",
- * "kms:forked" */
-ccz_rc cczi_kms_epoch_compare(struct ccz_kms_epoch *e, struct ccz_kms_store *s,
+/* Reads the counter. @param[out] seq  of the line that it knows. where = "kms:epoch-lost", "kms:epoch-mac" */
+ccz_rc cczi_kms_epoch_load(uint64_t *seq, struct ccz_kms_epoch *e, struct ccz_err *err);
+/* Compares what was loaded with a store that was opened and checked.
+ * @param loaded, why  what cczi_kms_epoch_load() said
+ * @param hash  of line seq of the chain that was checked, zeros without. where = "kms:rolled-back", "kms:forked" */
+ccz_rc cczi_kms_epoch_compare(struct ccz_kms_epoch *e, ccz_rc loaded, const struct ccz_err *why,
+                              const struct cczi_kms_head *head, const uint8_t hash[32],
                               struct ccz_err *err);
 /* A store never goes back while it is open, either. */
 ccz_rc cczi_kms_epoch_seen(struct ccz_kms_epoch *e, const struct cczi_kms_head *head,
@@ -218,6 +234,10 @@ ccz_rc cczi_kms_epoch_seen(struct ccz_kms_epoch *e, const struct cczi_kms_head *
 /* Behind a COMMIT. */
 ccz_rc cczi_kms_epoch_advance(struct ccz_kms_epoch *e, const struct cczi_kms_head *head,
                               struct ccz_err *err);
-/* Fails where a store was started with a counter before, and none is given now. */
+/* Fails where a store was started with a counter before, and none is given now: as the folder says, and, in a transaction, as
+ * the store says, which other folders may share. where = "kms:epoch-required" */
 ccz_rc cczi_kms_epoch_required(const char *dir, struct ccz_err *err);
+ccz_rc cczi_kms_epoch_required_by(struct ccz_kms_store *s, struct ccz_err *err);
+/* The store says so from now on; inside a transaction. */
+ccz_rc cczi_kms_counted_put(struct ccz_kms_store *s, int64_t now_s, struct ccz_err *err);
 #endif

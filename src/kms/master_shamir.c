@@ -50,6 +50,37 @@ static ccz_rc write_share(const struct ccz_kms_master *m, const struct cczi_shar
     return rc;
 }
 
+static ccz_rc no_readback(struct ccz_err *err, unsigned index)
+{
+    (void)ccz_fail(err, CCZ_E_IO, "kms:master-readback", (int64_t)index,
+                   "share %u was written and does not come back", index);
+    return cczi_kms_hint(err, CCZ_E_IO);
+}
+
+/* Every share as it lies in its file, and the key out of the last of them. */
+static ccz_rc read_shares(const struct ccz_kms_master *m, const struct cczi_share *shares,
+                          const struct ccz_secret *key, struct ccz_err *err)
+{
+    CCZ_AUTO(ccz_secret) memory = NULL;
+    if (ccz_secret_new(&memory, m->make_total * sizeof(*shares) + CCZI_SHARE_KEY_SIZE) != CCZ_OK)
+        return ccz_fail(err, CCZ_E_NOMEM, "kms:share", 0, "out of memory");
+    struct cczi_share *got = (struct cczi_share *)(void *)ccz_secret_bytes(memory);
+    for (uint8_t i = 0; i < m->make_total; i++) {
+        char path[CCZI_MASTER_PATH_SIZE + 32];
+        CCZ_AUTO(ccz_secret) text = NULL;
+        (void)snprintf(path, sizeof(path), "%s/share-%u.txt", m->shares_dir, i + 1u);
+        if (ccz_file_read_secret(&text, path, CCZ_KMS_SHARE_SIZE_MAX, NULL) != CCZ_OK ||
+            cczi_share_parse(&got[i], CCZ_SPAN(ccz_secret_view(text), ccz_secret_size(text)),
+                             NULL) != CCZ_OK ||
+            !ccz_ct_eq(&got[i], &shares[i], sizeof(*got)))
+            return no_readback(err, i + 1u);
+    }
+    uint8_t *again = ccz_secret_bytes(memory) + m->make_total * sizeof(*shares);
+    cczi_shamir_combine(again, got + m->make_total - m->make_needed, m->make_needed);
+    return ccz_ct_eq(again, ccz_secret_view(key), CCZI_SHARE_KEY_SIZE) ? CCZ_OK
+                                                                       : no_readback(err, 0);
+}
+
 static ccz_rc shamir_wrap(struct ccz_buf *body, struct ccz_kms_master *m, struct ccz_span header,
                           const struct ccz_secret *key, struct ccz_err *err)
 {
@@ -76,7 +107,7 @@ static ccz_rc shamir_wrap(struct ccz_buf *body, struct ccz_kms_master *m, struct
         ccz_buf_put(body, commitment, sizeof(commitment));
         rc = write_share(m, &shares[i], err);
     }
-    return rc;
+    return rc == CCZ_OK ? read_shares(m, shares, key, err) : rc;
 }
 
 /* -------------------------------------------------------------------------- together */

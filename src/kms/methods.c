@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The methods, each inside a transaction and after handle.c has checked who calls. */
 #include "kms_priv.h"
+#include "use_priv.h"
 
 #include <cczoo/codec.h>
 
+#include <stdio.h>
 #include <string.h>
 
-enum { LIST_PAGE = 256, AUDIT_PAGE = 100 };
+enum { AUDIT_PAGE = 100 };
 
 /* CCZ_E_NOT_FOUND of a getter becomes an answer for the caller. */
 ccz_rc cczi_kms_or_not_found(struct ccz_err *err, ccz_rc rc, const char *what, const char *name)
@@ -43,24 +45,48 @@ static ccz_rc load_policy(struct cczi_kms_policy *p, struct cczi_kms_call *call,
 
 /* -------------------------------------------------------------------------- release */
 
+ccz_rc cczi_kms_judge_by(struct cczi_kms_call *call, const char *policy, struct ccz_err *err)
+{
+    struct cczi_kms_policy p = {0};
+    ccz_buf_init(&p.json, CCZ_POLICY_SIZE_MAX);
+    ccz_rc rc = load_policy(&p, call, policy, err);
+    const struct ccz_policy *parsed = NULL;
+    if (rc == CCZ_OK)
+        rc = cczi_kms_policies_get(&parsed, call->store->policies, &p, err);
+    ccz_buf_free(&p.json);
+    return rc == CCZ_OK ? cczi_kms_verdict(call, parsed, err) : rc;
+}
+
 /* The item's own policy over the peer's claims. */
-static ccz_rc judge(struct cczi_kms_call *call, struct ccz_err *err)
+ccz_rc cczi_kms_judge(struct cczi_kms_call *call, uint32_t op, struct ccz_err *err)
 {
     struct cczi_kms_binding b;
-    ccz_rc rc = cczi_kms_binding_get(&b, call->store, &call->ref, 0, err);
+    ccz_rc rc = cczi_kms_binding_get(&b, call->store, &call->ref, op, err);
+    if (rc == CCZ_E_NOT_FOUND && op != CCZI_OP_RELEASE)
+        rc = cczi_kms_binding_get(&b, call->store, &call->ref, CCZI_OP_RELEASE, err);
     if (rc == CCZ_E_NOT_FOUND) {
         ccz_refuse(err, CCZ_E_DENIED, "kms:unbound", "no policy", "an item bound to a policy");
         return cczi_kms_hint(err, CCZ_E_DENIED);
     }
-    struct cczi_kms_policy p = {0};
-    ccz_buf_init(&p.json, CCZ_POLICY_SIZE_MAX);
-    if (rc == CCZ_OK)
-        rc = load_policy(&p, call, b.policy, err);
-    const struct ccz_policy *policy = NULL;
-    if (rc == CCZ_OK)
-        rc = cczi_kms_policies_get(&policy, call->store->policies, &p, err);
-    ccz_buf_free(&p.json);
-    return rc == CCZ_OK ? cczi_kms_judge(call, policy, err) : rc;
+    return rc == CCZ_OK ? cczi_kms_judge_by(call, b.policy, err) : rc;
+}
+
+/* Metadata of a key that works inside, whose material leaves only if it was made to; of others kind stays 0. A version of such a kind
+ * without metadata, or another one with them, is not what we wrote. */
+static ccz_rc works_inside(struct cczi_kms_key_meta *m, struct cczi_kms_call *call,
+                           const struct cczi_kms_item *it, struct ccz_err *err)
+{
+    enum cczi_kms_key_kind kind = CCZI_KEY_NONE;
+    *m = (struct cczi_kms_key_meta){0};
+    if (call->ref.kind != CCZI_KMS_KEY)
+        return CCZ_OK;
+    ccz_rc rc = cczi_kms_key_kind_parse(&kind, ccz_span_str(it->slot.alg), err);
+    if (rc != CCZ_OK || !cczi_kms_kind_managed(kind))
+        return rc;
+    rc = cczi_kms_meta_get(m, call, err);
+    return rc == CCZ_E_NOT_FOUND
+               ? ccz_refuse(err, CCZ_E_SIG, "kms:key-meta", "no metadata", "metadata of the key")
+               : rc;
 }
 
 static ccz_rc run_release(struct ccz_buf *response, struct cczi_kms_call *call, struct ccz_err *err)
@@ -72,14 +98,21 @@ static ccz_rc run_release(struct ccz_buf *response, struct cczi_kms_call *call, 
     if (rc != CCZ_OK)
         return rc;
     struct cczi_kms_item it;
+    struct cczi_kms_key_meta meta = {0};
     cczi_kms_item_init(&it);
     rc = cczi_kms_or_not_found(
         err, cczi_kms_item_get(&it, call->store, &call->ref, (uint32_t)m.version, err),
         cczi_kms_kind_name(call->ref.kind), call->ref.name);
+    if (rc == CCZ_OK)
+        rc = works_inside(&meta, call, &it, err);
     if (rc == CCZ_OK) {
         call->version = it.slot.version;
-        rc = judge(call, err);
+        rc = cczi_kms_judge(call, meta.kind ? CCZI_OP_EXPORT : CCZI_OP_RELEASE, err);
     }
+    if (rc == CCZ_OK)
+        rc = cczi_kms_item_open(&it, call->req->peer, err);
+    if (rc == CCZ_OK && meta.kind)
+        rc = cczi_kms_may_leave(&meta, &it, call->req->now_s, err);
     if (rc == CCZ_OK) /* after the policy: the state of an item is for those who may have it */
         rc = cczi_kms_item_usable(&it, call->req->now_s, err);
     CCZ_AUTO(ccz_secret) value = NULL;
@@ -157,7 +190,8 @@ static ccz_rc check_extras(const struct cczi_kms_call *call, const struct cczi_m
                : ccz_refuse(err, CCZ_E_FORMAT, "kms:metadata", "something else", "a JSON object");
 }
 
-static ccz_rc bind_to(struct cczi_kms_call *call, struct ccz_span policy, struct ccz_err *err)
+ccz_rc cczi_kms_bind_to(struct cczi_kms_call *call, struct ccz_span policy, uint32_t op,
+                        struct ccz_err *err)
 {
     char name[CCZ_KMS_NAME_SIZE];
     ccz_rc rc = cczi_kms_name(name, policy, err);
@@ -173,7 +207,7 @@ static ccz_rc bind_to(struct cczi_kms_call *call, struct ccz_span policy, struct
     ccz_buf_init(&p.json, CCZ_POLICY_SIZE_MAX);
     rc = load_policy(&p, call, name, err);
     ccz_buf_free(&p.json);
-    return rc == CCZ_OK ? cczi_kms_binding_put(call->store, &call->ref, 0, name, err) : rc;
+    return rc == CCZ_OK ? cczi_kms_binding_put(call->store, &call->ref, op, name, err) : rc;
 }
 
 /* Stores a value as the next version of call->ref, and binds it if asked to. */
@@ -190,7 +224,7 @@ static ccz_rc put_item(struct ccz_buf *response, struct cczi_kms_call *call,
         rc = cczi_kms_item_put(call->store, &slot, call->req->now_s, (int64_t)m->expires_s,
                                m->metadata, value, err);
     if (rc == CCZ_OK && m->policy.size)
-        rc = bind_to(call, m->policy, err);
+        rc = cczi_kms_bind_to(call, m->policy, CCZI_OP_RELEASE, err);
     if (rc != CCZ_OK)
         return rc;
     call->version = slot.version;
@@ -216,6 +250,15 @@ static ccz_rc run_create_key(struct ccz_buf *response, struct cczi_kms_call *cal
     struct cczi_msg_put_req m = {0};
     ccz_rc rc = take_put(&m, call, CCZI_KMS_KEY, err);
     if (rc != CCZ_OK)
+        return rc;
+    struct cczi_kms_key_meta meta;
+    rc = cczi_kms_meta_get(&meta, call, err);
+    if (rc == CCZ_OK) { /* such a key has versions of its own kind alone */
+        ccz_refuse(err, CCZ_E_DENIED, "kms:key-managed", "a key that works inside",
+                   "a key that is only released");
+        return cczi_kms_hint(err, CCZ_E_DENIED);
+    }
+    if (rc != CCZ_E_NOT_FOUND)
         return rc;
     size_t size = cczi_kms_alg_size(m.alg);
     if (size == 0) {
@@ -285,6 +328,43 @@ static ccz_rc run_put_policy(struct ccz_buf *response, struct cczi_kms_call *cal
     return cczi_kms_policy_put(call->store, call->ref.name, m.json, call->req->now_s, err);
 }
 
+/* One operation of a key that works inside, or what has no binding of its own. */
+static ccz_rc bind_op(struct cczi_kms_call *call, const struct cczi_msg_bind_req *m,
+                      struct ccz_err *err)
+{
+    uint32_t set = 0, op = 0;
+    ccz_rc rc = cczi_kms_ops_parse(&set, m->op, err);
+    if (rc != CCZ_OK || set == 0)
+        return rc == CCZ_OK ? cczi_kms_bind_to(call, m->policy, CCZI_OP_RELEASE, err) : rc;
+    struct cczi_kms_key_meta meta;
+    if (call->ref.kind != CCZI_KMS_KEY)
+        return ccz_refuse(err, CCZ_E_FORMAT, "kms:request", "an operation of a secret",
+                          "one of a key");
+    while (op < CCZI_OPS && set != CCZI_OP_BIT(op))
+        op++;
+    if (op == CCZI_OPS || op == CCZI_OP_RELEASE)
+        return ccz_refuse(err, CCZ_E_FORMAT, "kms:key-op-name", "several operations, or release",
+                          "one operation");
+    rc = cczi_kms_meta_of(&meta, call, err);
+    if (rc == CCZ_OK && !(meta.ops & set)) {
+        ccz_refuse(err, CCZ_E_DENIED, "kms:key-usage",
+                   cczi_kms_key_op_name((enum cczi_kms_key_op)op), "an operation of this key");
+        return cczi_kms_hint(err, CCZ_E_DENIED);
+    }
+    if (rc != CCZ_OK)
+        return rc;
+    (void)snprintf(call->detail, sizeof(call->detail), "for %s%s",
+                   cczi_kms_key_op_name((enum cczi_kms_key_op)op),
+                   m->policy.size ? "" : ": as the default");
+    if (m->policy.size)
+        return cczi_kms_bind_to(call, m->policy, op, err);
+    rc = cczi_kms_guard(call, err);
+    if (rc != CCZ_OK)
+        return rc;
+    return cczi_kms_or_not_found(err, cczi_kms_binding_delete(call->store, &call->ref, op, err),
+                                 "binding of that operation of key", call->ref.name);
+}
+
 static ccz_rc run_bind(struct ccz_buf *response, struct cczi_kms_call *call, struct ccz_err *err)
 {
     (void)response; /* a receipt only */
@@ -298,7 +378,7 @@ static ccz_rc run_bind(struct ccz_buf *response, struct cczi_kms_call *call, str
     if (rc == CCZ_OK && last == 0)
         rc = cczi_kms_or_not_found(err, CCZ_E_NOT_FOUND, cczi_kms_kind_name(call->ref.kind),
                                    call->ref.name);
-    return rc == CCZ_OK ? bind_to(call, m.policy, err) : rc;
+    return rc == CCZ_OK ? bind_op(call, &m, err) : rc;
 }
 
 /* ----------------------------------------------------------------------------- read */
@@ -331,94 +411,6 @@ static ccz_rc run_get_policy(struct ccz_buf *response, struct cczi_kms_call *cal
     }
     ccz_buf_free(&p.json);
     return rc;
-}
-
-/* Columns kind, name, version, alg, created_s, policy, enabled, expires_s, delete_after_s, metadata of the current row. */
-static void put_item_row(struct ccz_buf *response, struct cczi_q *q)
-{
-    struct cczi_kms_ref ref = {.kind = CCZI_KMS_KEY};
-    int64_t kind = cczi_q_col_int(q, 0);
-    if (kind == CCZI_KMS_SECRET || kind == CCZI_KMS_POLICY)
-        ref.kind = (enum cczi_kms_kind)kind;
-    cczi_q_col_text(ref.name, sizeof(ref.name), q, 1);
-    char item[CCZ_KMS_ITEM_SIZE];
-    cczi_kms_ref_print(item, &ref);
-    struct cczi_msg_item m = {
-        .item = ccz_span_str(item),
-        .version = (uint64_t)cczi_q_col_int(q, 2),
-        .alg = cczi_q_col(q, 3),
-        .created_s = (uint64_t)cczi_q_col_int(q, 4),
-        .policy = cczi_q_col(q, 5),
-        .disabled = cczi_q_col_int(q, 6) == 0,
-        .expires_s = (uint64_t)cczi_q_col_int(q, 7),
-        .delete_after_s = (uint64_t)cczi_q_col_int(q, 8),
-        .metadata = cczi_q_col(q, 9),
-    };
-    size_t mark = ccz_pb_open(response, CCZI_MSG_REPEATED);
-    cczi_msg_put(response, cczi_msg_item, &m);
-    ccz_pb_close(response, mark);
-}
-
-/* Rows behind @p from, which moves along. @p n counts those that were put. @param[out] end  there are no more */
-static ccz_rc list_some(struct ccz_buf *response, size_t *n, bool *end, struct cczi_kms_ref *from,
-                        struct ccz_kms_store *s, const struct cczi_kms_readable *r,
-                        struct ccz_err *err)
-{
-    size_t rows = 0;
-    struct cczi_kms_ref after = *from;
-    struct cczi_q q = cczi_q_start(&s->db, CCZI_SQL_LIST);
-    cczi_q_int(&q, after.kind);
-    cczi_q_text(&q, after.name);
-    cczi_q_int(&q, LIST_PAGE + 1);
-    while (*n <= LIST_PAGE && cczi_q_row(&q)) {
-        rows++;
-        from->kind = (enum cczi_kms_kind)cczi_q_col_int(&q, 0);
-        cczi_q_col_text(from->name, sizeof(from->name), &q, 1);
-        char ns[CCZ_KMS_NAME_SIZE];
-        cczi_kms_ns_of(ns, from->name);
-        if (cczi_kms_may_read(r, ns) && ++*n <= LIST_PAGE)
-            put_item_row(response, &q);
-    }
-    *end = rows <= LIST_PAGE;
-    return cczi_q_end(&q, err);
-}
-
-static ccz_rc run_list(struct ccz_buf *response, struct cczi_kms_call *call, struct ccz_err *err)
-{
-    struct ccz_span after;
-    struct cczi_kms_ref from = {0}; /* kind 0 sorts before every item */
-    struct cczi_kms_readable r = {0};
-    ccz_rc rc = take_name(&after, call, err);
-    if (rc == CCZ_OK && after.size)
-        rc = cczi_kms_ref_parse(&from, after, err);
-    if (rc == CCZ_OK)
-        rc = cczi_kms_readable(&r, call, err);
-    size_t n = 0;
-    for (bool end = false; rc == CCZ_OK && !end && n <= LIST_PAGE;)
-        rc = list_some(response, &n, &end, &from, call->store, &r, err);
-    if (n > LIST_PAGE)
-        ccz_pb_put_uint(response, CCZI_MSG_MORE, 1);
-    cczi_kms_readable_deinit(&r);
-    return rc;
-}
-
-static ccz_rc run_describe(struct ccz_buf *response, struct cczi_kms_call *call,
-                           struct ccz_err *err)
-{
-    struct ccz_span item;
-    ccz_rc rc = take_name(&item, call, err);
-    if (rc == CCZ_OK)
-        rc = cczi_kms_take_ref(call, item, false, err);
-    if (rc != CCZ_OK)
-        return rc;
-    struct cczi_q q = cczi_q_start(&call->store->db, CCZI_SQL_VERSIONS);
-    cczi_q_int(&q, call->ref.kind);
-    cczi_q_text(&q, call->ref.name);
-    size_t n = 0;
-    for (; cczi_q_row(&q); n++)
-        put_item_row(response, &q);
-    rc = cczi_q_end_after(&q, n ? CCZ_OK : CCZ_E_NOT_FOUND, err);
-    return cczi_kms_or_not_found(err, rc, cczi_kms_kind_name(call->ref.kind), call->ref.name);
 }
 
 static ccz_rc run_audit_tail(struct ccz_buf *response, struct cczi_kms_call *call,
@@ -454,14 +446,14 @@ static void put_spki(void *arg, struct ccz_span spki)
     ccz_pb_put_bytes(arg, CCZI_MSG_REPEATED, spki);
 }
 
-/* Over what the last transaction left: nothing of this one is in it, since reading is not recorded. */
+/* Over what is on record so far: also the lines of calls before this one in the same transaction, and the one of a key made here. So
+ * it is answered when they are. */
 static ccz_rc run_checkpoint(struct ccz_buf *response, struct cczi_kms_call *call,
                              struct ccz_err *err)
 {
     struct ccz_kms_store *s = call->store;
+    call->shows_log = true;
     ccz_rc rc = cczi_msg_get(NULL, cczi_msg_none, call->req->body, err);
-    if (rc == CCZ_OK)
-        rc = cczi_kms_tree_catch_up(s, err);
     struct ccz_kms_checkpoint c;
     struct cczi_kms_signer signer = {
         0}; /* s->signer may not be loaded yet, and the key may be made here */
@@ -523,8 +515,8 @@ const struct cczi_kms_method cczi_kms_methods[] = {
     {"Disable", false, CCZ_KMS_ROLE_OPERATOR, true, cczi_kms_run_disable, CCZI_KMS_ON_REF, false},
     {"Enable", false, CCZ_KMS_ROLE_OPERATOR, true, cczi_kms_run_enable, CCZI_KMS_ON_REF, false},
     {"GetPolicy", false, CCZI_KMS_READERS, false, run_get_policy, CCZI_KMS_ON_NAME, false},
-    {"List", false, CCZI_KMS_READERS, false, run_list, CCZI_KMS_ON_ANY, false},
-    {"Describe", false, CCZI_KMS_READERS, false, run_describe, CCZI_KMS_ON_REF, false},
+    {"List", false, CCZI_KMS_READERS, false, cczi_kms_run_list, CCZI_KMS_ON_ANY, false},
+    {"Describe", false, CCZI_KMS_READERS, false, cczi_kms_run_describe, CCZI_KMS_ON_REF, false},
     {"AuditTail", false, CCZ_KMS_ROLE_AUDITOR, false, run_audit_tail, CCZI_KMS_ON_STORE, false},
     {"Status", false, CCZI_KMS_READERS, false, run_status, CCZI_KMS_ON_STORE, false},
     {"Checkpoint", false, CCZ_KMS_ROLE_AUDITOR, false, run_checkpoint, CCZI_KMS_ON_STORE, false},
@@ -537,6 +529,33 @@ const struct cczi_kms_method cczi_kms_methods[] = {
      CCZI_KMS_ON_ANY, false},
     {"ListProposals", false, CCZI_KMS_READERS, false, cczi_kms_run_list_proposals, CCZI_KMS_ON_ANY,
      false},
+    /* keys that work inside */
+    {"Generate", false, CCZ_KMS_ROLE_OPERATOR, true, cczi_kms_run_generate, CCZI_KMS_ON_NAME, true},
+    {"ImportToken", false, CCZ_KMS_ROLE_OPERATOR, true, cczi_kms_run_import_token, CCZI_KMS_ON_NAME,
+     false},
+    {"Import", false, CCZ_KMS_ROLE_OPERATOR, true, cczi_kms_run_import, CCZI_KMS_ON_NAME, false},
+    {"Rotate", false, CCZ_KMS_ROLE_OPERATOR, true, cczi_kms_run_rotate, CCZI_KMS_ON_NAME, false},
+    {"SetMinimum", false, CCZ_KMS_ROLE_OPERATOR, true, cczi_kms_run_set_minimum, CCZI_KMS_ON_NAME,
+     false},
+    {"SetPeriod", false, CCZ_KMS_ROLE_OPERATOR, true, cczi_kms_run_set_period, CCZI_KMS_ON_NAME,
+     false},
+    {"SetExpiry", false, CCZ_KMS_ROLE_OPERATOR, true, cczi_kms_run_set_expiry, CCZI_KMS_ON_NAME,
+     false},
+    {"KeyInfo", false, CCZI_KMS_READERS, false, cczi_kms_run_key_info, CCZI_KMS_ON_NAME, false},
+    {"Encrypt", true, CCZ_KMS_ROLE_CLIENT, true, cczi_kms_run_encrypt, CCZI_KMS_ON_NAME, false},
+    {"Decrypt", true, CCZ_KMS_ROLE_CLIENT, true, cczi_kms_run_decrypt, CCZI_KMS_ON_NAME, false},
+    {"DataKey", true, CCZ_KMS_ROLE_CLIENT, true, cczi_kms_run_data_key, CCZI_KMS_ON_NAME, false},
+    {"Rewrap", true, CCZ_KMS_ROLE_CLIENT, true, cczi_kms_run_rewrap, CCZI_KMS_ON_NAME, false},
+    {"Wrap", true, CCZ_KMS_ROLE_CLIENT, true, cczi_kms_run_wrap, CCZI_KMS_ON_NAME, false},
+    {"Unwrap", true, CCZ_KMS_ROLE_CLIENT, true, cczi_kms_run_unwrap, CCZI_KMS_ON_NAME, false},
+    {"Derive", true, CCZ_KMS_ROLE_CLIENT, true, cczi_kms_run_derive, CCZI_KMS_ON_NAME, false},
+    {"Hmac", true, CCZ_KMS_ROLE_CLIENT, true, cczi_kms_run_hmac, CCZI_KMS_ON_NAME, false},
+    {"HmacVerify", true, CCZ_KMS_ROLE_CLIENT, true, cczi_kms_run_hmac_verify, CCZI_KMS_ON_NAME,
+     false},
+    {"Sign", true, CCZ_KMS_ROLE_CLIENT, true, cczi_kms_run_sign, CCZI_KMS_ON_NAME, false},
+    {"Verify", true, CCZ_KMS_ROLE_CLIENT, true, cczi_kms_run_verify, CCZI_KMS_ON_NAME, false},
+    {"PublicKey", true, CCZ_KMS_ROLE_CLIENT | CCZI_KMS_READERS, false, cczi_kms_run_public_key,
+     CCZI_KMS_ON_NAME, false},
     {"Why", false, CCZ_KMS_ROLE_AUDITOR, false, cczi_kms_run_why, CCZI_KMS_ON_ANY, false},
     {"Workloads", false, CCZI_KMS_JUDGES, false, cczi_kms_run_workloads, CCZI_KMS_ON_ANY, false},
     {"Replay", false, CCZI_KMS_JUDGES, false, cczi_kms_run_replay, CCZI_KMS_ON_NAME, false},
@@ -546,5 +565,9 @@ const struct cczi_kms_method cczi_kms_methods[] = {
     {"ListStaged", false, CCZI_KMS_READERS, false, cczi_kms_run_list_staged, CCZI_KMS_ON_ANY,
      false},
     {"RollOut", false, CCZ_KMS_ROLE_AUTHOR, true, cczi_kms_run_roll_out, CCZI_KMS_ON_NAME, true},
+    {"Attest", true, 0, true, cczi_kms_run_attest, CCZI_KMS_ON_STORE, false},
+    {"TokenKeys", false, 0, false, cczi_kms_run_token_keys, CCZI_KMS_ON_STORE, false},
+    {"RotateTokenKey", false, CCZ_KMS_ROLE_OPERATOR, true, cczi_kms_run_rotate_token_key,
+     CCZI_KMS_ON_STORE, false},
 };
 const size_t cczi_kms_methods_len = sizeof(cczi_kms_methods) / sizeof(cczi_kms_methods[0]);

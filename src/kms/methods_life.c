@@ -5,6 +5,7 @@
  * that jumps ahead must not be able to destroy keys.
  */
 #include "kms_priv.h"
+#include "use_priv.h"
 
 #include <stdio.h>
 
@@ -104,6 +105,18 @@ static ccz_rc change_state(struct cczi_kms_call *call, version_fn fn, const void
     return cczi_kms_or_not_found(err, rc, cczi_kms_kind_name(call->ref.kind), call->ref.name);
 }
 
+/* Whether a call is about a whole key that works inside: then its metadata say what becomes of it, and the states of its versions stay. */
+static ccz_rc is_whole_key(bool *yes, struct cczi_kms_key_meta *m, struct cczi_kms_call *call,
+                           struct ccz_err *err)
+{
+    *yes = false;
+    if (call->ref.kind != CCZI_KMS_KEY || call->version != 0)
+        return CCZ_OK;
+    ccz_rc rc = cczi_kms_meta_get(m, call, err);
+    *yes = rc == CCZ_OK;
+    return rc == CCZ_E_NOT_FOUND ? CCZ_OK : rc;
+}
+
 /* ------------------------------------------------------------------- disable, enable */
 
 static ccz_rc set_disabled(bool *changed, struct cczi_kms_call *call, struct cczi_kms_item *it,
@@ -120,11 +133,21 @@ static ccz_rc set_disabled(bool *changed, struct cczi_kms_call *call, struct ccz
 static ccz_rc run_set_disabled(struct cczi_kms_call *call, bool disabled, struct ccz_err *err)
 {
     struct cczi_msg_delete_req m = {0};
+    struct cczi_kms_key_meta meta;
+    bool whole = false;
+    const char *got = disabled ? "disabled already" : "enabled already",
+               *expected = disabled ? "an enabled version" : "a disabled version";
     ccz_rc rc = take_target(&m, call, cczi_msg_target_req, false, err);
-    return rc == CCZ_OK ? change_state(call, set_disabled, &disabled, "kms:no-change",
-                                       disabled ? "disabled already" : "enabled already",
-                                       disabled ? "an enabled version" : "a disabled version", err)
-                        : rc;
+    if (rc == CCZ_OK)
+        rc = is_whole_key(&whole, &meta, call, err);
+    if (rc != CCZ_OK)
+        return rc;
+    if (!whole)
+        return change_state(call, set_disabled, &disabled, "kms:no-change", got, expected, err);
+    if (meta.disabled == disabled)
+        return refuse_state(err, CCZ_E_MISMATCH, "kms:no-change", got, expected);
+    cczi_kms_key_set_disabled(&meta, disabled);
+    return cczi_kms_meta_put(call, &meta, err);
 }
 
 ccz_rc cczi_kms_run_disable(struct ccz_buf *response, struct cczi_kms_call *call,
@@ -161,10 +184,17 @@ ccz_rc cczi_kms_run_undelete(struct ccz_buf *response, struct cczi_kms_call *cal
     (void)response;
     static const int64_t back = 0;
     struct cczi_msg_delete_req m = {0};
+    struct cczi_kms_key_meta meta;
+    bool whole = false;
     ccz_rc rc = take_target(&m, call, cczi_msg_target_req, false, err);
-    return rc == CCZ_OK ? change_state(call, set_deleted, &back, "kms:no-change", "not deleted",
-                                       "a deleted version", err)
-                        : rc;
+    if (rc == CCZ_OK)
+        rc = is_whole_key(&whole, &meta, call, err);
+    if (rc == CCZ_OK && !whole)
+        return change_state(call, set_deleted, &back, "kms:no-change", "not deleted",
+                            "a deleted version", err);
+    if (rc == CCZ_OK)
+        rc = cczi_kms_key_undelete(&meta, err);
+    return rc == CCZ_OK ? cczi_kms_meta_put(call, &meta, err) : rc;
 }
 
 /* --------------------------------------------------------------------------- destroy */
@@ -197,6 +227,10 @@ static ccz_rc destroy_versions(struct cczi_kms_call *call, bool at_once, struct 
                             "the latest of several versions", "an older one, or all");
     if (rc == CCZ_OK && left == 0)
         rc = cczi_kms_binding_delete_all(call->store, &call->ref, err);
+    if (rc == CCZ_OK && left == 0 && call->ref.kind == CCZI_KMS_KEY) {
+        rc = cczi_kms_meta_delete(call, err);
+        rc = rc == CCZ_E_NOT_FOUND ? CCZ_OK : rc;
+    }
     return cczi_kms_or_not_found(err, rc, cczi_kms_kind_name(call->ref.kind), call->ref.name);
 }
 
@@ -205,8 +239,14 @@ ccz_rc cczi_kms_run_destroy(struct ccz_buf *response, struct cczi_kms_call *call
 {
     (void)response;
     struct cczi_msg_delete_req m = {0};
+    struct cczi_kms_key_meta meta;
+    bool whole = false;
     ccz_rc rc = take_target(&m, call, cczi_msg_target_req, false, err);
-    return rc == CCZ_OK ? destroy_versions(call, false, err) : rc;
+    if (rc == CCZ_OK)
+        rc = is_whole_key(&whole, &meta, call, err);
+    if (rc == CCZ_OK && whole)
+        rc = cczi_kms_hint(err, cczi_kms_key_may_destroy(&meta, call->req->now_s, err));
+    return rc == CCZ_OK ? destroy_versions(call, whole, err) : rc;
 }
 
 static ccz_rc delete_policy(struct cczi_kms_call *call, struct ccz_err *err)
@@ -247,8 +287,16 @@ static ccz_rc delete_item(struct cczi_kms_call *call, const struct cczi_msg_dele
     char until[21];
     ccz_time_format(until, after_s);
     (void)snprintf(call->detail, sizeof(call->detail), "kept until %s at least", until);
-    return change_state(call, set_deleted, &after_s, "kms:no-change", "deleted already",
-                        "a version that is not", err);
+    struct cczi_kms_key_meta meta;
+    bool whole = false;
+    ccz_rc rc = is_whole_key(&whole, &meta, call, err);
+    if (rc == CCZ_OK && !whole)
+        return change_state(call, set_deleted, &after_s, "kms:no-change", "deleted already",
+                            "a version that is not", err);
+    const struct cczi_kms_key_deletion how = {.after_s = window_s};
+    if (rc == CCZ_OK)
+        rc = cczi_kms_hint(err, cczi_kms_key_delete(&meta, &how, call->req->now_s, err));
+    return rc == CCZ_OK ? cczi_kms_meta_put(call, &meta, err) : rc;
 }
 
 ccz_rc cczi_kms_run_delete(struct ccz_buf *response, struct cczi_kms_call *call,

@@ -66,8 +66,12 @@ static void make_call(struct cczi_kms_call *inner, struct ccz_kms_request *req,
     *req = *call->req;
     req->body = p->body;
     req->peer = peer;
-    *inner = (struct cczi_kms_call){
-        .store = call->store, .req = req, .roles = roles, .approved = true, .proposal = p->id};
+    *inner = (struct cczi_kms_call){.store = call->store,
+                                    .req = req,
+                                    .roles = roles,
+                                    .approved = true,
+                                    .proposal = p->id,
+                                    .work = call->work};
     memcpy(inner->ns, p->ns, sizeof(inner->ns));
 }
 
@@ -85,7 +89,8 @@ static void name_target(struct cczi_kms_call *call, const struct cczi_kms_call *
 
 /* -------------------------------------------------------------------------- propose */
 
-/* Runs it and takes it back: what could not be done is not put before others. A savepoint inside of the call's own. */
+/* Runs it and takes it back: what could not be done is not put before others. A savepoint inside of the call's own. Nobody has
+ * approved it yet, so the rows that a database keeps of it must not be genuine. */
 static ccz_rc try_out(struct cczi_kms_call *call, const struct cczi_kms_method *m,
                       const struct cczi_kms_proposal *p, struct ccz_err *err)
 {
@@ -100,15 +105,21 @@ static ccz_rc try_out(struct cczi_kms_call *call, const struct cczi_kms_method *
     ccz_buf_init(&response, CCZ_KMS_MESSAGE_SIZE_MAX);
     response.wipe = true;
     make_call(&inner, &req, &peer, call, p, call->roles);
-    ccz_rc rc = cczi_kms_savepoint(s, err);
-    if (rc != CCZ_OK)
+    ccz_rc rc = cczi_kms_trial_begin(s, err);
+    if (rc == CCZ_OK)
+        rc = cczi_kms_savepoint(s, err);
+    if (rc != CCZ_OK) {
+        cczi_kms_trial_end(s);
         return rc;
+    }
     rc = m->run(&response, &inner, err);
+    call->later = inner.later;
     name_target(call, &inner);
     if (cczi_kms_db_in_tx(&s->db) && s->db.fault == CCZI_KMS_FAULT_NONE) {
         ccz_rc undone = cczi_kms_savepoint_undo(s, rc == CCZ_OK ? err : NULL);
         rc = rc == CCZ_OK ? undone : rc;
     }
+    cczi_kms_trial_end(s);
     s->before = before;
     s->before_dirty = before_dirty;
     s->before_lines = before_lines;
@@ -334,7 +345,7 @@ static ccz_rc count_valid(uint32_t *valid, const struct approvers *l,
 }
 
 /* @param[out] seq  of the audit line of the call that was proposed */
-static ccz_rc execute(uint64_t *seq, const struct cczi_kms_call *call, struct cczi_kms_proposal *p,
+static ccz_rc execute(uint64_t *seq, struct cczi_kms_call *call, struct cczi_kms_proposal *p,
                       struct ccz_err *err)
 {
     const struct cczi_kms_method *m = method_of(p->method);
@@ -359,6 +370,8 @@ static ccz_rc execute(uint64_t *seq, const struct cczi_kms_call *call, struct cc
     answer.wipe = true;
     make_call(&inner, &req, &peer, call, p, roles);
     rc = m->run(&answer, &inner, err);
+    call->later =
+        inner.later; /* then all of this is undone, and comes again when its work is done */
     if (rc == CCZ_OK)
         rc = cczi_kms_record(&receipt, &inner, m->name, NULL, err);
     p->state = CCZI_KMS_DONE;

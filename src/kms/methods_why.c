@@ -313,9 +313,9 @@ static ccz_rc on_replay(void *arg, const struct cczi_kms_evidence *e, struct ccz
     if (rc != CCZ_OK)
         return rc;
     bool accepts_now =
-        cczi_kms_judge_again(&now, w->now, &c, e->last_s, w->call->req->now_s, NULL) == CCZ_OK;
+        cczi_kms_verdict_again(&now, w->now, &c, e->last_s, w->call->req->now_s, NULL) == CCZ_OK;
     bool accepts_then =
-        cczi_kms_judge_again(&then, w->then, &c, e->last_s, w->at_s, &why) == CCZ_OK;
+        cczi_kms_verdict_again(&then, w->then, &c, e->last_s, w->at_s, &why) == CCZ_OK;
     CCZ_AUTO_BUF workload;
     ccz_buf_init(&workload, 4096);
     put_workload(&workload, e, &c, w->call->store->watch->seen, (struct ccz_span){0});

@@ -3,6 +3,10 @@
  * A store of an older schema becomes one of the next, in one transaction. Rows carry MACs over their columns, so those
  * that change are written anew; before that everything is checked as the older schema would have: a store that somebody
  * changed must not come out of this as a genuine one.
+ *
+ * Schema 3 brought stores an id, and with it other keys: every row gets a new MAC and every value's key a new wrap, as in a
+ * rekey. Tables that stay as they are go first, while s->sealer is the old one; then the two change places, and s->next is
+ * what the rows of older tables are checked by. k->was adds up all that was there.
  */
 #include "kms_priv.h"
 
@@ -17,10 +21,19 @@ static const struct cczi_kms_migration *find(const struct ccz_kms_backend *ops, 
     return NULL;
 }
 
+/* A row of an older table, which was checked. */
+static ccz_rc leave(struct cczi_kms_rekey *k, const struct ccz_kms_store *s, const uint8_t mac[32],
+                    struct ccz_err *err)
+{
+    ccz_rc rc = cczi_kms_set_add(k->was, &s->next, mac);
+    return rc == CCZ_OK ? rc
+                        : ccz_fail(err, rc, "kms:row-mac", 0, "cannot compute the MAC of a row");
+}
+
 /* ------------------------------------------------------------------ item: schema 1 */
 
 /* The MAC of schema 1, which knew no states. */
-static ccz_rc check_item_1(const struct ccz_kms_store *s, const struct cczi_kms_item *it,
+static ccz_rc check_item_1(const struct cczi_kms_sealer *old, const struct cczi_kms_item *it,
                            struct ccz_err *err)
 {
     uint8_t num[3][8];
@@ -31,7 +44,7 @@ static ccz_rc check_item_1(const struct ccz_kms_store *s, const struct cczi_kms_
     const struct ccz_span f[] = {CCZ_SPAN(num[0], 8), ccz_span_str(it->slot.ref.name),
                                  CCZ_SPAN(num[1], 8), ccz_span_str(it->slot.alg),
                                  CCZ_SPAN(num[2], 8), ccz_buf_span(&it->sealed)};
-    return cczi_kms_row_check(s, "item", f, 6, it->mac, err);
+    return cczi_kms_row_check_by(old, "item", f, 6, it->mac, err);
 }
 
 /* The row of item_1 behind @p it. @retval CCZ_E_NOT_FOUND that was the last one */
@@ -56,29 +69,43 @@ static ccz_rc next_item_1(struct cczi_kms_item *it, struct ccz_kms_store *s, str
                      version <= CCZ_KMS_VERSIONS_MAX && !it->sealed.bad;
         it->slot.ref.kind = kind == CCZI_KMS_KEY ? CCZI_KMS_KEY : CCZI_KMS_SECRET;
         it->slot.version = (uint32_t)version;
-        rc = known ? check_item_1(s, it, err)
+        rc = known ? check_item_1(&s->next, it, err)
                    : ccz_fail(err, CCZ_E_SIG, "kms:row-mac", kind,
                               "a row of table \"item\" is not one that we write");
     }
     return cczi_q_end_after(&q, rc, err);
 }
 
-/* Each item out of the old set of rows and into the new one. @param[out] old_set  what the rows of item add up to */
-static ccz_rc move_items_1(uint8_t old_set[32], uint64_t *moved, struct ccz_kms_store *s,
+/* With its key wrapped anew, after the value was opened. */
+static ccz_rc move_item_1(struct cczi_kms_rekey *k, struct ccz_kms_store *s,
+                          struct cczi_kms_item *it, struct ccz_err *err)
+{
+    CCZ_AUTO(ccz_secret) value = NULL;
+    CCZ_AUTO_BUF sealed;
+    ccz_buf_init(&sealed, CCZ_KMS_VALUE_SIZE_MAX + 128);
+    ccz_rc rc = leave(k, s, it->mac, err);
+    if (rc == CCZ_OK)
+        rc = cczi_kms_unseal(&value, &s->next, &it->slot, ccz_buf_span(&it->sealed), err);
+    if (rc == CCZ_OK)
+        rc = cczi_kms_reseal(&sealed, &s->next, &s->sealer, &it->slot, ccz_buf_span(&it->sealed),
+                             err);
+    if (rc != CCZ_OK)
+        return rc;
+    ccz_buf_clear(&it->sealed);
+    ccz_buf_put_span(&it->sealed, ccz_buf_span(&sealed));
+    if (it->sealed.bad)
+        return ccz_fail(err, CCZ_E_NOMEM, "kms:migrate", 0, "out of memory");
+    return cczi_kms_item_insert(s, it, err);
+}
+
+static ccz_rc move_items_1(struct cczi_kms_rekey *k, uint64_t *moved, struct ccz_kms_store *s,
                            struct ccz_err *err)
 {
     struct cczi_kms_item it;
     cczi_kms_item_init(&it);
     ccz_rc rc;
     while ((rc = next_item_1(&it, s, err)) == CCZ_OK) {
-        CCZ_AUTO(ccz_secret) value = NULL;
-        rc = cczi_kms_unseal(&value, &s->sealer, &it.slot, ccz_buf_span(&it.sealed), err);
-        if (rc == CCZ_OK)
-            rc = cczi_kms_set_toggle(old_set, &s->sealer, it.mac);
-        if (rc == CCZ_OK)
-            rc = cczi_kms_row_remove(s, it.mac);
-        if (rc == CCZ_OK)
-            rc = cczi_kms_item_insert(s, &it, err);
+        rc = move_item_1(k, s, &it, err);
         if (rc != CCZ_OK)
             break;
         ++*moved;
@@ -109,21 +136,14 @@ static ccz_rc next_admin_2(struct cczi_kms_admin *a, uint8_t mac[32], struct ccz
         *a = (struct cczi_kms_admin){.ns = CCZI_KMS_NS_ALL, .roles = roles_2(role)};
         cczi_q_col_bytes(a->id, sizeof(a->id), &q, 2);
         const struct ccz_span f[] = {CCZ_SPAN(a->id, 32), CCZ_SPAN(&role_byte, 1)};
-        rc = a->roles ? cczi_kms_row_check(s, "admin", f, 2, mac, err)
+        rc = a->roles ? cczi_kms_row_check_by(&s->next, "admin", f, 2, mac, err)
                       : ccz_fail(err, CCZ_E_SIG, "kms:row-mac", role,
                                  "a row of table \"admin\" has an unknown role");
     }
     return cczi_q_end_after(&q, rc, err);
 }
 
-/* The old MAC leaves the set of rows; @p set adds up what was there. */
-static ccz_rc leave(uint8_t set[32], struct ccz_kms_store *s, const uint8_t mac[32])
-{
-    ccz_rc rc = cczi_kms_set_toggle(set, &s->sealer, mac);
-    return rc == CCZ_OK ? cczi_kms_row_remove(s, mac) : rc;
-}
-
-static ccz_rc move_admins_2(uint8_t set[32], uint64_t *moved, struct ccz_kms_store *s,
+static ccz_rc move_admins_2(struct cczi_kms_rekey *k, uint64_t *moved, struct ccz_kms_store *s,
                             struct ccz_err *err)
 {
     uint8_t last[32], mac[32];
@@ -131,7 +151,7 @@ static ccz_rc move_admins_2(uint8_t set[32], uint64_t *moved, struct ccz_kms_sto
     struct cczi_kms_admin a;
     ccz_rc rc;
     while ((rc = next_admin_2(&a, mac, after, s, err)) == CCZ_OK) {
-        rc = leave(set, s, mac);
+        rc = leave(k, s, mac, err);
         if (rc == CCZ_OK)
             rc = cczi_kms_admin_put(s, &a, err);
         if (rc != CCZ_OK)
@@ -163,14 +183,14 @@ static ccz_rc next_binding_2(struct cczi_kms_ref *ref, struct cczi_kms_binding *
         const struct ccz_span f[] = {CCZ_SPAN(num, 8), ccz_span_str(ref->name),
                                      ccz_span_str(b->policy)};
         rc = kind == CCZI_KMS_KEY || kind == CCZI_KMS_SECRET
-                 ? cczi_kms_row_check(s, "binding", f, 3, mac, err)
+                 ? cczi_kms_row_check_by(&s->next, "binding", f, 3, mac, err)
                  : ccz_fail(err, CCZ_E_SIG, "kms:row-mac", kind,
                             "a row of table \"binding\" has no known kind");
     }
     return cczi_q_end_after(&q, rc, err);
 }
 
-static ccz_rc move_bindings_2(uint8_t set[32], uint64_t *moved, struct ccz_kms_store *s,
+static ccz_rc move_bindings_2(struct cczi_kms_rekey *k, uint64_t *moved, struct ccz_kms_store *s,
                               struct ccz_err *err)
 {
     uint8_t mac[32];
@@ -178,7 +198,7 @@ static ccz_rc move_bindings_2(uint8_t set[32], uint64_t *moved, struct ccz_kms_s
     struct cczi_kms_binding b = {0};
     ccz_rc rc;
     while ((rc = next_binding_2(&ref, &b, mac, s, err)) == CCZ_OK) {
-        rc = leave(set, s, mac);
+        rc = leave(k, s, mac, err);
         if (rc == CCZ_OK)
             rc = cczi_kms_binding_put(s, &ref, 0, b.policy, err);
         if (rc != CCZ_OK)
@@ -190,20 +210,41 @@ static ccz_rc move_bindings_2(uint8_t set[32], uint64_t *moved, struct ccz_kms_s
 
 /* ------------------------------------------------------------------------------- all */
 
-static ccz_rc move_rows(uint64_t *moved, struct ccz_kms_store *s, int64_t from, struct ccz_err *err)
+/* From here on the store is one of the newest schema: what is written is under its keys, with a head of its own. */
+static void change_places(struct ccz_kms_store *s, const struct cczi_kms_rekey *k,
+                          const struct cczi_kms_walk *w)
 {
-    uint8_t was[32], set[32] = {0};
+    struct cczi_kms_sealer old = s->sealer;
+    s->sealer = s->next;
+    s->next = old;
+    memcpy(s->head.set, k->set, sizeof(s->head.set));
+    s->head.generation = k->generation;
+    memcpy(s->head.first, w->first, sizeof(s->head.first));
+    s->head.tree = w->tree; /* over the lines that were checked; there may have been none */
+    s->head_dirty = true;
+    cczi_kms_lines_start(&s->lines, &s->head.tree);
+}
+
+static ccz_rc move_rows(uint64_t *moved, struct ccz_kms_store *s, const struct cczi_kms_walk *w,
+                        int64_t from, struct ccz_err *err)
+{
+    struct cczi_kms_rekey k = {.to = &s->next};
+    struct cczi_kms_head was = s->head;
     uint64_t stay = 0;
-    memcpy(was, s->head.set, sizeof(was));
-    ccz_rc rc =
-        from == 1 ? move_items_1(set, moved, s, err) : cczi_kms_items_check(&stay, set, s, err);
+    uint8_t ignored[32] = {0};
+    ccz_rc rc = from == 1 ? CCZ_OK : cczi_kms_items_check(&stay, ignored, s, err); /* values too */
+    if (rc == CCZ_OK) /* in schema 1, item is the new table, and empty yet */
+        rc = cczi_kms_items_rekey(&k, s, err);
+    if (rc != CCZ_OK)
+        return rc;
+    change_places(s, &k, w);
+    if (from == 1)
+        rc = move_items_1(&k, moved, s, err);
     if (rc == CCZ_OK)
-        rc = move_admins_2(set, moved, s, err);
+        rc = move_admins_2(&k, moved, s, err);
     if (rc == CCZ_OK)
-        rc = move_bindings_2(set, moved, s, err);
-    if (rc == CCZ_OK)
-        rc = cczi_kms_policies_check(&stay, set, s, err);
-    if (rc == CCZ_OK && !ccz_ct_eq(set, was, sizeof(was))) {
+        rc = move_bindings_2(&k, moved, s, err);
+    if (rc == CCZ_OK && !ccz_ct_eq(k.was, was.set, sizeof(was.set))) {
         ccz_fail(err, CCZ_E_SIG, "kms:row-set", 0,
                  "rows were added, removed or replaced by earlier ones outside of the KMS");
         rc = cczi_kms_hint(err, CCZ_E_SIG);
@@ -214,20 +255,23 @@ static ccz_rc move_rows(uint64_t *moved, struct ccz_kms_store *s, int64_t from, 
 static ccz_rc run(struct ccz_kms_store *s, const struct cczi_kms_migration *m, int64_t now_s,
                   struct ccz_err *err)
 {
-    uint64_t lines, moved = 0;
+    uint64_t moved = 0;
+    struct cczi_kms_walk w = {0};
     struct ccz_kms_receipt receipt;
-    ccz_rc rc = cczi_kms_audit_check_all(&lines, s, err);
+    ccz_rc rc = cczi_kms_audit_check_all(&w, s, err);
     if (rc == CCZ_OK)
         rc = cczi_kms_db_exec(&s->db, m->before, err);
     if (rc == CCZ_OK)
-        rc = move_rows(&moved, s, m->from, err);
+        rc = move_rows(&moved, s, &w, m->from, err);
     if (rc == CCZ_OK)
         rc = cczi_kms_instance_make(s, now_s, err);
-    char entry[128];
+    char entry[256], id[2 * CCZI_KMS_STORE_ID_SIZE + 1];
+    ccz_hex(id, s->sealer.id, sizeof(s->sealer.id));
     int n =
         snprintf(entry, sizeof(entry),
-                 "{\"op\":\"migrate\",\"verdict\":\"accept\",\"from\":%d,\"to\":%d,\"rows\":%llu}",
-                 (int)m->from, CCZI_KMS_SCHEMA, (unsigned long long)moved);
+                 "{\"op\":\"migrate\",\"verdict\":\"accept\",\"from\":%d,\"to\":%d,\"rows\":%llu,"
+                 "\"store\":\"%s\"}",
+                 (int)m->from, CCZI_KMS_SCHEMA, (unsigned long long)moved, id);
     if (rc == CCZ_OK)
         rc = cczi_kms_audit_append(&receipt, s, now_s, CCZ_SPAN(entry, (size_t)n), err);
     return rc == CCZ_OK ? cczi_kms_db_exec(&s->db, m->after, err) : rc;
@@ -250,7 +294,9 @@ ccz_rc ccz_kms_migrate(const struct ccz_kms_state *state, int64_t now_s, struct 
     if (rc == CCZ_OK)
         rc = run(s, m, now_s, err);
     if (rc == CCZ_OK)
-        return cczi_kms_commit(s, err);
+        rc = cczi_kms_commit(s, err);
+    if (rc == CCZ_OK) /* a folder that was migrated before, and was put back, has another one */
+        rc = cczi_kms_identity_put(state->dir, s->sealer.id, err);
     cczi_kms_rollback(s);
     return rc;
 }

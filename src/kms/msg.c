@@ -74,6 +74,7 @@ const struct cczi_msg_field cczi_msg_put_policy_req[] = {
 const struct cczi_msg_field cczi_msg_bind_req[] = {
     SPAN(1, cczi_msg_bind_req, item, NAME_MAX_SIZE),
     SPAN(2, cczi_msg_bind_req, policy, NAME_MAX_SIZE),
+    SPAN(3, cczi_msg_bind_req, op, NAME_MAX_SIZE),
     END,
 };
 const struct cczi_msg_field cczi_msg_delete_req[] = {
@@ -94,6 +95,11 @@ const struct cczi_msg_field cczi_msg_get_policy_resp[] = {
     END,
 };
 const struct cczi_msg_field cczi_msg_none[] = {END};
+const struct cczi_msg_field cczi_msg_describe_req[] = {
+    SPAN(1, cczi_msg_describe_req, item, NAME_MAX_SIZE),
+    UINT(2, cczi_msg_describe_req, after_version, CCZ_KMS_VERSIONS_MAX),
+    {0},
+};
 const struct cczi_msg_field cczi_msg_name[] = {
     SPAN(1, cczi_msg_name, name, NAME_MAX_SIZE),
     END,

@@ -18,7 +18,14 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { SLOTS_MAX = 256, PIN_SIZE_MAX = 256, OBJECTS_MAX = 8, AES_KEY_SIZE = 32 };
+enum {
+    SLOTS_MAX = 256,
+    PIN_SIZE_MAX = 256,
+    OBJECTS_MAX = 8,
+    AES_KEY_SIZE = 32,
+    RSA_SIZE_MAX =
+        1024 /* a modulus, in bytes; what was wrapped under a larger one is refused, too */
+};
 
 struct ccz_kms_token {
     struct cczi_p11_uri uri;
@@ -321,6 +328,56 @@ static ccz_rc check_key(struct ccz_kms_token *t, struct ccz_err *err)
     return cczi_kms_hint(err, CCZ_E_DENIED);
 }
 
+/* A number of a key, without leading zeros. @return CKR_OK, or why there is none */
+struct number {
+    unsigned char byte[RSA_SIZE_MAX];
+    size_t size;
+};
+
+static CK_RV get_number(struct number *out, struct ccz_kms_token *t, CK_OBJECT_HANDLE object,
+                        CK_ATTRIBUTE_TYPE which)
+{
+    CK_ATTRIBUTE a = {which, out->byte, sizeof(out->byte)};
+    CK_RV rv = t->p11->C_GetAttributeValue(t->session, object, &a, 1);
+    out->size = rv == CKR_OK && a.ulValueLen <= sizeof(out->byte) ? a.ulValueLen : 0;
+    size_t zeros = 0;
+    while (zeros < out->size && out->byte[zeros] == 0)
+        zeros++;
+    out->size -= zeros;
+    memmove(out->byte, out->byte + zeros, out->size);
+    return rv == CKR_OK && out->size == 0 ? CKR_ATTRIBUTE_VALUE_INVALID : rv;
+}
+
+static bool same_number(const struct number *a, const struct number *b)
+{
+    return a->size == b->size && memcmp(a->byte, b->byte, a->size) == 0;
+}
+
+/*
+ * Whoever may use the token without its PIN may put a public key of his own under the label, and would be the one who can
+ * unwrap. A private key has its modulus always and its exponent mostly (PKCS#11 v2.40, 2.1.3); without that, the usual one.
+ */
+static ccz_rc check_pair(struct ccz_kms_token *t, struct ccz_err *err)
+{
+    struct number n, e, public_n, public_e;
+    const struct number usual = {{1, 0, 1}, 3};
+    CK_RV rv = get_number(&n, t, t->key, CKA_MODULUS);
+    if (rv == CKR_OK)
+        rv = get_number(&public_n, t, t->public_key, CKA_MODULUS);
+    if (rv == CKR_OK)
+        rv = get_number(&public_e, t, t->public_key, CKA_PUBLIC_EXPONENT);
+    if (rv != CKR_OK)
+        return p11_fail(err, "kms:p11", rv, "tell the numbers of its key pair");
+    if (get_number(&e, t, t->key, CKA_PUBLIC_EXPONENT) != CKR_OK)
+        e = usual;
+    if (same_number(&n, &public_n) && same_number(&e, &public_e))
+        return CCZ_OK;
+    (void)ccz_fail(err, CCZ_E_MISMATCH, "kms:p11-pair", 0,
+                   "the public key \"%s\" of the token is not that of its private key",
+                   t->uri.object);
+    return cczi_kms_hint(err, CCZ_E_MISMATCH);
+}
+
 ccz_rc cczi_p11_key_find(struct ccz_kms_token *t, bool make, struct ccz_err *err)
 {
     size_t found = 0;
@@ -337,7 +394,9 @@ ccz_rc cczi_p11_key_find(struct ccz_kms_token *t, bool make, struct ccz_err *err
     if (rc != CCZ_OK || !t->uri.rsa)
         return rc;
     rc = find_one(&t->public_key, &found, t, CKO_PUBLIC_KEY, err);
-    return rc == CCZ_OK && !found ? not_found(err, t, "public key") : rc;
+    if (rc == CCZ_OK && !found)
+        return not_found(err, t, "public key");
+    return rc == CCZ_OK ? check_pair(t, err) : rc;
 }
 
 /* ------------------------------------------------------------------------ wrapping */

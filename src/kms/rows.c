@@ -226,7 +226,7 @@ static ccz_rc check_one(void *arg, const struct cczi_kms_row *r, struct ccz_err 
     (void)err;
     const struct check *c = arg;
     ++*c->count;
-    return cczi_kms_set_toggle(c->set, c->sealer, r->mac);
+    return cczi_kms_set_add(c->set, c->sealer, r->mac);
 }
 
 ccz_rc cczi_kms_rows_check(uint64_t *count, uint8_t set[32], struct ccz_kms_store *s,
@@ -271,7 +271,7 @@ static void next_key(struct cczi_kms_row *r, struct ccz_rd *in, const struct ccz
     }
 }
 
-static ccz_rc rekey_one(uint8_t set[32], struct ccz_kms_store *s, struct cczi_kms_sealer *to,
+static ccz_rc rekey_one(struct cczi_kms_rekey *k, struct ccz_kms_store *s,
                         enum cczi_kms_table_id id, struct cczi_kms_row *r, struct ccz_err *err)
 {
     const struct cczi_kms_table *t = &cczi_kms_tables[id];
@@ -282,11 +282,9 @@ static ccz_rc rekey_one(uint8_t set[32], struct ccz_kms_store *s, struct cczi_km
         return rc;
     struct ccz_span f[CCZI_KMS_COLS_MAX];
     uint8_t num[CCZI_KMS_COLS_MAX][8], mac[32];
-    rc = cczi_kms_row_mac(mac, to, t->mac_name, f, fields(f, num, t, r));
-    if (rc == CCZ_OK)
-        rc = cczi_kms_set_toggle(set, to, mac);
+    rc = cczi_kms_rekey_row(mac, k, s, r->mac, t->mac_name, f, fields(f, num, t, r), err);
     if (rc != CCZ_OK)
-        return ccz_fail(err, rc, "kms:row-mac", 0, "cannot compute the MAC of a row");
+        return rc;
     struct cczi_q q = cczi_q_start(&s->db, t->rekey);
     cczi_q_blob(&q, CCZ_SPAN(mac, sizeof(mac)));
     bind_all(&q, r, t->keys);
@@ -294,7 +292,7 @@ static ccz_rc rekey_one(uint8_t set[32], struct ccz_kms_store *s, struct cczi_km
 }
 
 /* All keys are read, then row after row is written: a database has one statement with rows at a time. */
-ccz_rc cczi_kms_rows_rekey(uint8_t set[32], struct ccz_kms_store *s, struct cczi_kms_sealer *to,
+ccz_rc cczi_kms_rows_rekey(struct cczi_kms_rekey *rekey, struct ccz_kms_store *s,
                            enum cczi_kms_table_id id, struct ccz_err *err)
 {
     struct keys k = {.t = &cczi_kms_tables[id]};
@@ -305,7 +303,7 @@ ccz_rc cczi_kms_rows_rekey(uint8_t set[32], struct ccz_kms_store *s, struct cczi
     struct ccz_rd in = ccz_rd_from(ccz_buf_span(&k.packed));
     for (size_t i = 0; rc == CCZ_OK && i < k.len; i++) {
         next_key(&r, &in, k.t);
-        rc = rekey_one(set, s, to, id, &r, err);
+        rc = rekey_one(rekey, s, id, &r, err);
     }
     cczi_kms_row_deinit(&r);
     ccz_buf_free(&k.packed);

@@ -3,7 +3,12 @@
  * Everything cryptographic about the store.
  *
  * Sealed value: u8 format = 1 | nonce[12] | wrapped DEK[32] | tag[16] | ciphertext | tag[16].
- * Sealed head:  le64 seq | nonce[12] | ciphertext of le64 seq | hash[32] | set[32] | frontier of the tree | tag[16].
+ * Sealed head:  store id[32] | le64 seq | nonce[12] | ciphertext of the head | tag[16]. The first two are associated data.
+ * MAC of a row: le64 generation | the first 24 bytes of HMAC-SHA-256(row key, table | 0 | generation | fields with their sizes).
+ *
+ * Every key here but the check value is derived from the master key with the store's random id as salt, so that nothing of
+ * one store is genuine in another one, although both may have one master key. Schemas 1 and 2 had no id: their heads begin
+ * with seq, their row MACs are HMACs alone, and the digest of their rows is an XOR. migrate.c reads them so, nobody writes them.
  *
  * Nonces: a DEK is random and seals one value, so its nonce is zero. Wrapping uses random nonces,
  * at most one per stored value, far below the 2^32 of NIST SP 800-38D, 8.3. The head is sealed at
@@ -17,7 +22,9 @@
 enum { SUBKEY_SIZE = 32, FORMAT = 1, HEAD_KEY_LINES_LOG2 = 20 };
 enum {
     WRAP_SIZE = CCZ_AEAD_NONCE_SIZE + SUBKEY_SIZE + CCZ_AEAD_TAG_SIZE,
-    HEAD_FRAME_SIZE = 8 + CCZ_AEAD_NONCE_SIZE + CCZ_AEAD_TAG_SIZE
+    HEAD_FRAME_SIZE = 8 + CCZ_AEAD_NONCE_SIZE + CCZ_AEAD_TAG_SIZE, /* without the id */
+    GENERATION_SIZE = 8,
+    ROW_TAG_SIZE = CCZI_KMS_ROW_MAC_SIZE - GENERATION_SIZE
 };
 
 static struct ccz_span subkey(const struct cczi_kms_sealer *s, enum cczi_kms_subkey which)
@@ -26,19 +33,22 @@ static struct ccz_span subkey(const struct cczi_kms_sealer *s, enum cczi_kms_sub
 }
 
 ccz_rc cczi_kms_sealer_init(struct cczi_kms_sealer *s, const struct ccz_secret *master,
-                            struct ccz_err *err)
+                            const uint8_t *id, struct ccz_err *err)
 {
-    *s = (struct cczi_kms_sealer){0};
+    *s = (struct cczi_kms_sealer){.has_id = id != NULL};
+    if (id)
+        memcpy(s->id, id, sizeof(s->id));
     if (ccz_secret_size(master) != CCZ_KMS_MASTER_KEY_SIZE)
         return ccz_refuse_num(err, CCZ_E_FORMAT, "kms:master-key-size",
                               (int64_t)ccz_secret_size(master), CCZ_KMS_MASTER_KEY_SIZE);
-    struct ccz_span ikm = CCZ_SPAN(ccz_secret_view(master), CCZ_KMS_MASTER_KEY_SIZE), salt = {0};
+    struct ccz_span ikm = CCZ_SPAN(ccz_secret_view(master), CCZ_KMS_MASTER_KEY_SIZE);
+    struct ccz_span none = {0}, salt = id ? CCZ_SPAN(s->id, sizeof(s->id)) : none;
     ccz_rc rc = ccz_secret_new(&s->keys, (size_t)CCZI_KMS_SUBKEYS * SUBKEY_SIZE);
     if (rc == CCZ_OK)
         rc = ccz_hkdf(ccz_secret_bytes(s->keys), (size_t)CCZI_KMS_SUBKEYS * SUBKEY_SIZE, CCZ_SHA256,
                       salt, ikm, ccz_span_str("cczoo kms v1 subkeys"));
-    if (rc == CCZ_OK)
-        rc = ccz_hkdf(s->key_check, sizeof(s->key_check), CCZ_SHA256, salt, ikm,
+    if (rc == CCZ_OK) /* of the master key alone: a provider has one before there is a store */
+        rc = ccz_hkdf(s->key_check, sizeof(s->key_check), CCZ_SHA256, none, ikm,
                       ccz_span_str("cczoo kms v1 key check"));
     if (rc == CCZ_OK)
         rc = ccz_aead_new(&s->aead, CCZ_AES_256_GCM);
@@ -212,71 +222,116 @@ static ccz_rc head_key(uint8_t key[SUBKEY_SIZE], const struct cczi_kms_sealer *s
     return ccz_hmac(key, CCZ_SHA256, subkey(s, CCZI_KMS_HEAD), &CCZ_SPAN(block, sizeof(block)), 1);
 }
 
+/* What lies before the ciphertext and its nonce, all of it associated data. */
+static size_t put_frame(uint8_t out[CCZI_KMS_STORE_ID_SIZE + 8], const struct cczi_kms_sealer *s,
+                        uint64_t seq)
+{
+    size_t n = s->has_id ? sizeof(s->id) : 0;
+    memcpy(out, s->id, n);
+    for (size_t i = 0; i < 8; i++)
+        out[n + i] = (uint8_t)(seq >> (8 * i));
+    return n + 8;
+}
+
 static void put_head(struct ccz_buf *out, const struct cczi_kms_head *h)
 {
     ccz_buf_le64(out, h->seq);
     ccz_buf_put(out, h->hash, sizeof(h->hash));
     ccz_buf_put(out, h->set, sizeof(h->set));
-    if (h->tree.size) /* without: as the first format */
-        cczi_kms_tree_put(out, &h->tree);
+    ccz_buf_le64(out, h->generation);
+    ccz_buf_put(out, h->first, sizeof(h->first));
+    cczi_kms_tree_put(out, &h->tree);
 }
 
 ccz_rc cczi_kms_head_seal(struct ccz_buf *out, struct cczi_kms_sealer *s,
                           const struct cczi_kms_head *h, struct ccz_err *err)
 {
     size_t before = out->size;
-    ccz_buf_le64(out, h->seq);
+    uint8_t frame[CCZI_KMS_STORE_ID_SIZE + 8], key[SUBKEY_SIZE];
+    size_t frame_size = put_frame(frame, s, h->seq);
+    ccz_buf_put(out, frame, frame_size);
     (void)ccz_buf_extend(out, CCZ_AEAD_NONCE_SIZE);
     put_head(out, h);
     (void)ccz_buf_extend(out, CCZ_AEAD_TAG_SIZE);
-    uint8_t key[SUBKEY_SIZE];
-    ccz_rc rc = CCZ_E_NOMEM;
-    if (!out->bad) {
-        uint8_t *base = out->ptr + before, *nonce = base + 8, *text = nonce + CCZ_AEAD_NONCE_SIZE;
-        size_t size = out->size - before - HEAD_FRAME_SIZE;
+    ccz_rc rc = s->has_id ? CCZ_E_NOMEM : CCZ_E_ARG; /* an old sealer only reads */
+    if (!out->bad && s->has_id) {
+        uint8_t *nonce = out->ptr + before + frame_size, *text = nonce + CCZ_AEAD_NONCE_SIZE;
+        size_t size = (size_t)(out->ptr + out->size - text) - CCZ_AEAD_TAG_SIZE;
         rc = head_key(key, s, h->seq);
         if (rc == CCZ_OK)
             rc = ccz_random(nonce, CCZ_AEAD_NONCE_SIZE);
         if (rc == CCZ_OK)
-            rc = ccz_aead_seal(s->aead, text, text + size, key, nonce, CCZ_SPAN(base, 8),
+            rc = ccz_aead_seal(s->aead, text, text + size, key, nonce, CCZ_SPAN(frame, frame_size),
                                CCZ_SPAN(text, size));
         ccz_wipe(key, sizeof(key));
     }
-    return rc == CCZ_OK
-               ? CCZ_OK
-               : ccz_fail(err, rc, "kms:head", 0, "cannot seal the end of the audit chain");
+    if (rc == CCZ_OK)
+        return CCZ_OK;
+    out->size = before; /* it was in clear */
+    return ccz_fail(err, rc, "kms:head", 0, "cannot seal the end of the audit chain");
 }
 
-/* A head without a tree is one of the first format: its tree is made when the next line is appended. */
-static bool get_head(struct cczi_kms_head *out, struct ccz_span plain)
+/* The tree covers every line of the chain; schemas 1 and 2 had heads before there was one. */
+static bool get_head(struct cczi_kms_head *out, bool old, struct ccz_span plain)
 {
     struct ccz_rd r = ccz_rd_from(plain);
     out->seq = ccz_rd_le64(&r);
     ccz_rd_copy(&r, out->hash, sizeof(out->hash));
     ccz_rd_copy(&r, out->set, sizeof(out->set));
-    if (r.left)
+    if (!old) {
+        out->generation = ccz_rd_le64(&r);
+        ccz_rd_copy(&r, out->first, sizeof(out->first));
+    }
+    if (!old || r.left)
         cczi_kms_tree_get(&out->tree, &r);
-    return ccz_rd_done(&r);
+    return ccz_rd_done(&r) && (old || out->tree.size == out->seq);
+}
+
+ccz_rc cczi_kms_head_id(uint8_t id[CCZI_KMS_STORE_ID_SIZE], struct ccz_span sealed,
+                        struct ccz_err *err)
+{
+    struct ccz_rd r = ccz_rd_from(sealed);
+    ccz_rd_copy(&r, id, CCZI_KMS_STORE_ID_SIZE);
+    return !r.bad ? CCZ_OK
+                  : ccz_fail(err, CCZ_E_SIG, "kms:head", (int64_t)sealed.size,
+                             "the sealed end of the audit chain has %zu bytes", sealed.size);
+}
+
+/* It opens under no other id; this says why. */
+static ccz_rc same_store(const struct cczi_kms_sealer *s, struct ccz_span sealed,
+                         struct ccz_err *err)
+{
+    uint8_t id[CCZI_KMS_STORE_ID_SIZE];
+    ccz_rc rc = cczi_kms_head_id(id, sealed, err);
+    if (rc != CCZ_OK || ccz_ct_eq(id, s->id, sizeof(id)))
+        return rc;
+    (void)ccz_refuse_bytes(err, CCZ_E_SIG, "kms:store-identity", id, sizeof(id), s->id, sizeof(id));
+    return cczi_kms_hint(err, CCZ_E_SIG);
 }
 
 ccz_rc cczi_kms_head_unseal(struct cczi_kms_head *out, struct cczi_kms_sealer *s,
                             struct ccz_span sealed, struct ccz_err *err)
 {
     *out = (struct cczi_kms_head){0};
-    if (sealed.size < HEAD_FRAME_SIZE || sealed.size > CCZI_KMS_HEAD_SIZE_MAX)
+    size_t id_size = s->has_id ? CCZI_KMS_STORE_ID_SIZE : 0;
+    if (sealed.size < id_size + HEAD_FRAME_SIZE || sealed.size > CCZI_KMS_HEAD_SIZE_MAX)
         return ccz_fail(err, CCZ_E_SIG, "kms:head", (int64_t)sealed.size,
                         "the sealed end of the audit chain has %zu bytes", sealed.size);
-    struct ccz_rd r = ccz_rd_from(sealed);
+    ccz_rc rc = s->has_id ? same_store(s, sealed, err) : CCZ_OK;
+    if (rc != CCZ_OK)
+        return rc;
+    struct ccz_rd r = ccz_rd_from(ccz_span_sub(sealed, id_size, sealed.size - id_size));
     uint64_t seq = ccz_rd_le64(&r);
     struct ccz_span nonce = ccz_rd_take(&r, CCZ_AEAD_NONCE_SIZE),
-                    text = ccz_rd_take(&r, sealed.size - HEAD_FRAME_SIZE);
+                    text = ccz_rd_take(&r, r.left - CCZ_AEAD_TAG_SIZE);
     uint8_t key[SUBKEY_SIZE], plain[CCZI_KMS_HEAD_SIZE_MAX];
-    ccz_rc rc = head_key(key, s, seq);
+    rc = head_key(key, s, seq);
     if (rc == CCZ_OK)
-        rc = ccz_aead_open(s->aead, plain, r.ptr, key, nonce.ptr, CCZ_SPAN(sealed.ptr, 8), text);
+        rc = ccz_aead_open(s->aead, plain, r.ptr, key, nonce.ptr, CCZ_SPAN(sealed.ptr, id_size + 8),
+                           text);
     ccz_wipe(key, sizeof(key));
     struct cczi_kms_head head = {0};
-    if (rc == CCZ_OK && !get_head(&head, CCZ_SPAN(plain, text.size)))
+    if (rc == CCZ_OK && !get_head(&head, !s->has_id, CCZ_SPAN(plain, text.size)))
         rc = CCZ_E_SIG; /* genuine, and not of a format that we know */
     ccz_wipe(plain, sizeof(plain));
     if (rc != CCZ_OK)
@@ -288,15 +343,18 @@ ccz_rc cczi_kms_head_unseal(struct cczi_kms_head *out, struct cczi_kms_sealer *s
 
 /* ----------------------------------------------------------------------------- rows */
 
-ccz_rc cczi_kms_row_mac(uint8_t out[32], const struct cczi_kms_sealer *s, const char *table,
-                        const struct ccz_span *fields, size_t len)
+/* Every field with its size. @p generation  NULL = of schemas 1 and 2 */
+static ccz_rc row_hmac(uint8_t out[32], const struct cczi_kms_sealer *s, const uint8_t *generation,
+                       const char *table, const struct ccz_span *fields, size_t len)
 {
     if (len > CCZI_KMS_ROW_FIELDS_MAX)
         return CCZ_E_ARG;
     uint8_t sizes[CCZI_KMS_ROW_FIELDS_MAX][8];
-    struct ccz_span parts[1 + 2 * CCZI_KMS_ROW_FIELDS_MAX];
+    struct ccz_span parts[2 + 2 * CCZI_KMS_ROW_FIELDS_MAX];
     size_t n = 0;
     parts[n++] = CCZ_SPAN(table, strlen(table) + 1); /* the NUL separates it from what follows */
+    if (generation)
+        parts[n++] = CCZ_SPAN(generation, GENERATION_SIZE);
     for (size_t i = 0; i < len; i++) {
         for (size_t k = 0; k < 8; k++)
             sizes[i][k] = (uint8_t)((uint64_t)fields[i].size >> (8 * k));
@@ -306,18 +364,73 @@ ccz_rc cczi_kms_row_mac(uint8_t out[32], const struct cczi_kms_sealer *s, const 
     return ccz_hmac(out, CCZ_SHA256, subkey(s, CCZI_KMS_ROW), parts, n);
 }
 
+ccz_rc cczi_kms_row_mac(uint8_t out[CCZI_KMS_ROW_MAC_SIZE], const struct cczi_kms_sealer *s,
+                        uint64_t generation, const char *table, const struct ccz_span *fields,
+                        size_t len)
+{
+    if (!s->has_id)
+        return row_hmac(out, s, NULL, table, fields, len);
+    uint8_t full[32];
+    for (size_t i = 0; i < GENERATION_SIZE; i++)
+        out[i] = (uint8_t)(generation >> (8 * i));
+    ccz_rc rc = row_hmac(full, s, out, table, fields, len);
+    if (rc == CCZ_OK)
+        memcpy(out + GENERATION_SIZE, full, ROW_TAG_SIZE);
+    ccz_wipe(full, sizeof(full));
+    return rc;
+}
+
+uint64_t cczi_kms_row_generation(const uint8_t mac[CCZI_KMS_ROW_MAC_SIZE])
+{
+    uint64_t v = 0;
+    for (size_t i = GENERATION_SIZE; i-- > 0;)
+        v = v << 8 | mac[i];
+    return v;
+}
+
 /*
- * A keyed multiset hash (MSet-XOR-Hash with rows that never repeat). Row MACs lie in the database,
- * so they go through a second key, and the XOR is stored sealed: with it in clear, somebody could
- * solve for a set of old rows.
+ * The set of rows as a keyed multiset hash: the sum mod 2^256 of PRF(set key, row MAC), MSet-Add-Hash of Clarke, Devadas, van Dijk,
+ * Gassend and Suh, "Incremental Multiset Hash Functions and Their Application to Memory Integrity Checking" (ASIACRYPT 2003).
+ * Row MACs lie in the database, so they go through a key of its own, and the sum is stored sealed: with it or with the elements in
+ * clear, somebody could look for old rows of the same sum (a generalised birthday attack). So all that is learned of it is whether
+ * a guess was right. A set that is not the one of the head differs from it in some element whose coefficient c is not zero, and a
+ * uniform c * x hits one value with probability at most 2^(k - 256) for |c| < 2^k. A generation is given out once, so a row is
+ * added once for ever: c is at most 1 for what may be there, and what was taken out once more than it was put in stays a
+ * difference that no later change makes good.
  */
-ccz_rc cczi_kms_set_toggle(uint8_t set[32], const struct cczi_kms_sealer *s,
-                           const uint8_t row_mac[32])
+static ccz_rc set_element(uint8_t out[32], const struct cczi_kms_sealer *s,
+                          const uint8_t mac[CCZI_KMS_ROW_MAC_SIZE])
+{
+    return ccz_hmac(out, CCZ_SHA256, subkey(s, CCZI_KMS_SET), &CCZ_SPAN(mac, CCZI_KMS_ROW_MAC_SIZE),
+                    1);
+}
+
+ccz_rc cczi_kms_set_add(uint8_t set[32], const struct cczi_kms_sealer *s,
+                        const uint8_t mac[CCZI_KMS_ROW_MAC_SIZE])
 {
     uint8_t element[32];
-    ccz_rc rc = ccz_hmac(element, CCZ_SHA256, subkey(s, CCZI_KMS_SET), &CCZ_SPAN(row_mac, 32), 1);
-    for (size_t i = 0; rc == CCZ_OK && i < 32; i++)
-        set[i] ^= element[i];
+    unsigned carry = 0;
+    ccz_rc rc = set_element(element, s, mac);
+    for (size_t i = 0; rc == CCZ_OK && i < 32; i++) {
+        carry += (unsigned)set[i] + element[i];
+        set[i] = s->has_id ? (uint8_t)carry : set[i] ^ element[i];
+        carry >>= 8;
+    }
+    ccz_wipe(element, sizeof(element));
+    return rc;
+}
+
+ccz_rc cczi_kms_set_remove(uint8_t set[32], const struct cczi_kms_sealer *s,
+                           const uint8_t mac[CCZI_KMS_ROW_MAC_SIZE])
+{
+    uint8_t element[32];
+    unsigned carry = 1; /* set + ~element + 1 */
+    ccz_rc rc = s->has_id ? set_element(element, s, mac) : CCZ_E_ARG;
+    for (size_t i = 0; rc == CCZ_OK && i < 32; i++) {
+        carry += (unsigned)set[i] + (uint8_t)~element[i];
+        set[i] = (uint8_t)carry;
+        carry >>= 8;
+    }
     ccz_wipe(element, sizeof(element));
     return rc;
 }

@@ -11,7 +11,7 @@
 enum {
     SETS = 1024, /* a place is found by the first bytes of the id.. */
     WAYS = 8,    /* ..among so many */
-    MEMO = 64,
+    MEMO = 256,
     COUNT_EVERY =
         256,      /* new rows after which they are counted again: other servers make some, too */
     EVICT_MAX = 8 /* rows that go for one that comes */
@@ -143,7 +143,7 @@ static bool id_of(uint8_t id[32], struct cczi_kms_seen *s, const struct cczi_kms
     return true;
 }
 
-void cczi_kms_seen_note(struct cczi_kms_seen *s, const struct cczi_kms_call *call, bool accepted)
+void cczi_kms_seen_note(struct cczi_kms_seen *s, const struct cczi_kms_call *call)
 {
     uint8_t id[32];
     if (s->notes_len == CCZI_KMS_BATCH_MAX || !id_of(id, s, call))
@@ -155,7 +155,7 @@ void cczi_kms_seen_note(struct cczi_kms_seen *s, const struct cczi_kms_call *cal
         s->note[s->notes_len++] = (struct note){p, call};
     p->noted = true;
     p->used = ++s->turn;
-    if (accepted)
+    if (call->accepted)
         p->tx_accepted++;
     else
         p->tx_refused++;

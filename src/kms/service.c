@@ -1,13 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The handler behind an RPC server: event loops queue calls, one worker owns the store. */
-#include "kms_priv.h"
+/* The handler behind an RPC server: event loops queue calls, one worker owns the store, and what takes long is done beside it. */
+#define _POSIX_C_SOURCE 200809L
+#include "use_priv.h"
 
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
-enum { QUEUE_MAX = 1024, ADDRESS_SIZE = 64, METHOD_PATH_SIZE = 64 };
+enum {
+    QUEUE_MAX = 1024,
+    WORKS_MAX = 256, /* calls whose work is being done or waits for that */
+    ADDRESS_SIZE = 64,
+    METHOD_PATH_SIZE = 64,
+    CRYPTO_THREADS = 2,
+    CRYPTO_THREADS_MAX = 64,
+    ROTATION_EVERY_S = 60
+};
 
 /* A copy of everything the handler needs: the request and the peer belong to whoever called. */
 struct job {
@@ -19,7 +29,17 @@ struct job {
     struct ccz_ratls_peer peer;
     char address[ADDRESS_SIZE], path[METHOD_PATH_SIZE];
     struct ccz_buf body;
+    uint32_t doors;
     struct ccz_kms_request req; /* of all that, once it is handled */
+    const struct cczi_kms_method
+        *own;                   /* of the system's own calls, else NULL: then `answer` is NULL */
+    struct cczi_kms_work *work; /* to be done, or done */
+    unsigned passes;
+};
+
+struct queue {
+    struct job *first, **last;
+    size_t len;
 };
 
 struct ccz_kms_service {
@@ -27,10 +47,14 @@ struct ccz_kms_service {
     pthread_t worker;
     struct cczi_kms_entry *batch; /* CCZI_KMS_BATCH_MAX, of the worker */
     pthread_mutex_t lock;         /* everything below */
-    pthread_cond_t wake;
-    struct job *first, **last;
-    size_t queued;
-    bool stop;
+    pthread_cond_t wake, wake_crypto;
+    struct queue calls;
+    struct queue works; /* for the crypto threads */
+    size_t working;     /* jobs in `works` and at these threads */
+    bool stop, stop_crypto;
+    pthread_t crypto[CRYPTO_THREADS_MAX];
+    size_t crypto_len;
+    struct timespec look;      /* for rotations next: monotonic time; of the worker */
     pthread_mutex_t pins_lock; /* who has a role: read by event loops, renewed by the worker */
     struct pins {
         uint8_t (*id)[32];
@@ -39,34 +63,128 @@ struct ccz_kms_service {
     uint64_t roles_seen; /* count of the store that they are of */
 };
 
+static void queue_init(struct queue *q)
+{
+    *q = (struct queue){.last = &q->first};
+}
+
+static void queue_add(struct queue *q, struct job *j)
+{
+    j->next = NULL;
+    *q->last = j;
+    q->last = &j->next;
+    q->len++;
+}
+
+static struct job *queue_take(struct queue *q)
+{
+    struct job *j = q->first;
+    if (!j)
+        return NULL;
+    q->first = j->next;
+    if (!q->first)
+        q->last = &q->first;
+    q->len--;
+    return j;
+}
+
 static void job_free(struct job *j)
 {
+    cczi_kms_work_free(j->work);
     ccz_buf_free(&j->body);
     if (j->call)
         ccz_rpc_call_unref(j->call);
     free(j);
 }
 
-/* --------------------------------------------------------------------------- worker */
+/* --------------------------------------------------------------------------- crypto */
 
-/* Up to CCZI_KMS_BATCH_MAX jobs as a list, without waiting for more than the first; NULL once stopped and empty. While
- * one batch is on its way to the disk the next one gathers: the busier, the larger, and nobody waits for company. */
-static struct job *take_jobs(struct ccz_kms_service *s)
+/* Work of calls, see use_priv.h: whatever it takes, the worker goes on with others meanwhile. */
+static void *do_works(void *arg)
+{
+    struct ccz_kms_service *s = arg;
+    pthread_mutex_lock(&s->lock);
+    for (;;) {
+        while (!s->works.first && !s->stop_crypto)
+            pthread_cond_wait(&s->wake_crypto, &s->lock);
+        struct job *j = queue_take(&s->works);
+        if (!j)
+            break;
+        pthread_mutex_unlock(&s->lock);
+        cczi_kms_work_do(j->work);
+        pthread_mutex_lock(&s->lock);
+        s->working--;
+        queue_add(&s->calls, j); /* it was admitted before: no limit applies */
+        pthread_cond_signal(&s->wake);
+    }
+    pthread_mutex_unlock(&s->lock);
+    return NULL;
+}
+
+static bool queue_work(struct ccz_kms_service *s, struct job *j)
 {
     pthread_mutex_lock(&s->lock);
-    while (!s->first && !s->stop)
-        pthread_cond_wait(&s->wake, &s->lock);
-    struct job *first = s->first, **end = &s->first;
-    for (size_t n = 0; *end && n < CCZI_KMS_BATCH_MAX; n++) {
-        end = &(*end)->next;
-        s->queued--;
+    bool room = s->working < WORKS_MAX;
+    if (room) {
+        s->working++;
+        queue_add(&s->works, j);
+        pthread_cond_signal(&s->wake_crypto);
     }
-    s->first = *end;
-    *end = NULL;
-    if (!s->first)
-        s->last = &s->first;
     pthread_mutex_unlock(&s->lock);
-    return first;
+    return room;
+}
+
+/* --------------------------------------------------------------------------- worker */
+
+static bool is_past(const struct timespec *t)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec > t->tv_sec || (now.tv_sec == t->tv_sec && now.tv_nsec >= t->tv_nsec);
+}
+
+/* Up to CCZI_KMS_BATCH_MAX jobs as a list, without waiting for more than the first. While one batch is on its way to the disk
+ * the next one gathers: the busier, the larger, and nobody waits for company. @return false once stopped and empty; true with
+ * no jobs: it is time to look for rotations */
+static bool take_jobs(struct queue *out, struct ccz_kms_service *s)
+{
+    int timed_out = 0;
+    queue_init(out);
+    pthread_mutex_lock(&s->lock);
+    while (!s->calls.first && !(s->stop && s->working == 0) && !timed_out)
+        timed_out = pthread_cond_timedwait(&s->wake, &s->lock, &s->look);
+    bool more = s->calls.first || timed_out;
+    while (out->len < CCZI_KMS_BATCH_MAX && s->calls.first)
+        queue_add(out, queue_take(&s->calls));
+    pthread_mutex_unlock(&s->lock);
+    return more;
+}
+
+static void finish_job(struct job *j, struct cczi_kms_entry *e)
+{
+    if (j->answer && e->rc == CCZ_OK)
+        j->answer(j->arg, ccz_buf_span(&e->answer), NULL);
+    else if (j->answer)
+        j->answer(j->arg, ccz_span_str(e->decision), &e->err);
+    job_free(j);
+}
+
+/* Answers a call, or passes its work on. */
+static void conclude(struct ccz_kms_service *s, struct job *j, struct cczi_kms_entry *e)
+{
+    if (e->later) {
+        j->work = e->work;
+        e->work = NULL;
+        bool again = ++j->passes < CCZI_KMS_PASSES_MAX;
+        if (again && queue_work(s, j)) {
+            cczi_kms_entry_deinit(e);
+            return;
+        }
+        cczi_kms_entry_give_up(e, again ? "too many calls wait for RSA and large messages"
+                                        : "its key changes faster than it is worked with");
+    }
+    finish_job(j, e);
+    cczi_kms_entry_deinit(e);
 }
 
 static ccz_rc refuse_unknown(const uint8_t id[32], struct ccz_err *err)
@@ -107,15 +225,22 @@ static void answer_probe(struct ccz_kms_service *s, struct job *j)
     j->answer(j->arg, (struct ccz_span){0}, rc == CCZ_OK ? NULL : &err);
 }
 
-static void handle_jobs(struct ccz_kms_service *s, struct job *jobs)
+static void handle_jobs(struct ccz_kms_service *s, struct queue *jobs)
 {
     struct job *of[CCZI_KMS_BATCH_MAX];
+    struct queue probes;
     size_t len = 0;
-    for (struct job *j = jobs; j; j = j->next) {
-        if (j->probe ||
-            (j->call &&
-             ccz_rpc_cancelled(j->call))) /* nobody waits: nothing is released or changed */
+    queue_init(&probes);
+    for (struct job *j; (j = queue_take(jobs)) != NULL;) {
+        if (j->probe) {
+            queue_add(&probes, j);
             continue;
+        }
+        if (j->call &&
+            ccz_rpc_cancelled(j->call)) { /* nobody waits: nothing is released or changed */
+            job_free(j);
+            continue;
+        }
         j->req = (struct ccz_kms_request){
             .path = j->path,
             .body = ccz_buf_span(&j->body),
@@ -123,22 +248,62 @@ static void handle_jobs(struct ccz_kms_service *s, struct job *jobs)
             .address = j->address,
             .now_s = ccz_clock_now_s(s->cfg.clock),
             .info = &s->cfg.info,
+            .doors = j->doors,
         };
-        of[len] = j;
-        cczi_kms_entry_init(&s->batch[len++], &j->req);
+        struct cczi_kms_entry *e = &s->batch[len];
+        of[len++] = j;
+        cczi_kms_entry_init(e, &j->req);
+        if (j->own)
+            e->method = j->own;
+        e->work = j->work;
+        j->work = NULL;
     }
-    cczi_kms_handle_batch(s->cfg.store, s->batch, len);
-    for (size_t i = 0; i < len; i++) {
-        struct cczi_kms_entry *e = &s->batch[i];
-        if (e->rc == CCZ_OK)
-            of[i]->answer(of[i]->arg, ccz_buf_span(&e->answer), NULL);
-        else
-            of[i]->answer(of[i]->arg, ccz_span_str(e->decision), &e->err);
-        cczi_kms_entry_deinit(e);
+    cczi_kms_batch_pass(s->cfg.store, s->batch, len);
+    for (size_t i = 0; i < len; i++)
+        conclude(s, of[i], &s->batch[i]);
+    for (struct job *j; (j = queue_take(&probes)) != NULL;) {
+        answer_probe(s, j);
+        job_free(j);
     }
-    for (struct job *j = jobs; j; j = j->next)
-        if (j->probe)
-            answer_probe(s, j);
+}
+
+/* The call that rotates a key which is due. */
+static struct job *rotation(const char *name)
+{
+    struct job *j = calloc(1, sizeof(*j));
+    if (!j)
+        return NULL;
+    const struct cczi_msg_key_set_req m = {.name = ccz_span_str(name)};
+    j->own = &cczi_kms_rotate_due;
+    ccz_buf_init(&j->body, CCZ_KMS_MESSAGE_SIZE_MAX);
+    cczi_msg_put(&j->body, cczi_msg_rotate_req, &m);
+    if (!j->body.bad)
+        return j;
+    job_free(j);
+    return NULL;
+}
+
+/* At the start, and then every minute, whatever the wall clock does meanwhile. */
+static void look_for_rotations(struct ccz_kms_service *s)
+{
+    struct cczi_kms_due due;
+    struct ccz_err err = {0};
+    if (!is_past(&s->look))
+        return;
+    ccz_rc rc = cczi_kms_rotations_due(&due, s->cfg.store, ccz_clock_now_s(s->cfg.clock), &err);
+    if (rc != CCZ_OK)
+        ccz_log(CCZ_LOG_WARN, "kms", "cannot look for keys to rotate: where=%s %s", err.where,
+                err.msg);
+    for (size_t i = 0; i < due.len; i++) {
+        struct job *j = rotation(due.names[i]);
+        pthread_mutex_lock(&s->lock);
+        if (j)
+            queue_add(&s->calls, j);
+        pthread_mutex_unlock(&s->lock);
+    }
+    free(due.names);
+    clock_gettime(CLOCK_MONOTONIC, &s->look);
+    s->look.tv_sec += ROTATION_EVERY_S;
 }
 
 static ccz_rc load_pins(struct ccz_kms_service *s, struct ccz_err *err);
@@ -155,14 +320,12 @@ static void renew_pins(struct ccz_kms_service *s)
 static void *work(void *arg)
 {
     struct ccz_kms_service *s = arg;
-    for (struct job *jobs; (jobs = take_jobs(s)) != NULL;) {
-        handle_jobs(s, jobs);
+    struct queue jobs;
+    look_for_rotations(s);
+    while (take_jobs(&jobs, s)) {
+        handle_jobs(s, &jobs);
         renew_pins(s);
-        while (jobs) {
-            struct job *next = jobs->next;
-            job_free(jobs);
-            jobs = next;
-        }
+        look_for_rotations(s);
     }
     return NULL;
 }
@@ -172,11 +335,9 @@ static void *work(void *arg)
 static bool queue_job(struct ccz_kms_service *s, struct job *j)
 {
     pthread_mutex_lock(&s->lock);
-    bool room = s->queued < QUEUE_MAX && !s->stop;
+    bool room = s->calls.len < QUEUE_MAX && !s->stop;
     if (room) {
-        *s->last = j;
-        s->last = &j->next;
-        s->queued++;
+        queue_add(&s->calls, j);
         pthread_cond_signal(&s->wake);
     }
     pthread_mutex_unlock(&s->lock);
@@ -203,6 +364,7 @@ static ccz_rc submit(struct ccz_kms_service *s, const struct ccz_kms_request *re
     j->answer = answer;
     j->arg = arg;
     j->peer = *req->peer;
+    j->doors = req->doors;
     (void)snprintf(j->address, sizeof(j->address), "%s", req->address);
     /* cut: no method has so long a name, and the cut one has none either */
     (void)snprintf(j->path, sizeof(j->path), "%s", req->path);
@@ -324,6 +486,53 @@ static ccz_rc load_pins(struct ccz_kms_service *s, struct ccz_err *err)
     return rc;
 }
 
+/* The condition of the worker is timed by a clock that nobody sets. */
+static void sync_init(struct ccz_kms_service *s)
+{
+    pthread_condattr_t attr;
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_mutex_init(&s->lock, NULL);
+    pthread_cond_init(&s->wake, &attr);
+    pthread_cond_init(&s->wake_crypto, NULL);
+    pthread_mutex_init(&s->pins_lock, NULL);
+    pthread_condattr_destroy(&attr);
+}
+
+static void sync_deinit(struct ccz_kms_service *s)
+{
+    pthread_cond_destroy(&s->wake);
+    pthread_cond_destroy(&s->wake_crypto);
+    pthread_mutex_destroy(&s->lock);
+    pthread_mutex_destroy(&s->pins_lock);
+}
+
+static void stop_crypto(struct ccz_kms_service *s)
+{
+    pthread_mutex_lock(&s->lock);
+    s->stop_crypto = true;
+    pthread_cond_broadcast(&s->wake_crypto);
+    pthread_mutex_unlock(&s->lock);
+    while (s->crypto_len)
+        pthread_join(s->crypto[--s->crypto_len], NULL);
+}
+
+static ccz_rc start_threads(struct ccz_kms_service *s, struct ccz_err *err)
+{
+    size_t len = s->cfg.crypto_threads ? s->cfg.crypto_threads : CRYPTO_THREADS;
+    if (len > CRYPTO_THREADS_MAX)
+        return ccz_refuse_num(err, CCZ_E_ARG, "kms:service", (int64_t)len, CRYPTO_THREADS_MAX);
+    bool ok = true;
+    for (size_t i = 0; ok && i < len; i++) {
+        ok = pthread_create(&s->crypto[i], NULL, do_works, s) == 0;
+        s->crypto_len += ok;
+    }
+    if (ok && pthread_create(&s->worker, NULL, work, s) == 0)
+        return CCZ_OK;
+    stop_crypto(s);
+    return ccz_fail(err, CCZ_E_UNAVAILABLE, "kms:service", 0, "cannot start the worker threads");
+}
+
 ccz_rc ccz_kms_service_new(struct ccz_kms_service **out, const struct ccz_kms_service_cfg *cfg,
                            struct ccz_err *err)
 {
@@ -332,23 +541,18 @@ ccz_rc ccz_kms_service_new(struct ccz_kms_service **out, const struct ccz_kms_se
     if (!s)
         return ccz_fail(err, CCZ_E_NOMEM, "kms:service", 0, "out of memory");
     s->cfg = *cfg;
-    s->last = &s->first;
+    s->cfg.store->clock = &s->cfg.clock;
+    queue_init(&s->calls);
+    queue_init(&s->works);
+    sync_init(s);
     s->batch = calloc(CCZI_KMS_BATCH_MAX, sizeof(*s->batch));
-    pthread_mutex_init(&s->pins_lock, NULL);
     ccz_rc rc = s->batch ? load_pins(s, err)
                          : ccz_fail(err, CCZ_E_NOMEM, "kms:service", 0, "out of memory");
-    if (rc == CCZ_OK) {
-        pthread_mutex_init(&s->lock, NULL);
-        pthread_cond_init(&s->wake, NULL);
-        if (pthread_create(&s->worker, NULL, work, s) != 0) {
-            pthread_cond_destroy(&s->wake);
-            pthread_mutex_destroy(&s->lock);
-            rc = ccz_fail(err, CCZ_E_UNAVAILABLE, "kms:service", 0,
-                          "cannot start the worker thread");
-        }
-    }
+    if (rc == CCZ_OK)
+        rc = start_threads(s, err);
     if (rc != CCZ_OK) {
-        pthread_mutex_destroy(&s->pins_lock);
+        s->cfg.store->clock = NULL;
+        sync_deinit(s);
         free(s->pins.id);
         free(s->batch);
         free(s);
@@ -367,9 +571,9 @@ void ccz_kms_service_free(struct ccz_kms_service *s)
     pthread_cond_signal(&s->wake);
     pthread_mutex_unlock(&s->lock);
     pthread_join(s->worker, NULL);
-    pthread_cond_destroy(&s->wake);
-    pthread_mutex_destroy(&s->lock);
-    pthread_mutex_destroy(&s->pins_lock);
+    stop_crypto(s);
+    s->cfg.store->clock = NULL;
+    sync_deinit(s);
     free(s->pins.id);
     free(s->batch);
     free(s);

@@ -61,34 +61,16 @@ static ccz_rc make_key(struct ccz_key **out, struct ccz_kms_store *s, int64_t no
     return rc;
 }
 
-/* Hash of line 1, which names the log. */
-static ccz_rc first_line(uint8_t hash[32], struct ccz_kms_store *s, struct ccz_err *err)
-{
-    memset(hash, 0, 32);
-    struct cczi_q q = cczi_q_start(&s->db, CCZI_SQL_AUDIT_FROM);
-    cczi_q_int(&q, 0);
-    cczi_q_int(&q, 1);
-    bool found = cczi_q_row(&q);
-    if (found)
-        cczi_q_col_bytes(hash, 32, &q, 4);
-    ccz_rc rc = cczi_q_end(&q, err);
-    return rc == CCZ_OK && !found
-               ? ccz_fail(err, CCZ_E_SIG, "kms:audit-chain", 1, "audit line 1 is missing")
-               : rc;
-}
-
 ccz_rc cczi_kms_signer_here(struct cczi_kms_signer *out, struct ccz_kms_store *s, int64_t now_s,
                             struct ccz_err *err)
 {
     *out = (struct cczi_kms_signer){0};
     CCZ_AUTO(ccz_key) key = NULL;
-    uint8_t first[32];
     ccz_rc rc = load_key(&key, s, 0, err);
     if (rc == CCZ_E_NOT_FOUND)
         rc = make_key(&key, s, now_s, err);
-    if (rc == CCZ_OK)
-        rc = first_line(first, s, err);
-    return rc == CCZ_OK ? cczi_kms_signer_init(out, ccz_key_take(&key), first, err) : rc;
+    /* the log is named by what is sealed: the column of line 1 is anybody's who writes to the database */
+    return rc == CCZ_OK ? cczi_kms_signer_init(out, ccz_key_take(&key), s->head.first, err) : rc;
 }
 
 /* In a transaction of its own. */
@@ -136,12 +118,13 @@ ccz_rc cczi_kms_sign_batch(void *arg, struct ccz_kms_store *s, struct cczi_kms_e
     for (size_t i = 0; rc == CCZ_OK && i < len; i++) {
         struct cczi_kms_entry *e = &entries[i];
         struct ccz_kms_inclusion r;
-        if (e->rc != CCZ_OK || !e->method->recorded)
+        if (e->rc != CCZ_OK || e->receipt.audit_seq == 0)
             continue;
         if (!is_signed) {
-            rc = cczi_kms_signer_ensure(s, e->req->now_s, err);
+            rc = cczi_kms_signer_ensure(s, e->call.req->now_s, err);
             if (rc == CCZ_OK)
-                rc = cczi_kms_lines_sign(&s->lines, &s->signer, &s->head.tree, e->req->now_s, err);
+                rc = cczi_kms_lines_sign(&s->lines, &s->signer, &s->head.tree, e->call.req->now_s,
+                                         err);
             is_signed = rc == CCZ_OK;
         }
         if (rc == CCZ_OK) {

@@ -190,7 +190,8 @@ static ccz_rc parsed(const struct ccz_policy **out, struct ccz_kms_store *s, con
     return rc;
 }
 
-static void judge(struct cczi_kms_call *call, struct trial *p, const struct ccz_policy *policy)
+static void judge(struct cczi_kms_call *call, const struct trial *p,
+                  const struct ccz_policy *policy)
 {
     struct cczi_kms_shadow *sh = &call->shadow;
     struct ccz_err why = {0};
@@ -200,14 +201,11 @@ static void judge(struct cczi_kms_call *call, struct trial *p, const struct ccz_
     memcpy(sh->sha256, p->sha256, sizeof(sh->sha256));
     memcpy(sh->rule, sh->accept ? v.rule : v.nearest, sizeof(sh->rule));
     sh->grace_until_s = sh->accept ? v.grace_until_s : 0;
-    if (sh->accept) {
-        p->tx_accept++;
+    if (sh->accept)
         return;
-    }
     memcpy(sh->where, why.where, sizeof(sh->where));
     memcpy(sh->got, why.got, sizeof(sh->got));
     memcpy(sh->expected, why.expected, sizeof(sh->expected));
-    p->tx_refuse++;
 }
 
 void cczi_kms_shadow(struct cczi_kms_call *call)
@@ -219,8 +217,7 @@ void cczi_kms_shadow(struct cczi_kms_call *call)
         return;
     struct trial *p = place(s->watch->trials, call->policy);
     ccz_rc rc = look_up(p, s, &err);
-    p->now_s = call->req->now_s;
-    if (rc == CCZ_OK && (!p->on || p->now_s >= p->ends_s))
+    if (rc == CCZ_OK && (!p->on || call->req->now_s >= p->ends_s))
         return;
     if (rc == CCZ_OK)
         rc = parsed(&policy, s, p, &err);
@@ -231,6 +228,19 @@ void cczi_kms_shadow(struct cczi_kms_call *call)
 }
 
 /* ------------------------------------------------------------------------------ counts */
+
+void cczi_kms_trials_note(struct cczi_kms_trials *t, const struct cczi_kms_call *call)
+{
+    const struct cczi_kms_shadow *sh = &call->shadow;
+    struct trial *p = (struct trial *)find(t, call->policy);
+    if (!sh->tried || !p || memcmp(p->sha256, sh->sha256, sizeof(p->sha256)) != 0)
+        return;
+    p->now_s = call->req->now_s;
+    if (sh->accept)
+        p->tx_accept++;
+    else
+        p->tx_refuse++;
+}
 
 static bool due(const struct trial *p)
 {

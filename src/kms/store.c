@@ -2,6 +2,7 @@
 /* State folder, transactions, integrity of rows. */
 #define _POSIX_C_SOURCE 200809L
 #include "kms_priv.h"
+#include "use_priv.h"
 
 #include "master_priv.h"
 
@@ -12,6 +13,7 @@
 
 enum {
     PATH_SIZE = 4096,
+    CATCH_UP_LINES = 4096, /* of other servers, read while all of them wait */
     RETRY_FIRST_MS =
         25 /* doubled each time: CCZI_KMS_RETRIES of them last 3 s, a restart of PostgreSQL */
 };
@@ -31,13 +33,17 @@ static ccz_rc paths_of(struct paths *out, const struct ccz_kms_state *state, str
 
 /* -------------------------------------------------------------------- transactions */
 
+/* Never a step back: the end of one's own transaction may be behind what another server was seen to add. */
 static void remember_end(struct ccz_kms_store *s)
 {
+    if (s->head.seq < s->seen_seq)
+        return;
     s->seen_seq = s->head.seq;
     memcpy(s->seen_hash, s->head.hash, 32);
 }
 
-/* This process has seen a later state: what is there now is an older one, of another copy or replica. */
+/* This process has seen a later state: what is there now is an older one, of another copy or replica. Or one that went
+ * back and grew again by lines of others: then it does not continue what was seen. */
 static ccz_rc not_older(struct ccz_kms_store *s, struct ccz_err *err)
 {
     bool older = s->head.seq < s->seen_seq ||
@@ -46,6 +52,18 @@ static ccz_rc not_older(struct ccz_kms_store *s, struct ccz_err *err)
         ccz_refuse_num(err, CCZ_E_SIG, "kms:rolled-back", (int64_t)s->head.seq,
                        (int64_t)s->seen_seq);
         return cczi_kms_hint(err, CCZ_E_SIG);
+    }
+    if (s->seen_seq && s->head.seq > s->seen_seq) {
+        bool continues;
+        ccz_rc rc = cczi_kms_audit_holds(&continues, s, s->seen_seq, s->seen_hash, err);
+        if (rc != CCZ_OK)
+            return rc;
+        if (!continues) {
+            (void)ccz_fail(err, CCZ_E_SIG, "kms:forked", (int64_t)s->seen_seq,
+                           "audit line %llu is another one than this server has seen",
+                           (unsigned long long)s->seen_seq);
+            return cczi_kms_hint(err, CCZ_E_SIG);
+        }
     }
     remember_end(s);
     return CCZ_OK;
@@ -81,7 +99,7 @@ static ccz_rc head_load(struct ccz_kms_store *s, enum cczi_kms_sql how, struct c
     rc = cczi_q_end_after(&q, rc, err);
     if (rc == CCZ_OK && !found)
         return ccz_fail(err, CCZ_E_SIG, "kms:head", 0, "the record of the set of rows is missing");
-    return rc == CCZ_OK ? not_older(s, err) : rc;
+    return rc;
 }
 
 static ccz_rc statement(struct ccz_kms_store *s, enum cczi_kms_sql sql, struct ccz_err *err)
@@ -90,14 +108,24 @@ static ccz_rc statement(struct ccz_kms_store *s, enum cczi_kms_sql sql, struct c
     return cczi_q_end(&q, err);
 }
 
-static ccz_rc begin(struct ccz_kms_store *s, enum cczi_kms_sql how, enum cczi_kms_sql meta,
-                    struct ccz_err *err)
+/* @param[out] behind  more than @p most lines of other servers are to be read: nothing was begun */
+static ccz_rc begin(bool *behind, struct ccz_kms_store *s, enum cczi_kms_sql how,
+                    enum cczi_kms_sql meta, uint64_t most, struct ccz_err *err)
 {
+    *behind = false;
     s->db.fault = CCZI_KMS_FAULT_NONE;
     s->head_dirty = false;
     ccz_rc rc = statement(s, how, err);
     if (rc == CCZ_OK)
         rc = head_load(s, meta, err);
+    *behind = rc == CCZ_OK && s->seen_seq && s->head.seq > s->seen_seq &&
+              s->head.seq - s->seen_seq > most;
+    if (*behind) {
+        cczi_kms_rollback(s);
+        return CCZ_OK;
+    }
+    if (rc == CCZ_OK)
+        rc = not_older(s, err);
     cczi_kms_lines_start(&s->lines, &s->head.tree);
     if (rc == CCZ_OK && s->epoch)
         rc = cczi_kms_epoch_seen(s->epoch, &s->head, err);
@@ -110,12 +138,21 @@ static ccz_rc begin(struct ccz_kms_store *s, enum cczi_kms_sql how, enum cczi_km
 
 ccz_rc cczi_kms_begin(struct ccz_kms_store *s, struct ccz_err *err)
 {
-    return begin(s, CCZI_SQL_BEGIN, CCZI_SQL_META_GET, err);
+    bool behind;
+    ccz_rc rc = begin(&behind, s, CCZI_SQL_BEGIN, CCZI_SQL_META_GET, CATCH_UP_LINES, err);
+    if (rc != CCZ_OK || !behind)
+        return rc;
+    rc = cczi_kms_begin_read(s, err); /* which holds up nobody */
+    if (rc != CCZ_OK)
+        return rc;
+    cczi_kms_rollback(s);
+    return begin(&behind, s, CCZI_SQL_BEGIN, CCZI_SQL_META_GET, UINT64_MAX, err);
 }
 
 ccz_rc cczi_kms_begin_read(struct ccz_kms_store *s, struct ccz_err *err)
 {
-    return begin(s, CCZI_SQL_BEGIN_READ, CCZI_SQL_META_READ, err);
+    bool behind;
+    return begin(&behind, s, CCZI_SQL_BEGIN_READ, CCZI_SQL_META_READ, UINT64_MAX, err);
 }
 
 void cczi_kms_retry_pause(unsigned n)
@@ -133,21 +170,6 @@ static ccz_rc head_write(struct ccz_kms_store *s, struct ccz_err *err)
         return rc;
     struct cczi_q q = cczi_q_start(&s->db, CCZI_SQL_HEAD_SET);
     cczi_q_blob(&q, ccz_buf_span(&head));
-    return cczi_q_end(&q, err);
-}
-
-/* Whether audit line @p want->seq is the one of @p want; inside a transaction. */
-static ccz_rc line_is_there(bool *yes, struct ccz_kms_store *s, const struct cczi_kms_head *want,
-                            struct ccz_err *err)
-{
-    uint8_t hash[32];
-    *yes = false;
-    struct cczi_q q = cczi_q_start(&s->db, CCZI_SQL_AUDIT_HASH);
-    cczi_q_int(&q, (int64_t)want->seq);
-    if (cczi_q_row(&q)) {
-        cczi_q_col_bytes(hash, sizeof(hash), &q, 0);
-        *yes = ccz_ct_eq(hash, want->hash, sizeof(hash));
-    }
     return cczi_q_end(&q, err);
 }
 
@@ -169,7 +191,7 @@ static ccz_rc resolve_commit(struct ccz_kms_store *s, struct ccz_err *err)
             cczi_kms_retry_pause(n);
         rc = cczi_kms_begin(s, err);
         if (rc == CCZ_OK)
-            rc = line_is_there(&there, s, &want, err);
+            rc = cczi_kms_audit_holds(&there, s, want.seq, want.hash, err);
         cczi_kms_rollback(s);
         if (rc != CCZ_OK && s->db.fault == CCZI_KMS_FAULT_NONE)
             break; /* it answers, and this is its answer */
@@ -202,7 +224,7 @@ ccz_rc cczi_kms_commit(struct ccz_kms_store *s, struct ccz_err *err)
         if (rc != CCZ_OK && s->db.fault == CCZI_KMS_FAULT_UNKNOWN)
             rc = dirty ? resolve_commit(s, err) : CCZ_OK; /* nothing was changed: nothing to know */
     }
-    if (rc != CCZ_OK) {
+    if (rc != CCZ_OK && s->db.fault != CCZI_KMS_FAULT_DONE) {
         cczi_kms_rollback(s);
         return rc;
     }
@@ -210,7 +232,7 @@ ccz_rc cczi_kms_commit(struct ccz_kms_store *s, struct ccz_err *err)
     cczi_kms_watch_commit(s->watch, s->head.hash);
     if (dirty)
         remember_end(s);
-    return CCZ_OK; /* from here on nothing may say that it failed: it would be done again */
+    return rc; /* from here on nothing may say that it was not done: it would be done again */
 }
 
 void cczi_kms_rollback(struct ccz_kms_store *s)
@@ -250,34 +272,103 @@ ccz_rc cczi_kms_savepoint_undo(struct ccz_kms_store *s, struct ccz_err *err)
 
 /* -------------------------------------------------------------------- rows */
 
+ccz_rc cczi_kms_trial_begin(struct ccz_kms_store *s, struct ccz_err *err)
+{
+    ccz_rc rc = ccz_random(s->trial_key, sizeof(s->trial_key));
+    s->trial = rc == CCZ_OK;
+    return s->trial ? CCZ_OK : ccz_fail(err, rc, "kms:row-mac", 0, "cannot try this out");
+}
+
+void cczi_kms_trial_end(struct ccz_kms_store *s)
+{
+    s->trial = false;
+    ccz_wipe(s->trial_key, sizeof(s->trial_key));
+}
+
+/* What a row of a trial has in place of its MAC: says nothing about it to whoever does not have the key. */
+static ccz_rc trial_mac(uint8_t mac[CCZI_KMS_ROW_MAC_SIZE], const struct ccz_kms_store *s)
+{
+    uint8_t full[32];
+    ccz_rc rc = ccz_hmac(full, CCZ_SHA256, CCZ_SPAN(s->trial_key, sizeof(s->trial_key)),
+                         &CCZ_SPAN(mac, CCZI_KMS_ROW_MAC_SIZE), 1);
+    enum { GENERATION_SIZE = 8 }; /* stays: a check reads it */
+    if (rc == CCZ_OK)
+        memcpy(mac + GENERATION_SIZE, full, CCZI_KMS_ROW_MAC_SIZE - GENERATION_SIZE);
+    ccz_wipe(full, sizeof(full));
+    return rc;
+}
+
+/* @p s  NULL, or a store with a trial: one of its rows is as good */
+static ccz_rc check_mac(const struct ccz_kms_store *s, const struct cczi_kms_sealer *sealer,
+                        const char *table, const struct ccz_span *fields, size_t len,
+                        const uint8_t mac[32], struct ccz_err *err)
+{
+    uint8_t want[CCZI_KMS_ROW_MAC_SIZE];
+    ccz_rc rc = cczi_kms_row_mac(want, sealer, cczi_kms_row_generation(mac), table, fields, len);
+    bool same = rc == CCZ_OK && ccz_ct_eq(want, mac, sizeof(want));
+    if (rc == CCZ_OK && !same && s && s->trial) {
+        rc = trial_mac(want, s);
+        same = rc == CCZ_OK && ccz_ct_eq(want, mac, sizeof(want));
+    }
+    if (rc != CCZ_OK)
+        return ccz_fail(err, rc, "kms:row-mac", 0, "cannot compute the MAC of a row");
+    if (same)
+        return CCZ_OK;
+    ccz_fail(err, CCZ_E_SIG, "kms:row-mac", 0,
+             "a row of table \"%s\" was changed outside of the KMS", table);
+    return cczi_kms_hint(err, CCZ_E_SIG);
+}
+
 ccz_rc cczi_kms_row_check(const struct ccz_kms_store *s, const char *table,
                           const struct ccz_span *fields, size_t len, const uint8_t mac[32],
                           struct ccz_err *err)
 {
-    uint8_t want[32];
-    ccz_rc rc = cczi_kms_row_mac(want, &s->sealer, table, fields, len);
-    if (rc != CCZ_OK)
-        return ccz_fail(err, rc, "kms:row-mac", 0, "cannot compute the MAC of a row");
-    if (!ccz_ct_eq(want, mac, sizeof(want))) {
-        ccz_fail(err, CCZ_E_SIG, "kms:row-mac", 0,
-                 "a row of table \"%s\" was changed outside of the KMS", table);
-        return cczi_kms_hint(err, CCZ_E_SIG);
-    }
-    return CCZ_OK;
+    return check_mac(s, &s->sealer, table, fields, len, mac, err);
+}
+
+ccz_rc cczi_kms_row_check_by(const struct cczi_kms_sealer *sealer, const char *table,
+                             const struct ccz_span *fields, size_t len, const uint8_t mac[32],
+                             struct ccz_err *err)
+{
+    return check_mac(NULL, sealer, table, fields, len, mac, err);
 }
 
 ccz_rc cczi_kms_row_add(uint8_t mac[32], struct ccz_kms_store *s, const char *table,
                         const struct ccz_span *fields, size_t len)
 {
-    ccz_rc rc = cczi_kms_row_mac(mac, &s->sealer, table, fields, len);
-    return rc == CCZ_OK ? cczi_kms_row_remove(s, mac)
-                        : rc; /* adding and removing are the same XOR */
+    s->head_dirty = true;
+    ccz_rc rc = cczi_kms_row_mac(mac, &s->sealer, ++s->head.generation, table, fields, len);
+    if (rc == CCZ_OK && s->trial)
+        rc = trial_mac(mac, s);
+    return rc == CCZ_OK ? cczi_kms_set_add(s->head.set, &s->sealer, mac) : rc;
 }
 
 ccz_rc cczi_kms_row_remove(struct ccz_kms_store *s, const uint8_t mac[32])
 {
     s->head_dirty = true;
-    return cczi_kms_set_toggle(s->head.set, &s->sealer, mac);
+    return cczi_kms_set_remove(s->head.set, &s->sealer, mac);
+}
+
+ccz_rc cczi_kms_rekey_row(uint8_t mac[32], struct cczi_kms_rekey *k, const struct ccz_kms_store *s,
+                          const uint8_t old[32], const char *table, const struct ccz_span *fields,
+                          size_t len, struct ccz_err *err)
+{
+    ccz_rc rc = cczi_kms_set_add(k->was, &s->sealer, old);
+    if (rc == CCZ_OK)
+        rc = cczi_kms_row_mac(mac, k->to, ++k->generation, table, fields, len);
+    if (rc == CCZ_OK)
+        rc = cczi_kms_set_add(k->set, k->to, mac);
+    return rc == CCZ_OK ? rc
+                        : ccz_fail(err, rc, "kms:row-mac", 0, "cannot compute the MAC of a row");
+}
+
+ccz_rc cczi_kms_set_is(const struct ccz_kms_store *s, const uint8_t set[32], struct ccz_err *err)
+{
+    if (ccz_ct_eq(set, s->head.set, sizeof(s->head.set)))
+        return CCZ_OK;
+    (void)ccz_fail(err, CCZ_E_SIG, "kms:row-set", 0,
+                   "rows were added, removed or replaced by earlier ones outside of the KMS");
+    return cczi_kms_hint(err, CCZ_E_SIG);
 }
 
 /* -------------------------------------------------------------------- init and open */
@@ -301,10 +392,13 @@ static ccz_rc first_rows(struct ccz_kms_store *s, const uint8_t admin_spki_sha25
         rc = cczi_kms_admin_put(s, &a, err);
     if (rc == CCZ_OK)
         rc = cczi_kms_instance_make(s, now_s, err);
-    char hex[65], entry[160];
+    char hex[65], id[2 * CCZI_KMS_STORE_ID_SIZE + 1], entry[256];
     ccz_hex(hex, admin_spki_sha256, 32);
+    ccz_hex(id, s->sealer.id, sizeof(s->sealer.id));
+    /* line 1 names the log, and so the log is that of this store and no other */
     int n = snprintf(entry, sizeof(entry),
-                     "{\"op\":\"init\",\"verdict\":\"accept\",\"admin\":\"%s\"}", hex);
+                     "{\"op\":\"init\",\"verdict\":\"accept\",\"admin\":\"%s\",\"store\":\"%s\"}",
+                     hex, id);
     struct ccz_kms_receipt receipt;
     if (rc == CCZ_OK)
         rc = cczi_kms_audit_append(&receipt, s, now_s, CCZ_SPAN(entry, (size_t)n), err);
@@ -323,6 +417,8 @@ static ccz_rc populate(struct ccz_kms_store *s, const uint8_t admin_spki_sha256[
         rc = first_rows(s, admin_spki_sha256, now_s, err);
     if (rc == CCZ_OK && approvals)
         rc = cczi_kms_first_roles(s, approvals, now_s, err);
+    if (rc == CCZ_OK && s->epoch)
+        rc = cczi_kms_counted_put(s, now_s, err);
     return rc == CCZ_OK ? cczi_kms_commit(s, err) : rc; /* closing the database rolls back */
 }
 
@@ -357,18 +453,24 @@ static void follow(struct ccz_kms_store *s, struct ccz_kms_epoch *epoch)
     }
 }
 
+/* A sealer for a store that is new, with an id that no store has. */
+static ccz_rc new_sealer(struct cczi_kms_sealer *out, const struct ccz_secret *master,
+                         struct ccz_err *err)
+{
+    uint8_t id[CCZI_KMS_STORE_ID_SIZE];
+    ccz_rc rc = ccz_random(id, sizeof(id));
+    return rc == CCZ_OK ? cczi_kms_sealer_init(out, master, id, err)
+                        : ccz_fail(err, rc, "kms:store-identity", 0, "cannot name a store");
+}
+
 /* The counter is there before the first line, so that no crash leaves a store without. */
-static ccz_rc first_key(struct ccz_kms_store *s, const struct ccz_kms_state *state,
-                        struct ccz_err *err)
+static ccz_rc first_key(struct ccz_kms_store *s, struct ccz_kms_master *m,
+                        const struct ccz_kms_state *state, struct ccz_err *err)
 {
     CCZ_AUTO(ccz_secret) master = NULL;
-    CCZ_AUTO(ccz_kms_master) own = NULL;
-    struct ccz_kms_master *m = NULL;
-    ccz_rc rc = provider_of(&m, &own, state, err);
+    ccz_rc rc = cczi_kms_master_make(&master, m, state->reuse_master_key, err);
     if (rc == CCZ_OK)
-        rc = cczi_kms_master_make(&master, m, err);
-    if (rc == CCZ_OK)
-        rc = cczi_kms_sealer_init(&s->sealer, master, err);
+        rc = new_sealer(&s->sealer, master, err);
     if (rc == CCZ_OK && state->epoch)
         rc = cczi_kms_epoch_bind(state->epoch, master, err);
     if (rc == CCZ_OK && state->epoch)
@@ -377,24 +479,69 @@ static ccz_rc first_key(struct ccz_kms_store *s, const struct ccz_kms_state *sta
     return rc;
 }
 
-/* The check value in clear tells which of two keys a rekey left. */
-static ccz_rc load_key(struct ccz_kms_store *s, const struct ccz_kms_state *state,
+struct meta {
+    uint8_t key_check[CCZI_KMS_KEY_CHECK_SIZE];
+    struct ccz_buf head;
+};
+
+/* In clear, and nobody's word yet. */
+static ccz_rc read_meta(struct meta *m, struct ccz_kms_store *s, struct ccz_err *err)
+{
+    ccz_buf_init(&m->head, CCZI_KMS_HEAD_SIZE_MAX);
+    struct cczi_q q = cczi_q_start(&s->db, CCZI_SQL_META_READ);
+    if (cczi_q_row(&q)) {
+        cczi_q_col_bytes(m->key_check, sizeof(m->key_check), &q, 0);
+        ccz_buf_put_span(&m->head, cczi_q_col(&q, 1));
+    }
+    return cczi_q_end(&q, err);
+}
+
+/* Of the store as it lies there; of an older schema also the one that it will have. */
+static ccz_rc make_sealers(struct ccz_kms_store *s, const struct ccz_secret *master,
+                           const struct meta *meta, bool old, struct ccz_err *err)
+{
+    uint8_t id[CCZI_KMS_STORE_ID_SIZE];
+    ccz_rc rc = CCZ_OK;
+    if (old) {
+        rc = new_sealer(&s->next, master, err);
+        return rc == CCZ_OK ? cczi_kms_sealer_init(&s->sealer, master, NULL, err) : rc;
+    }
+    rc = cczi_kms_head_id(id, ccz_buf_span(&meta->head), err);
+    return rc == CCZ_OK ? cczi_kms_sealer_init(&s->sealer, master, id, err) : rc;
+}
+
+/* The check value in clear tells which of two keys a rekey left. It is a hint: FILE.next takes FILE's place when the head opens
+ * under it, which nobody can have sealed but a rekey. */
+static ccz_rc take_key(struct ccz_kms_store *s, struct ccz_kms_master *m, const struct meta *meta,
+                       bool old, struct ccz_secret **master, struct ccz_err *err)
+{
+    bool next = false;
+    struct cczi_kms_head head;
+    ccz_rc rc = cczi_kms_master_get(master, &next, m, meta->key_check, err);
+    if (rc == CCZ_OK)
+        rc = make_sealers(s, *master, meta, old, err);
+    if (rc == CCZ_OK && next)
+        rc = cczi_kms_head_unseal(&head, &s->sealer, ccz_buf_span(&meta->head), err);
+    if (rc == CCZ_OK && next)
+        rc = cczi_kms_master_promote(m, err);
+    if (rc == CCZ_OK && ccz_ct_eq(s->sealer.key_check, meta->key_check, sizeof(meta->key_check)))
+        cczi_kms_master_made(m);
+    return rc;
+}
+
+static ccz_rc load_key(struct ccz_kms_store *s, const struct ccz_kms_state *state, bool old,
                        struct ccz_err *err)
 {
     CCZ_AUTO(ccz_secret) master = NULL;
     CCZ_AUTO(ccz_kms_master) own = NULL;
     struct ccz_kms_master *m = NULL;
-    uint8_t key_check[CCZI_KMS_KEY_CHECK_SIZE] = {0};
-    struct cczi_q q = cczi_q_start(&s->db, CCZI_SQL_META_READ);
-    if (cczi_q_row(&q))
-        cczi_q_col_bytes(key_check, sizeof(key_check), &q, 0);
-    ccz_rc rc = cczi_q_end(&q, err);
+    struct meta meta = {{0}, {0}};
+    ccz_rc rc = read_meta(&meta, s, err);
     if (rc == CCZ_OK)
         rc = provider_of(&m, &own, state, err);
     if (rc == CCZ_OK)
-        rc = cczi_kms_master_get(&master, m, key_check, err);
-    if (rc == CCZ_OK)
-        rc = cczi_kms_sealer_init(&s->sealer, master, err);
+        rc = take_key(s, m, &meta, old, &master, err);
+    ccz_buf_free(&meta.head);
     if (rc == CCZ_OK && state->epoch)
         rc = cczi_kms_epoch_bind(state->epoch, master, err);
     return rc;
@@ -437,11 +584,20 @@ ccz_rc ccz_kms_init_with(const struct ccz_kms_state *state, const uint8_t admin_
                  state->database ? "the database" : state->dir);
         return cczi_kms_hint(err, CCZ_E_EXISTS);
     }
+    CCZ_AUTO(ccz_kms_master) own = NULL;
+    struct ccz_kms_master *m = NULL;
     if (rc == CCZ_OK)
-        rc = first_key(s, state, err);
+        rc = provider_of(&m, &own, state, err);
+    if (rc == CCZ_OK)
+        rc = first_key(s, m, state, err);
+    if (rc == CCZ_OK) /* before the database: that one says whether the init came to an end */
+        rc = cczi_kms_identity_put(state->dir, s->sealer.id, err);
     if (rc == CCZ_OK)
         rc = populate(s, admin_spki_sha256, approvals, now_s, err);
-    return rc == CCZ_OK ? cczi_kms_settle(s, err) : rc;
+    if (rc != CCZ_OK)
+        return rc;
+    cczi_kms_master_made(m);
+    return cczi_kms_settle(s, err);
 }
 
 /* What an open store has besides its rows. */
@@ -451,6 +607,10 @@ static ccz_rc equip(struct ccz_kms_store *s, struct ccz_err *err)
     ccz_rc rc = cczi_kms_policies_new(&s->policies);
     if (rc == CCZ_OK)
         rc = cczi_kms_watch_new(&s->watch);
+    if (rc == CCZ_OK)
+        rc = cczi_kms_opened_new(&s->opened);
+    if (rc == CCZ_OK)
+        rc = cczi_kms_importer_new(&s->importer);
     return rc == CCZ_OK ? rc : ccz_fail(err, rc, "kms:store-open", 0, "out of memory");
 }
 
@@ -486,12 +646,33 @@ ccz_rc cczi_kms_store_open_schema(struct ccz_kms_store **out, const struct ccz_k
     if (rc == CCZ_OK && !state->epoch)
         rc = cczi_kms_epoch_required(state->dir, err);
     if (rc == CCZ_OK)
-        rc = load_key(s, state, err);
+        rc = load_key(s, state, found < CCZI_KMS_SCHEMA, err);
     if (rc == CCZ_OK)
         rc = equip(s, err);
     if (rc == CCZ_OK)
         *out = ccz_kms_store_take(&s);
     return rc;
+}
+
+/* The check and the comparison with the counter are about the same lines: one transaction. */
+static ccz_rc check_counted(struct ccz_kms_store *s, struct ccz_kms_epoch *epoch,
+                            struct ccz_err *err)
+{
+    struct ccz_kms_check c = {0};
+    struct cczi_kms_walk w = {0};
+    struct ccz_err lost = {0};
+    ccz_rc counter = epoch ? cczi_kms_epoch_load(&w.at, epoch, &lost) : CCZ_OK;
+    ccz_rc rc = cczi_kms_begin_read(s, err);
+    if (rc != CCZ_OK)
+        return rc;
+    rc = cczi_kms_check_here(&c, &w, s, err);
+    if (rc == CCZ_OK && !epoch)
+        rc = cczi_kms_epoch_required_by(s, err);
+    const struct cczi_kms_head head = s->head;
+    cczi_kms_rollback(s);
+    return rc == CCZ_OK && epoch
+               ? cczi_kms_epoch_compare(epoch, counter, &lost, &head, w.at_hash, err)
+               : rc;
 }
 
 ccz_rc ccz_kms_store_open(struct ccz_kms_store **out, const struct ccz_kms_state *state,
@@ -501,9 +682,9 @@ ccz_rc ccz_kms_store_open(struct ccz_kms_store **out, const struct ccz_kms_state
     CCZ_AUTO(ccz_kms_store) s = NULL;
     ccz_rc rc = cczi_kms_store_open_schema(&s, state, CCZI_KMS_SCHEMA, err);
     if (rc == CCZ_OK)
-        rc = ccz_kms_store_check(NULL, s, err);
-    if (rc == CCZ_OK && state->epoch)
-        rc = cczi_kms_epoch_compare(state->epoch, s, err);
+        rc = check_counted(s, state->epoch, err);
+    if (rc == CCZ_OK) /* the id is proved now */
+        rc = cczi_kms_identity_check(state->dir, s->sealer.id, err);
     if (rc == CCZ_OK)
         follow(s, state->epoch);
     if (rc == CCZ_OK)
@@ -521,7 +702,7 @@ ccz_rc cczi_kms_store_memory(struct ccz_kms_store **out, const struct ccz_secret
         return ccz_fail(err, CCZ_E_NOMEM, "kms:store-open", 0, "out of memory");
     ccz_rc rc = cczi_kms_db_open(&s->db, cczi_kms_sqlite(), ":memory:", true, err);
     if (rc == CCZ_OK)
-        rc = cczi_kms_sealer_init(&s->sealer, master, err);
+        rc = new_sealer(&s->sealer, master, err);
     if (rc == CCZ_OK)
         rc = populate(s, admin_spki_sha256, NULL, now_s, err);
     if (rc == CCZ_OK)
@@ -542,10 +723,14 @@ void ccz_kms_store_free(struct ccz_kms_store *s)
         return;
     cczi_kms_db_close(&s->db);
     cczi_kms_sealer_deinit(&s->sealer);
+    cczi_kms_sealer_deinit(&s->next);
     cczi_kms_signer_deinit(&s->signer);
+    cczi_kms_token_key_deinit(&s->token);
     cczi_kms_lines_free(&s->lines);
     cczi_kms_policies_free(s->policies);
     cczi_kms_watch_free(s->watch);
+    cczi_kms_opened_free(s->opened);
+    cczi_kms_importer_free(s->importer);
     free(s);
 }
 
@@ -575,25 +760,29 @@ static ccz_rc check_rows(struct ccz_kms_check *out, struct ccz_kms_store *s, str
     if (rc == CCZ_OK)
         rc = cczi_kms_policies_check(&out->policies, set, s, err);
     /* each row is genuine; is it the set that the last transaction left? */
-    if (rc == CCZ_OK && !ccz_ct_eq(set, s->head.set, sizeof(set))) {
-        ccz_fail(err, CCZ_E_SIG, "kms:row-set", 0,
-                 "rows were added, removed or replaced by earlier ones outside of the KMS");
-        rc = cczi_kms_hint(err, CCZ_E_SIG);
-    }
+    return rc == CCZ_OK ? cczi_kms_set_is(s, set, err) : rc;
+}
+
+ccz_rc cczi_kms_check_here(struct ccz_kms_check *out, struct cczi_kms_walk *w,
+                           struct ccz_kms_store *s, struct ccz_err *err)
+{
+    ccz_rc rc = check_rows(out, s, err);
+    if (rc == CCZ_OK)
+        rc = cczi_kms_instance_load(s, err);
+    if (rc == CCZ_OK)
+        rc = cczi_kms_audit_check_all(w, s, err);
+    out->audit_lines = w->lines;
     return rc;
 }
 
 ccz_rc ccz_kms_store_check(struct ccz_kms_check *out, struct ccz_kms_store *s, struct ccz_err *err)
 {
     struct ccz_kms_check c = {0};
+    struct cczi_kms_walk w = {0};
     ccz_rc rc = cczi_kms_begin_read(s, err);
     if (rc != CCZ_OK)
         return rc;
-    rc = check_rows(&c, s, err);
-    if (rc == CCZ_OK)
-        rc = cczi_kms_instance_load(s, err);
-    if (rc == CCZ_OK)
-        rc = cczi_kms_audit_check_all(&c.audit_lines, s, err);
+    rc = cczi_kms_check_here(&c, &w, s, err);
     cczi_kms_rollback(s);
     if (out)
         *out = rc == CCZ_OK ? c : (struct ccz_kms_check){0};

@@ -53,6 +53,15 @@ void cczi_kms_watch_drop(struct cczi_kms_watch *w)
     cczi_kms_trials_drop(w->trials);
 }
 
+void cczi_kms_watch_note(const struct cczi_kms_call *call)
+{
+    struct cczi_kms_watch *w = call->store->watch;
+    if (!w || !call->judged)
+        return;
+    cczi_kms_seen_note(w->seen, call);
+    cczi_kms_trials_note(w->trials, call);
+}
+
 void cczi_kms_watch_undo(struct cczi_kms_watch *w)
 {
     if (w)

@@ -8,7 +8,9 @@
 
 #include "kms/kms_db.h"
 
+#include <errno.h>
 #include <libpq-fe.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,8 +19,11 @@ struct pg {
     PGconn *c; /* NULL: lost; the next BEGIN connects again */
     char *conninfo;
     bool prepared[CCZI_SQL_LEN];
-    PGresult *row; /* the current one */
-    bool busy;     /* a statement has results that were not taken */
+    PGresult *row;                    /* the current one */
+    bool busy;                        /* a statement has results that were not taken */
+    int64_t limit_ms;                 /* for an answer to what is short by nature */
+    bool committing;                  /* a COMMIT is under way, */
+    char warning[CCZ_ERR_VALUE_SIZE]; /* of which the server said this */
     /* the last failure */
     enum cczi_kms_fault fault;
     struct ccz_err why;
@@ -87,19 +92,11 @@ static const char *const sql_text[CCZI_SQL_LEN] = {
     [CCZI_SQL_BEGIN] = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE",
     [CCZI_SQL_BEGIN_READ] = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
     [CCZI_SQL_META_GET] = "SELECT key_check, head FROM meta WHERE id = 1 FOR UPDATE",
-    [CCZI_SQL_LIST] =
-        "SELECT k, n, v, a, c, p, e, x, d, m FROM ((SELECT DISTINCT ON (i.kind, i.name) i.kind AS "
-        "k, i.name AS n,"
-        "   i.version AS v, i.alg AS a, i.created_s AS c, coalesce(b.policy, '') AS p, i.enabled "
-        "AS e,"
-        "   i.expires_s AS x, i.delete_after_s AS d, i.metadata AS m FROM item i"
-        "  LEFT JOIN binding b ON b.kind = i.kind AND b.name = i.name AND b.op = 0"
-        "  WHERE i.kind < 3 AND (i.kind, i.name) > ($1::bigint, $2::text) ORDER BY i.kind, i.name, "
-        "i.version DESC)"
-        " UNION ALL SELECT 3::bigint, name, 0::bigint, '', created_s, '', 1::bigint, 0::bigint, "
-        "0::bigint, ''::bytea"
-        "  FROM policy WHERE (3::bigint, name) > ($1::bigint, $2::text)) l"
-        " ORDER BY k, n COLLATE \"C\" LIMIT $3::bigint",
+    [CCZI_SQL_LIST] = "SELECT k, n FROM (SELECT DISTINCT kind AS k, name AS n FROM item"
+                      "  WHERE kind < 3 AND (kind, name) > ($1::bigint, $2::text)"
+                      " UNION ALL SELECT 3::bigint, name FROM policy"
+                      "  WHERE (3::bigint, name) > ($1::bigint, $2::text)) l"
+                      " ORDER BY k, n COLLATE \"C\" LIMIT $3::bigint",
     [CCZI_SQL_AUDIT_FROM] = "SELECT seq, time_s, entry, prev, hash FROM audit WHERE seq > $1"
                             " ORDER BY seq LIMIT NULLIF($2::bigint, -1)",
 };
@@ -137,6 +134,15 @@ static ccz_rc lost(struct pg *db, bool commit)
     db->fault = commit ? CCZI_KMS_FAULT_UNKNOWN : CCZI_KMS_FAULT_AGAIN;
     return ccz_fail(&db->why, CCZ_E_UNAVAILABLE, "kms:store-lost", commit,
                     "the connection to the database was lost: %s", text);
+}
+
+/* The server does not answer, or waits for a standby that does not. */
+static ccz_rc too_slow(struct pg *db, bool commit)
+{
+    drop(db);
+    db->fault = commit ? CCZI_KMS_FAULT_UNKNOWN : CCZI_KMS_FAULT_AGAIN;
+    return ccz_fail(&db->why, CCZ_E_UNAVAILABLE, "kms:store-timeout", db->limit_ms,
+                    "the database gave no answer within %lld ms", (long long)db->limit_ms);
 }
 
 /* SQLSTATE, "PostgreSQL Error Codes": the first two characters are the class. */
@@ -202,10 +208,24 @@ static ccz_rc run(PGresult **out, struct pg *db, const char *sql)
     return rc;
 }
 
-static void no_notice(void *arg, const char *message)
+/* What the server says beside its answers is of no interest, but for COMMIT: an operator who ends its wait for a standby gets
+ * the answer "COMMIT" to it all the same, and a warning that nothing may have been replicated. */
+static void on_notice(void *arg, const PGresult *r)
 {
-    (void)arg;
-    (void)message;
+    struct pg *db = arg;
+    const char *severity = PQresultErrorField(r, PG_DIAG_SEVERITY_NONLOCALIZED);
+    if (db->committing && (!severity || strcmp(severity, "WARNING") == 0))
+        tidy(db->warning, PQresultErrorField(r, PG_DIAG_MESSAGE_PRIMARY));
+}
+
+/* How long others may take to give up a lock, and as much again by half: what is short by nature is late then. */
+static void set_limit(struct pg *db, const PGresult *r)
+{
+    enum { LOCK_MS = 20000, LOCK_MS_MAX = 3600000, GRACE_MS = 1000 };
+    long long ms = PQntuples(r) == 1 ? strtoll(PQgetvalue(r, 0, 0), NULL, 10) : 0;
+    if (ms <= 0 || ms > LOCK_MS_MAX)
+        ms = LOCK_MS;
+    db->limit_ms = ms + ms / 2 + GRACE_MS;
 }
 
 /* What durability rests on is read back, as a setting may come from anywhere. */
@@ -231,11 +251,16 @@ static ccz_rc check_settings(struct pg *db)
     /* A server that stops inside a transaction must not hold the others up for ever, nor wait for ever itself; whoever
      * set other limits for this role or connection keeps them. */
     if (rc == CCZ_OK)
-        rc = run(NULL, db,
+        rc = run(&r, db,
                  "SELECT set_config('client_encoding', 'UTF8', false);"
                  " SELECT set_config(n, v, false) FROM (VALUES ('lock_timeout', '20s'),"
                  "  ('idle_in_transaction_session_timeout', '60s')) AS d(n, v)"
-                 "  WHERE current_setting(n) = '0'");
+                 "  WHERE current_setting(n) = '0';"
+                 " SELECT setting FROM pg_settings WHERE name = 'lock_timeout'");
+    if (rc == CCZ_OK) {
+        set_limit(db, r);
+        PQclear(r);
+    }
     return rc;
 }
 
@@ -261,7 +286,7 @@ static ccz_rc connect_db(struct pg *db)
         return ccz_fail(&db->why, CCZ_E_UNAVAILABLE, "kms:store-connect", 0,
                         "cannot connect to the database: %s", text);
     }
-    (void)PQsetNoticeProcessor(db->c, no_notice, NULL);
+    (void)PQsetNoticeReceiver(db->c, on_notice, db);
     ccz_rc rc = CCZ_OK;
     if (PQserverVersion(db->c) < 120000)
         rc = ccz_refuse_num(&db->why, CCZ_E_UNSUPPORTED, "kms:store-connect",
@@ -392,6 +417,22 @@ static enum cczi_kms_step failed(ccz_rc rc)
     return CCZI_KMS_STEP_FAILED;
 }
 
+/* Until a result is there, or the connection is known to be lost. @return false: it takes too long */
+static bool wait_result(struct pg *db)
+{
+    const int64_t until = ccz_mono_ms() + db->limit_ms;
+    while (PQisBusy(db->c)) {
+        int64_t left = until - ccz_mono_ms();
+        if (left <= 0)
+            return false;
+        struct pollfd p = {.fd = PQsocket(db->c), .events = POLLIN};
+        int n = poll(&p, 1, (int)left);
+        if ((n < 0 && errno != EINTR) || (n > 0 && !PQconsumeInput(db->c)))
+            return true; /* PQgetResult() has the reason */
+    }
+    return true;
+}
+
 /* What is left of the results of a statement. */
 static void drain(struct pg *db)
 {
@@ -410,6 +451,8 @@ static enum cczi_kms_step next(void *arg, enum cczi_kms_sql sql)
     bool commit = sql == CCZI_SQL_COMMIT;
     PQclear(db->row);
     db->row = NULL;
+    if (sql <= CCZI_SQL_META_READ && !wait_result(db))
+        return failed(too_slow(db, commit));
     PGresult *r = PQgetResult(db->c);
     ExecStatusType status = PQresultStatus(r); /* of NULL: PGRES_FATAL_ERROR */
     if (status == PGRES_SINGLE_TUPLE) {
@@ -426,6 +469,12 @@ static enum cczi_kms_step next(void *arg, enum cczi_kms_sql sql)
     }
     PQclear(r);
     drain(db);
+    db->committing = false;
+    if (rc == CCZ_OK && db->warning[0]) {
+        db->fault = CCZI_KMS_FAULT_DONE;
+        rc = ccz_fail(&db->why, CCZ_E_UNAVAILABLE, "kms:store-unreplicated", 0,
+                      "it was committed with a warning: %s", db->warning);
+    }
     return rc == CCZ_OK ? CCZI_KMS_STEP_DONE : failed(rc);
 }
 
@@ -483,6 +532,8 @@ static enum cczi_kms_step first(void *arg, enum cczi_kms_sql sql,
     if (!sent)
         return failed(lost(db, sql == CCZI_SQL_COMMIT));
     db->busy = true;
+    db->committing = sql == CCZI_SQL_COMMIT;
+    db->warning[0] = 0;
     (void)PQsetSingleRowMode(db->c);
     return next(db, sql);
 }

@@ -50,14 +50,13 @@ static void set_principal(struct cczi_door_auth *a, enum cczi_door_kind kind, co
     memcpy(a->peer.spki_sha256, id, 32);
 }
 
-static ccz_rc identify_token(struct cczi_door_req *r, const char *value, struct ccz_err *err)
+static ccz_rc identify_token(struct cczi_door_req *r, struct ccz_span token, struct ccz_err *err)
 {
     struct ccz_kms_door *d = r->door;
-    struct ccz_span token = bearer_of(value);
     uint8_t id[32];
     if (token.size == 0)
         return ccz_fail(err, CCZ_E_DENIED, "door:token-scheme", 0,
-                        "the Authorization header is no \"Bearer TOKEN\"");
+                        "no token, or an Authorization header that is no \"Bearer TOKEN\"");
     if (!d->issuers)
         return ccz_fail(err, CCZ_E_DENIED, "door:token-issuer", 0,
                         "this server takes no tokens: no issuer is configured");
@@ -72,8 +71,13 @@ ccz_rc cczi_door_identify(struct cczi_door_req *r, unsigned flags, struct ccz_er
 {
     const char *value =
         flags & CCZI_DOOR_OWN_AUTH ? NULL : ccz_http_header(r->http, "Authorization");
-    if (value)
-        return identify_token(r, value, err);
+    const char *vault =
+        flags & CCZI_DOOR_VAULT_TOKEN ? ccz_http_header(r->http, "X-Vault-Token") : NULL;
+    if (value && vault)
+        return ccz_fail(err, CCZ_E_DENIED, "door:token-twice", 0,
+                        "two headers with a token: which of them is meant?");
+    if (value || vault)
+        return identify_token(r, vault ? ccz_span_str(vault) : bearer_of(value), err);
     const struct ssl_st *ssl = ccz_http_ssl(r->http);
     uint8_t id[32];
     ccz_rc rc = ssl ? cczi_web_peer(id, ssl) : CCZ_E_NOT_FOUND;

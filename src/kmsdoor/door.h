@@ -58,7 +58,9 @@ enum {
     CCZI_DOOR_NO_RATE = 2, /* not counted in the rates: answers that cost nothing, for probes */
     /* Only for principals that have a role in the store: others get 401 or 403 and leave no audit line, which strangers could
      * otherwise fill the log with. What they may do is looked up again by the call itself. */
-    CCZI_DOOR_KNOWN = 4
+    CCZI_DOOR_KNOWN = 4,
+    /* A token may stand in X-Vault-Token instead of the Authorization header. */
+    CCZI_DOOR_VAULT_TOKEN = 64
 };
 struct cczi_door_route {
     const char
@@ -70,6 +72,9 @@ struct cczi_door_route {
         body_size_max; /* 0 = none at all; CCZI_DOOR_BODY_ANY = what the limits of the door say. More gets 413 */
     cczi_door_fn fn;
     void *arg;
+    /* Refusals in the form of another protocol, also those before the handler: appends the body, returns the status to send. NULL =
+     * cczi_door_err_json(). */
+    unsigned (*put_err)(struct ccz_buf *out, unsigned status, const struct ccz_err *err);
 };
 #define CCZI_DOOR_BODY_ANY SIZE_MAX
 enum { CCZI_DOOR_ROUTES_MAX = 64 };
@@ -124,6 +129,10 @@ CCZ_MUST_USE ccz_rc cczi_door_work(struct cczi_door_req *r, void (*work)(void *a
                                    struct ccz_err *err);
 
 /* -------------------------------------------------------------------------------- tokens */
+
+/* For CCZI_DOOR_OWN_AUTH, where a part of a route is for administrators after all: who has a role in the store, as with
+ * CCZI_DOOR_KNOWN, gets to @p fn with r->auth filled in; others get their refusal. Has to be the last that a handler does. */
+void cczi_door_admin(struct cczi_door_req *r, cczi_door_fn fn, void *arg);
 
 /* The token of "Authorization: Bearer TOKEN" (RFC 6750, 2.1); empty: there is none, or another scheme. For CCZI_DOOR_OWN_AUTH. */
 struct ccz_span cczi_door_bearer(const struct cczi_door_req *r);

@@ -100,6 +100,8 @@ struct cczi_door_job {
     struct ccz_buf response;
     bool failed;
     struct ccz_err err;
+    cczi_door_fn admin; /* of cczi_door_admin() */
+    void *admin_arg;
 };
 void cczi_door_on_request(void *door, struct ccz_http_req *req);
 

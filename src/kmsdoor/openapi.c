@@ -56,6 +56,27 @@ static void put_text(struct ccz_buf *out, const char *name, const char *text)
     ccz_json_put_str(out, ccz_span_str(text));
 }
 
+/* What a schema cannot say about texts: how one looks that is taken. */
+static const struct {
+    const char *field, *text;
+} examples[] = {
+    {"name", "models/fmnist"},
+    {"item", "secret/models/fmnist"},
+    {"target", "secret/models/fmnist"},
+    {"alg", "aes-256"},
+    {"namespace", "models"},
+    {"method", "PutPolicy"},
+    {"id", "D17"},
+    {"label", "Anne (ops)"},
+};
+
+static void put_example(struct ccz_buf *out, const struct cczi_shape_field *f)
+{
+    for (size_t i = 0; i < sizeof(examples) / sizeof(*examples); i++)
+        if (f->kind == CCZI_SHAPE_STRING && strcmp(f->name, examples[i].field) == 0)
+            ccz_buf_printf(out, ", \"examples\": [\"%s\"]", examples[i].text);
+}
+
 static void put_property(struct ccz_buf *out, const struct cczi_shape_field *f, bool request)
 {
     ccz_buf_printf(out, "          \"%s\": {", f->json);
@@ -64,6 +85,8 @@ static void put_property(struct ccz_buf *out, const struct cczi_shape_field *f, 
     put_type(out, f, request);
     if (f->repeated)
         ccz_buf_put_str(out, "}");
+    else if (request)
+        put_example(out, f);
     put_text(out, "description", f->text);
     ccz_buf_put_str(out, "}");
 }

@@ -234,7 +234,11 @@ static void log_refusal(struct cczi_door_req *r, unsigned status, const struct c
     const struct cczi_door_route *route = ((struct cczi_door_job *)r)->route;
     uint32_t wait_s;
     char peer[CCZ_ADDR_TEXT_SIZE], what[192];
-    if (strncmp(err->where, "door:", 5) != 0 && strcmp(err->where, "kms:admin-unknown") != 0)
+    /* of other protocols: what their own checks refuse, but for the question who it is, with which stock clients begin */
+    bool theirs =
+        route && route->put_err && !r->decision[0] && strcmp(err->where, "kbs:no-session") != 0;
+    if (!theirs && strncmp(err->where, "door:", 5) != 0 &&
+        strcmp(err->where, "kms:admin-unknown") != 0)
         return;
     if (!cczi_bucket_take(&wait_s, &d->log_lines, lines, ccz_mono_ms())) {
         d->unlogged++;
@@ -276,10 +280,13 @@ void cczi_door_reply_err_as(struct cczi_door_req *r, unsigned status, const stru
 {
     CCZ_AUTO_BUF json;
     ccz_buf_init(&json, ERR_JSON_SIZE_MAX);
-    cczi_door_err_json(&json, err);
+    const struct cczi_door_route *route = ((struct cczi_door_job *)r)->route;
+    if (route && route->put_err)
+        status = route->put_err(&json, status, err);
+    else
+        cczi_door_err_json(&json, err);
     put_decision(&json, r->decision);
     log_refusal(r, status, err);
-    const struct cczi_door_route *route = ((struct cczi_door_job *)r)->route;
     struct ccz_http_field headers[3];
     char wait[24], allow[64];
     size_t n = 0;
@@ -364,10 +371,10 @@ static ccz_rc check_request(struct cczi_door_job *j, struct ccz_err *err)
     struct cczi_door_req *r = &j->req;
     const struct ccz_kms_door *d = r->door;
     const char *method = ccz_http_method(r->http);
+    j->route = find_route(d, r->path); /* which says how refusals look */
     if (!is_sound(r->path))
         return ccz_fail(err, CCZ_E_FORMAT, "door:path", 0,
                         "empty and dot segments, and bytes that are not printable, are refused");
-    j->route = find_route(d, r->path);
     if (!j->route)
         return ccz_fail(err, CCZ_E_NOT_FOUND, "door:not-found", 0, "there is nothing at this path");
     r->rest = r->path + strlen(j->route->path);
@@ -437,11 +444,50 @@ static void enter(struct cczi_door_job *j)
     } else if (r->auth.kind == CCZI_DOOR_NOBODY) {
         ccz_fail(&err, CCZ_E_DENIED, "door:auth-required", 0,
                  "neither a client certificate nor a token was shown");
+        (void)ccz_hint(&err, err.rc,
+                       "a certificate around an administrator's key is enough: curl --cert, --key");
         cczi_door_refused(r->door, CCZI_REFUSED_UNKNOWN);
         cczi_door_reply_err(r, &err);
     } else {
         cczi_door_probe(r, r->auth.id, on_known, (void *)(uintptr_t)j->route);
     }
+}
+
+static void on_admin(struct cczi_door_req *r, void *arg, struct ccz_span response,
+                     const struct ccz_err *err)
+{
+    struct cczi_door_job *j = arg;
+    (void)response;
+    if (!err) {
+        j->admin(r, j->admin_arg);
+        return;
+    }
+    cczi_door_refused(r->door, CCZI_REFUSED_UNKNOWN);
+    cczi_door_reply_err(r, err);
+}
+
+void cczi_door_admin(struct cczi_door_req *r, cczi_door_fn fn, void *arg)
+{
+    struct cczi_door_job *j = (struct cczi_door_job *)r;
+    struct ccz_err err = {0};
+    ccz_rc rc = cczi_door_identify(r, 0, &err);
+    enum cczi_door_refusal why = CCZI_REFUSED_TOKEN;
+    if (rc == CCZ_OK && r->auth.kind == CCZI_DOOR_NOBODY) {
+        rc = ccz_fail(&err, CCZ_E_DENIED, "door:auth-required", 0,
+                      "neither a client certificate nor a token was shown");
+        why = CCZI_REFUSED_UNKNOWN;
+    }
+    if (rc != CCZ_OK)
+        cczi_door_refused(r->door, why);
+    else
+        rc = check_principal(r, ccz_mono_ms(), &err);
+    if (rc != CCZ_OK) {
+        cczi_door_reply_err(r, &err);
+        return;
+    }
+    j->admin = fn;
+    j->admin_arg = arg;
+    cczi_door_probe(r, r->auth.id, on_admin, j);
 }
 
 static void refuse_plainly(struct ccz_http_req *http)

@@ -129,30 +129,34 @@ static const uint8_t *at(const struct field *f, const struct ccz_claims *c)
 
 /* ----------------------------------------------------------------------------------- values */
 
+static bool all_zero(const void *p, size_t size)
+{
+    static const uint8_t zero[CCZ_ADVISORIES_MAX * CCZ_ADVISORY_SIZE]; /* the largest member */
+    return memcmp(p, zero, size) == 0;
+}
+
 static bool text_ok(const char *s, size_t size, bool may_be_empty)
 {
     const char *end = memchr(s, 0, size);
     if (!end || (end == s && !may_be_empty))
         return false;
-    for (const char *p = end; p < s + size; p++) /* what is behind it would be lost */
-        if (*p)
-            return false;
-    return true;
+    return all_zero(end, (size_t)(s + size - end)); /* what is behind it would be lost */
 }
 
 static bool advisories_ok(const struct ccz_claims *c)
 {
-    if (c->advisory_len > CCZ_ADVISORIES_MAX)
+    const size_t len = c->advisory_len;
+    if (len > CCZ_ADVISORIES_MAX)
         return false;
-    for (size_t i = 0; i < CCZ_ADVISORIES_MAX; i++) {
-        if (!text_ok(c->advisory[i], CCZ_ADVISORY_SIZE, i >= c->advisory_len) ||
-            (i >= c->advisory_len && c->advisory[i][0]))
+    for (size_t i = 0; i < len; i++) {
+        if (!text_ok(c->advisory[i], CCZ_ADVISORY_SIZE, false))
             return false;
-        for (size_t k = 0; k < i && i < c->advisory_len; k++)
+        for (size_t k = 0; k < i; k++)
             if (strcmp(c->advisory[i], c->advisory[k]) == 0)
                 return false;
     }
-    return true;
+    return all_zero((const char *)c->advisory + len * CCZ_ADVISORY_SIZE,
+                    sizeof(c->advisory) - len * CCZ_ADVISORY_SIZE);
 }
 
 static bool value_ok(const struct field *f, const struct ccz_claims *c)
@@ -173,10 +177,7 @@ static bool value_ok(const struct field *f, const struct ccz_claims *c)
 
 static bool is_zero(const struct field *f, const struct ccz_claims *c)
 {
-    for (size_t i = 0; i < f->size; i++)
-        if (at(f, c)[i])
-            return false;
-    return f->kind != ADVISORIES || c->advisory_len == 0;
+    return all_zero(at(f, c), f->size) && (f->kind != ADVISORIES || c->advisory_len == 0);
 }
 
 static bool has(const struct field *f, enum ccz_tee tee)

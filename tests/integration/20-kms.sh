@@ -14,6 +14,13 @@ has out '^versions=0 policies=0 bindings=0 admins=1 audit_lines=1 instance=[0-9a
 id=$(sed -n 's/.* instance=//p' "$RUN/out")
 openssl pkey -in "$RUN/admin.key" -pubout -out "$RUN/admin.pub" 2>/dev/null
 status 0 "$BIN/cczoo-kmsd" init --state "$RUN/kms2" --admin-key "$RUN/admin.pub" # the public half is enough
+status 3 "$BIN/cczoo-kmsd" init --state "$RUN/kms3" --admin-key "$RUN/admin.pub" --master-key "$RUN/kms2/master.key" # another store's
+has err 'kms:master-key-exists'
+status 2 "$BIN/cczoo-kmsd" check --state "$RUN/kms2" --reuse-master-key
+status 0 "$BIN/cczoo-kmsd" init --state "$RUN/kms3" --admin-key "$RUN/admin.pub" --master-key "$RUN/kms2/master.key" --reuse-master-key
+cp "$RUN/kms3/kms.sqlite" "$RUN/kms2/kms.sqlite" # one master key, and yet two stores
+status 1 "$BIN/cczoo-kmsd" check --state "$RUN/kms2"
+has err 'kms:store-identity'
 openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out "$RUN/auditor.key" 2>/dev/null
 openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out "$RUN/stranger.key" 2>/dev/null
 status 0 "$BIN/cczoo-kmsd" admin --state "$RUN/kms" --admin-key "$RUN/auditor.key" --role auditor

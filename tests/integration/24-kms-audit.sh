@@ -34,8 +34,15 @@ has out '^accepted: 3 receipts$'
 has out '^accepted: it continues '
 [ ! -s "$RUN/err" ] || die "it says something although the key was given"
 status 0 verify "$RUN/new.jsonl" --key "$RUN/keys.pem" --from "$RUN/checkpoint"
-status 0 verify "$RUN/new.jsonl" --json
-has out '^\{"verdict":"accept","lines":[0-9]+,"checkpoints":1,"signed":".*","key":"[0-9a-f]{64}","key_given":false,"receipts":0,"continues":false\}$'
+for f in checkpoint old.jsonl; do # what was kept says which key may sign
+    status 0 verify "$RUN/new.jsonl" --from "$RUN/$f" --json
+    has out '^\{"verdict":"accept",.*"key_given":false,"receipts":0,"continues":true\}$'
+    [ ! -s "$RUN/err" ] || die "it says something although there is an anchor"
+done
+status 4 verify "$RUN/new.jsonl" --receipt "$RUN/receipts"
+has out '^consistent: 3 receipts$'
+status 4 verify "$RUN/new.jsonl" --json # it fits together, and nobody says whose key that is
+has out '^\{"verdict":"consistent","lines":[0-9]+,"checkpoints":1,"signed":".*","key":"[0-9a-f]{64}","key_given":false,"receipts":0,"continues":false\}$'
 has err 'the key comes from the export itself'
 status 0 "$BIN/cczoo" kms audit receipt "$RUN/new.jsonl" 2 --key "$RUN/keys.pem"
 cp "$RUN/out" "$RUN/two"
@@ -85,6 +92,11 @@ has err '^refused: kms:rolled-back: '
 sed '2s/"seq":\([0-9]*\)/"seq":1/' "$RUN/receipts" >"$RUN/forged"
 status 1 verify "$RUN/new.jsonl" --key "$RUN/keys.pem" --receipt "$RUN/forged"
 has err 'kms:inclusion: '
+
+vectors=$(dirname "$0")/../vectors/kms/audit # a line made up, signed by a key that the header brings beside the right one
+status 1 verify "$vectors/forged.jsonl" --from "$vectors/old.checkpoint"
+has err '^refused: kms:checkpoint-key: '
+status 4 verify "$vectors/forged.jsonl"
 
 step "an older copy of the whole store is found by what was kept elsewhere"
 cp -r "$RUN/kms" "$RUN/kms-old"

@@ -8,6 +8,7 @@
 #define _GNU_SOURCE
 #include "ccz_test.h"
 #include "kms/kms_fixture.h"
+#include "kms/use_fixture.h"
 
 #include "kms_pg/kms_pg.h"
 
@@ -59,7 +60,8 @@ static void remove_dir(void)
 
 static struct ccz_kms_state state_at(const char *info)
 {
-    return (struct ccz_kms_state){.dir = g_dir, .backend = ccz_kms_postgresql(), .database = info};
+    return (struct ccz_kms_state){
+        .dir = g_dir, .backend = ccz_kms_postgresql(), .database = info, .reuse_master_key = true};
 }
 
 static struct ccz_kms_store *open_at(const char *info)
@@ -181,7 +183,7 @@ static void add_call(struct fix_batch *b, const struct call *c)
                                    .new_version = c->number};
     struct cczi_msg_put_policy_req policy = {fix_str(c->name), fix_str(c->value), c->number};
     struct cczi_msg_release_req release = {fix_str(c->name), c->number};
-    struct cczi_msg_bind_req bind = {fix_str(c->name), fix_str(c->policy)};
+    struct cczi_msg_bind_req bind = {.item = fix_str(c->name), .policy = fix_str(c->policy)};
     struct cczi_msg_delete_req del = {.target = fix_str(c->name), .version = c->number}, now = del;
     now.no_recovery = 1;
     struct cczi_msg_name name = {fix_str(c->name)};
@@ -234,6 +236,33 @@ static void add_call(struct fix_batch *b, const struct call *c)
 static struct fix_batch g_batch, g_other;
 enum { CALLS = sizeof(calls) / sizeof(calls[0]) };
 
+/* Line 1 names the store, so that every hash behind it is another one: @p to, new too, goes on from line 1 of @p from. */
+static void same_log(struct ccz_kms_store *to, struct ccz_kms_store *from)
+{
+    static char entry[2048], text[4096];
+    char hash[65];
+    CHECK(cczi_kms_begin_read(from, NULL) == CCZ_OK && from->head.seq == 1);
+    struct cczi_q q = cczi_q_start(&from->db, CCZI_SQL_AUDIT_FROM);
+    cczi_q_int(&q, 0);
+    cczi_q_int(&q, 1);
+    CHECK(cczi_q_row(&q));
+    struct ccz_span line = cczi_q_col(&q, 2);
+    CHECK(line.size < sizeof(entry) / 2);
+    ccz_hex(entry, line.ptr, line.size);
+    CHECK(cczi_q_end(&q, NULL) == CCZ_OK);
+    cczi_kms_rollback(from);
+    ccz_hex(hash, from->head.hash, 32);
+    (void)snprintf(text, sizeof(text), "UPDATE audit SET entry = x'%s', hash = x'%s' WHERE seq = 1",
+                   entry, hash);
+    CHECK(cczi_kms_begin(to, NULL) == CCZ_OK && to->head.seq == 1);
+    CHECK(cczi_kms_db_exec(&to->db, text, NULL) == CCZ_OK);
+    memcpy(to->head.hash, from->head.hash, 32);
+    memcpy(to->head.first, from->head.first, 32);
+    to->head.tree = from->head.tree;
+    to->head_dirty = true;
+    CHECK(cczi_kms_commit(to, NULL) == CCZ_OK);
+}
+
 /* The same calls to SQLite and to PostgreSQL: the same answers, refusals and audit lines, byte by byte; each call by
  * itself, and all of them as one batch. */
 static void test_parity(void)
@@ -246,6 +275,7 @@ static void test_parity(void)
             NULL; /* each has a key of its own, and signatures are random */
         memcpy(pg->instance, lite->instance,
                sizeof(pg->instance)); /* and each is a KMS of its own */
+        same_log(lite, pg);
         for (size_t from = 0; from < CALLS; from += size) {
             fix_batch_begin(&g_batch);
             fix_batch_begin(&g_other);
@@ -389,6 +419,29 @@ static void test_rolled_back(void)
     ccz_kms_store_free(s);
 }
 
+/* The same with two servers, of which the other one makes it grow past what this one has seen. */
+static void test_forked(void)
+{
+    struct ccz_err err = {0};
+    fresh();
+    init();
+    struct ccz_kms_store *a = open_at(g_info), *b = open_at(g_info);
+    fix_populate(a);
+    CHECK(fix_release(NULL, b, FIX_WORKLOAD, "key/model", 0, &err) == CCZ_OK);
+    sql("CREATE TABLE kept AS SELECT head, (SELECT max(seq) FROM audit) AS seq FROM meta");
+    for (int i = 0; i < 3; i++)
+        CHECK(fix_release(NULL, a, FIX_WORKLOAD, "secret/db/password", 0, &err) == CCZ_OK);
+    sql("UPDATE meta SET head = (SELECT head FROM kept);"
+        "DELETE FROM audit WHERE seq > (SELECT seq FROM kept)");
+    for (int i = 0; i < 4; i++)
+        CHECK(fix_release(NULL, b, FIX_WORKLOAD, "key/model", 0, &err) == CCZ_OK);
+    for (int i = 0; i < 2; i++)
+        CHECK(fix_release(NULL, a, FIX_WORKLOAD, "key/model", 0, &err) == CCZ_E_SIG &&
+              strcmp(err.where, "kms:forked") == 0);
+    ccz_kms_store_free(a);
+    ccz_kms_store_free(b);
+}
+
 /* Another server holds the store and does not go on: every call of a batch is told, after one wait and not one each. */
 static void test_locked(void)
 {
@@ -416,6 +469,84 @@ static void test_locked(void)
     CHECK(fix_release(NULL, s, FIX_WORKLOAD, "key/model", 0, NULL) == CCZ_OK);
     CHECK(fix_check(s).audit_lines == lines + 1);
     ccz_kms_store_free(s);
+}
+
+/* -------------------------------------------------------------------- no standby */
+
+static void standby(const char *name)
+{
+    char text[100];
+    (void)snprintf(text, sizeof(text), "ALTER SYSTEM SET synchronous_standby_names = '%s'", name);
+    sql(text);
+    sql("SELECT pg_reload_conf(), pg_sleep(0.5)");
+}
+
+struct asked {
+    struct ccz_kms_store *s;
+    struct ccz_buf out;
+    struct ccz_err err;
+    ccz_rc rc;
+};
+
+static void *ask(void *arg)
+{
+    struct asked *a = arg;
+    a->rc = fix_release(&a->out, a->s, FIX_WORKLOAD, "key/model", 0, &a->err);
+    return NULL;
+}
+
+/* The standby is away, and an operator ends the wait for it: the server says "COMMIT", and that it may be lost. */
+static void test_unreplicated(void)
+{
+    fresh();
+    init();
+    struct asked a = {.s = open_at(g_info)};
+    ccz_buf_init(&a.out, CCZ_KMS_MESSAGE_SIZE_MAX);
+    fix_populate(a.s);
+    uint64_t lines = fix_check(a.s).audit_lines;
+    pthread_t t;
+    standby("nobody");
+    CHECK(pthread_create(&t, NULL, ask, &a) == 0);
+    sql("DO $$ BEGIN FOR i IN 1..1000 LOOP"
+        "  IF EXISTS(SELECT 1 FROM pg_stat_activity WHERE wait_event = 'SyncRep') THEN"
+        "   PERFORM pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep';"
+        "   RETURN;"
+        "  END IF;"
+        "  PERFORM pg_sleep(0.01), pg_stat_clear_snapshot();"
+        " END LOOP; RAISE 'nobody waits'; END $$");
+    CHECK(pthread_join(t, NULL) == 0);
+    standby("");
+    CHECK(a.rc == CCZ_E_UNAVAILABLE && strcmp(a.err.where, "kms:store-unreplicated") == 0);
+    CHECK(a.out.size == 0 && a.err.hint[0]);
+    CHECK(fix_check(a.s).audit_lines == lines + 1); /* it stays, once */
+    CHECK(fix_release(&a.out, a.s, FIX_WORKLOAD, "key/model", 0, &a.err) == CCZ_OK && a.out.size);
+    CHECK(fix_check(a.s).audit_lines == lines + 2);
+    ccz_buf_free(&a.out);
+    ccz_kms_store_free(a.s);
+}
+
+/* And nobody ends it: the server of the KMS does not wait for ever. */
+static void test_commit_waits(void)
+{
+    char info[700];
+    fresh();
+    init();
+    (void)snprintf(info, sizeof(info), "%s options='-c lock_timeout=400'", g_info);
+    struct asked a = {.s = open_at(info)};
+    ccz_buf_init(&a.out, CCZ_KMS_MESSAGE_SIZE_MAX);
+    fix_populate(a.s);
+    uint64_t lines = fix_check(a.s).audit_lines;
+    standby("nobody");
+    (void)ask(&a);
+    CHECK(a.rc == CCZ_E_UNAVAILABLE && strcmp(a.err.where, "kms:commit-unknown") == 0);
+    CHECK(a.out.size == 0);
+    (void)ask(&a); /* the one that waits holds the store */
+    CHECK(a.rc == CCZ_E_UNAVAILABLE && strcmp(a.err.where, "kms:store-locked") == 0);
+    standby("");
+    CHECK(fix_release(&a.out, a.s, FIX_WORKLOAD, "key/model", 0, &a.err) == CCZ_OK);
+    CHECK(fix_check(a.s).audit_lines == lines + 2);
+    ccz_buf_free(&a.out);
+    ccz_kms_store_free(a.s);
 }
 
 /* ------------------------------------------------------------------ lost connections */
@@ -713,6 +844,86 @@ static void test_server_dies(void)
     ccz_kms_store_free(s);
 }
 
+/* ----------------------------------------------------------------- keys that work inside */
+
+static int64_t clock_of(void *arg)
+{
+    return *(const int64_t *)arg;
+}
+
+static struct ccz_kms_service *serve(struct ccz_kms_store *s, int64_t *now_s)
+{
+    struct ccz_kms_service *service = NULL;
+    const struct ccz_kms_service_cfg cfg = {
+        .store = s, .clock = {clock_of, now_s}, .info = {.version = "test", .tee = "toy"}};
+    CHECK(ccz_kms_service_new(&service, &cfg, NULL) == CCZ_OK);
+    return service;
+}
+
+/* What was due while no server ran is done once, whichever of two that start together does it; the other goes on. */
+static void test_rotate_once(void)
+{
+    enum { KEYS = 12, HOUR_S = 3600 };
+    fresh();
+    init();
+    struct ccz_kms_store *one = open_at(g_info), *two = open_at(g_info);
+    char name[16];
+    fix_populate(one);
+    for (int i = 0; i < KEYS; i++) {
+        (void)snprintf(name, sizeof(name), "k%d", i);
+        const struct cczi_msg_key_req m = {.name = fix_str(name),
+                                           .kind = fix_str(i < 2 ? "rsa-2048" : "aes-256-gcm"),
+                                           .ops = fix_str(i < 2 ? "sign" : NULL),
+                                           .policy = fix_str("server"),
+                                           .rotate_every_s = HOUR_S};
+        CHECK(use_is(use_make_at(one, &m, FIX_NOW), CCZ_OK, ""));
+    }
+    struct ccz_kms_check before = fix_check(one);
+    /* clocks of two servers are never the same */
+    int64_t now_s = FIX_NOW + HOUR_S, other_s = now_s + 7;
+    struct ccz_kms_service *a = serve(one, &now_s), *b = serve(two, &other_s);
+    ccz_kms_service_free(a);
+    ccz_kms_service_free(b);
+    struct ccz_kms_check after = fix_check(two);
+    for (int i = 0; i < KEYS; i++) {
+        (void)snprintf(name, sizeof(name), "k%d", i);
+        CHECK(use_meta(one, name).latest == 2);
+    }
+    CHECK(after.versions == before.versions + KEYS &&
+          after.audit_lines == before.audit_lines + KEYS);
+    ccz_kms_store_free(one);
+    ccz_kms_store_free(two);
+}
+
+/* A version that one server makes, the other uses; what one disables, the other refuses, though it has it open. */
+static void test_keys(void)
+{
+    fresh();
+    init();
+    struct ccz_kms_store *one = open_at(g_info), *two = open_at(g_info);
+    char first[512], second[512];
+    fix_populate(one);
+    CHECK(use_is(use_make(one, "k", "aes-256-gcm", NULL, "server"), CCZ_OK, ""));
+    CHECK(use_is(use_encrypt(first, sizeof(first), one, "k", "x"), CCZ_OK, ""));
+    CHECK(use_is(use_decrypt(two, "k", first, "x"), CCZ_OK, ""));
+    CHECK(use_is(use_rotate(two, "k"), CCZ_OK, ""));
+    CHECK(use_is(use_encrypt(second, sizeof(second), one, "k", "y"), CCZ_OK, ""));
+    CHECK(strncmp(second, "ccz1:2:", 7) == 0);
+    CHECK(use_is(use_change(one, "Disable", "k", 0, FIX_NOW), CCZ_OK, ""));
+    CHECK(use_is(use_decrypt(two, "k", first, "x"), CCZ_E_DENIED, "kms:key-disabled"));
+    CHECK(use_is(use_change(one, "Enable", "k", 0, FIX_NOW), CCZ_OK, ""));
+    CHECK(use_is(use_bind(one, "k", "decrypt", "other"), CCZ_OK, ""));
+    CHECK(use_is(use_decrypt(two, "k", first, "x"), CCZ_E_POLICY, "policy:mrenclave"));
+    /* metadata that go away behind our back do not make it a key that is released */
+    sql("DELETE FROM key_meta WHERE name = 'k'");
+    CHECK(use_is(fix_release(NULL, two, FIX_WORKLOAD, "key/k", 0, &use_err), CCZ_E_SIG,
+                 "kms:key-meta"));
+    CHECK(ccz_kms_store_check(NULL, one, &use_err) == CCZ_E_SIG &&
+          strcmp(use_err.where, "kms:row-set") == 0);
+    ccz_kms_store_free(one);
+    ccz_kms_store_free(two);
+}
+
 static void read_vector(struct ccz_buf *out, const char *name)
 {
     char path[400];
@@ -772,9 +983,14 @@ static const struct ccz_test tests[] = {
     {"pg.settings", test_settings},
     {"pg.tamper", test_tamper},
     {"pg.rolled_back", test_rolled_back},
+    {"pg.forked", test_forked},
     {"pg.locked", test_locked},
+    {"pg.unreplicated", test_unreplicated},
+    {"pg.commit_waits", test_commit_waits},
     {"pg.commit_cut", test_commit_cut},
     {"pg.commit_unknown", test_commit_unknown},
+    {"pg.keys", test_keys},
+    {"pg.rotate_once", test_rotate_once},
     {"pg.two", test_two},
     {"pg.server_dies", test_server_dies},
 };

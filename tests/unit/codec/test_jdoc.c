@@ -114,8 +114,10 @@ static void test_strict(void)
         "[\"\\u00g0\"]",
         "[\"\\x\"]",
         "[\"a\nb\"]",
-        "[9223372036854775808]",
+        "[18446744073709551616]",
+        "[18446744073709551620]",
         "[-9223372036854775809]",
+        "[-18446744073709551615]",
         "[99999999999999999999]",
         "// c\n1",
         "\xef\xbb\xbf[1]",
@@ -142,6 +144,7 @@ static void test_strict(void)
         " [ ] ",
         "{ }",
         "[9223372036854775807,-9223372036854775808,-0]",
+        "[9223372036854775808,18446744073709551615]",
         "[-0.0,1e2,1E-2,0.5e+3]",
         "[\"\\ud83d\\ude00\\/\\\"\\u0000\"]",
         "{\"\":0,\"a\":{\"a\":[{\"a\":1},{\"a\":1}]}}",
@@ -154,6 +157,35 @@ static void test_strict(void)
     /* the message tells where, never what */
     CHECK(ccz_jdoc_parse(&d, ccz_span_str("{\n \"k\": hunter2}"), &err) == CCZ_E_FORMAT);
     CHECK(strstr(err.msg, "byte 8") && !strstr(err.msg, "hunter2") && err.aux == 8);
+}
+
+/* To the last bit, on both sides of 2^53 and 2^63. */
+static void test_uint(void)
+{
+    static const struct {
+        const char *text;
+        uint64_t value;
+        bool is_uint, is_int;
+    } t[] = {
+        {"0", 0, true, true},
+        {"-0", 0, true, true},
+        {"-1", 0, false, true},
+        {"9007199254740993", 9007199254740993, true, true},
+        {"9223372036854775807", INT64_MAX, true, true},
+        {"9223372036854775808", (uint64_t)INT64_MAX + 1, true, false},
+        {"18446744073709551614", UINT64_MAX - 1, true, false},
+        {"18446744073709551615", UINT64_MAX, true, false},
+        {"1.0", 0, false, false},
+        {"\"1\"", 0, false, false},
+    };
+    for (size_t i = 0; i < sizeof(t) / sizeof(*t); i++) {
+        CCZ_AUTO(ccz_jdoc) d = NULL;
+        uint64_t u = 1;
+        int64_t n = 1;
+        CHECK(ccz_jdoc_parse(&d, ccz_span_str(t[i].text), NULL) == CCZ_OK);
+        CHECK(ccz_jnode_uint(&u, ccz_jdoc_root(d)) == t[i].is_uint && u == t[i].value);
+        CHECK(ccz_jnode_int(&n, ccz_jdoc_root(d)) == t[i].is_int && (t[i].is_int || n == 0));
+    }
 }
 
 /* Damaged documents: both readers take the same ones. */
@@ -228,10 +260,8 @@ static void test_limits(void)
 }
 
 static const struct ccz_test tests[] = {
-    {"jdoc.read", test_read},
-    {"jdoc.strict", test_strict},
-    {"jdoc.same", test_same},
-    {"jdoc.limits", test_limits},
+    {"jdoc.read", test_read},     {"jdoc.strict", test_strict}, {"jdoc.same", test_same},
+    {"jdoc.limits", test_limits}, {"jdoc.uint", test_uint},
 };
 
 int main(int argc, char **argv)

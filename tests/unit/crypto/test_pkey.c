@@ -487,6 +487,36 @@ static void test_refused(void)
     REFUSED(ccz_pkey_from_spki(&none, small, &err), CCZ_E_UNSUPPORTED, "key:spki");
 }
 
+/* Points of order 1, 2, 4 and 8, and their other spellings. Under 0100..00 the
+ * signature 0100..00 0000..00 verifies with every message. */
+static void test_small_order(void)
+{
+    static const char *const points[] = {
+        "0000000000000000000000000000000000000000000000000000000000000000",
+        "0000000000000000000000000000000000000000000000000000000000000080",
+        "0100000000000000000000000000000000000000000000000000000000000000",
+        "0100000000000000000000000000000000000000000000000000000000000080",
+        "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+        "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff",
+        "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
+        "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc85",
+        "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
+        "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac03fa",
+        "edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+        "edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff",
+        "eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+        "eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff",
+    };
+    uint8_t b[SIZE_MAX_HERE];
+    struct ccz_pkey *none;
+    for (size_t i = 0; i < sizeof(points) / sizeof(points[0]); i++) {
+        char spki[sizeof(ED_SPKI) + 64];
+        (void)snprintf(spki, sizeof(spki), "%s%s", ED_SPKI, points[i]);
+        REFUSED(ccz_pkey_from_spki(&none, bytes(b, spki), &err), CCZ_E_FORMAT, "pkey:point");
+        CHECK(!none);
+    }
+}
+
 static void test_every_cut(void)
 {
     static const char *const pkcs8s[] = {
@@ -528,6 +558,7 @@ static const struct ccz_test tests[] = {
     {"pkey.oaep", test_oaep},
     {"pkey.rsa_short", test_rsa_short},
     {"pkey.refused", test_refused},
+    {"pkey.small_order", test_small_order},
     {"pkey.every_cut", test_every_cut},
 };
 

@@ -18,7 +18,7 @@ struct id {
 };
 static struct id server_id, client_id;
 
-static struct id new_id(const char *cn, enum ccz_curve curve)
+static inline struct id new_id(const char *cn, enum ccz_curve curve)
 {
     struct id id;
     CHECK(ccz_key_generate(&id.key, curve) == CCZ_OK);
@@ -29,7 +29,7 @@ static struct id new_id(const char *cn, enum ccz_curve curve)
     return id;
 }
 
-static void free_id(struct id *id)
+static inline void free_id(struct id *id)
 {
     ccz_key_free(id->key);
     ccz_buf_free(&id->der);
@@ -46,7 +46,7 @@ struct judge {
     struct ccz_buf der;
 };
 
-static ccz_rc on_cert(void *arg, void *conn_arg, struct ccz_span der, struct ccz_err *e)
+static inline ccz_rc on_cert(void *arg, void *conn_arg, struct ccz_span der, struct ccz_err *e)
 {
     struct judge *j = arg;
     j->asked++;
@@ -58,7 +58,7 @@ static ccz_rc on_cert(void *arg, void *conn_arg, struct ccz_span der, struct ccz
     return j->answer;
 }
 
-static struct judge new_judge(void)
+static inline struct judge new_judge(void)
 {
     struct judge j = {.answer = CCZ_OK};
     ccz_buf_init(&j.der, CCZ_CERT_SIZE_MAX);
@@ -67,7 +67,7 @@ static struct judge new_judge(void)
 
 /* ----------------------------------------------------------------------------- two ends */
 
-static struct ccz_tls_ctx *new_ctx(const struct ccz_tls_cfg *cfg)
+static inline struct ccz_tls_ctx *new_ctx(const struct ccz_tls_cfg *cfg)
 {
     struct ccz_tls_ctx *ctx = NULL;
     ccz_rc rc = ccz_tls_ctx_new(&ctx, cfg, &err);
@@ -87,7 +87,7 @@ struct pair {
 };
 
 /* Moves what `from` has for the wire to `to`; @p chunk bytes at a time. */
-static size_t move(struct ccz_tls *to, struct ccz_tls *from, size_t chunk)
+static inline size_t move(struct ccz_tls *to, struct ccz_tls *from, size_t chunk)
 {
     CCZ_AUTO_BUF wire;
     ccz_buf_init(&wire, WIRE_MAX);
@@ -99,7 +99,7 @@ static size_t move(struct ccz_tls *to, struct ccz_tls *from, size_t chunk)
     return wire.size;
 }
 
-static void step(struct end *e)
+static inline void step(struct end *e)
 {
     struct ccz_err seen = {.rc = CCZ_OK};
     ccz_rc rc = ccz_tls_step(e->t, &seen);
@@ -113,7 +113,7 @@ static void step(struct end *e)
 
 static char client_tag, server_tag; /* what the hooks get as conn_arg */
 
-static struct pair new_pair(struct ccz_tls_ctx *client, struct ccz_tls_ctx *server)
+static inline struct pair new_pair(struct ccz_tls_ctx *client, struct ccz_tls_ctx *server)
 {
     struct pair p = {.client.rc = CCZ_OK};
     CHECK(ccz_tls_new(&p.client.t, client, &client_tag, "localhost") == CCZ_OK);
@@ -122,7 +122,7 @@ static struct pair new_pair(struct ccz_tls_ctx *client, struct ccz_tls_ctx *serv
 }
 
 /* Steps and moves until nobody has anything to say. */
-static void shake_chunks(struct pair *p, size_t chunk)
+static inline void shake_chunks(struct pair *p, size_t chunk)
 {
     size_t moved;
     do {
@@ -134,18 +134,18 @@ static void shake_chunks(struct pair *p, size_t chunk)
     step(&p->client);
 }
 
-static void shake(struct pair *p)
+static inline void shake(struct pair *p)
 {
     shake_chunks(p, SIZE_MAX);
 }
 
-static void free_pair(struct pair *p)
+static inline void free_pair(struct pair *p)
 {
     ccz_tls_free(p->client.t);
     ccz_tls_free(p->server.t);
 }
 
-static bool both_ready(const struct pair *p)
+static inline bool both_ready(const struct pair *p)
 {
     return p->client.rc == CCZ_OK && p->server.rc == CCZ_OK && ccz_tls_ready(p->client.t) &&
            ccz_tls_ready(p->server.t);
@@ -158,7 +158,7 @@ struct world {
 };
 static const char *const h2[] = {"h2", NULL};
 
-static struct ccz_tls_cfg client_cfg(struct judge *j)
+static inline struct ccz_tls_cfg client_cfg(struct judge *j)
 {
     return (struct ccz_tls_cfg){.cert_der = ccz_buf_span(&client_id.der),
                                 .key = client_id.key,
@@ -167,7 +167,7 @@ static struct ccz_tls_cfg client_cfg(struct judge *j)
                                 .alpn = h2};
 }
 
-static struct ccz_tls_cfg server_cfg(struct judge *j)
+static inline struct ccz_tls_cfg server_cfg(struct judge *j)
 {
     return (struct ccz_tls_cfg){.server = true,
                                 .cert_der = ccz_buf_span(&server_id.der),
@@ -178,7 +178,7 @@ static struct ccz_tls_cfg server_cfg(struct judge *j)
                                 .alpn = h2};
 }
 
-static void new_world(struct world *w)
+static inline void new_world(struct world *w)
 {
     w->client_judge = new_judge();
     w->server_judge = new_judge();
@@ -187,7 +187,7 @@ static void new_world(struct world *w)
     w->server = new_ctx(&s);
 }
 
-static void free_world(struct world *w)
+static inline void free_world(struct world *w)
 {
     ccz_tls_ctx_free(w->client);
     ccz_tls_ctx_free(w->server);
@@ -195,7 +195,7 @@ static void free_world(struct world *w)
     ccz_buf_free(&w->server_judge.der);
 }
 
-static void check_read(struct ccz_tls *t, const void *want, size_t size)
+static inline void check_read(struct ccz_tls *t, const void *want, size_t size)
 {
     CCZ_AUTO_BUF got;
     ccz_buf_init(&got, WIRE_MAX);

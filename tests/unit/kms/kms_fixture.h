@@ -82,7 +82,12 @@ static inline ccz_rc fix_call_at(struct ccz_buf *response, struct ccz_kms_store 
         .version = "test", .tee = "sim-sgx", .simulated = true, .started_s = FIX_NOW};
     char path[64];
     (void)snprintf(path, sizeof(path), "%s%s", CCZI_KMS_SERVICE, method);
-    struct ccz_kms_request req = {path, body, peer, "192.0.2.1:4711", now_s, &info};
+    struct ccz_kms_request req = {.path = path,
+                                  .body = body,
+                                  .peer = peer,
+                                  .address = "192.0.2.1:4711",
+                                  .now_s = now_s,
+                                  .info = &info};
     if (response) {
         ccz_buf_clear(response);
         return ccz_kms_handle(response, s, &req, err);
@@ -264,8 +269,12 @@ static inline void fix_batch_add(struct fix_batch *b, enum fix_who who, const ch
     cczi_msg_put(&b->body[i], fields, msg);
     (void)snprintf(b->path[i], sizeof(b->path[i]), "%s%s", CCZI_KMS_SERVICE, method);
     b->peer[i] = fix_peer(who);
-    b->req[i] = (struct ccz_kms_request){
-        b->path[i], ccz_buf_span(&b->body[i]), &b->peer[i], "192.0.2.1:4711", FIX_NOW, &info};
+    b->req[i] = (struct ccz_kms_request){.path = b->path[i],
+                                         .body = ccz_buf_span(&b->body[i]),
+                                         .peer = &b->peer[i],
+                                         .address = "192.0.2.1:4711",
+                                         .now_s = FIX_NOW,
+                                         .info = &info};
     cczi_kms_entry_init(&b->entry[i], &b->req[i]);
 }
 

@@ -122,4 +122,73 @@ static inline void count_workload(void *arg, const struct ccz_kms_workload *w)
     (void)arg;
     CHECK(w->tee == CCZ_TEE_SGX);
 }
+static inline ccz_rc ask_why(struct ccz_rpc_client *c, enum why_call which, struct ccz_err *err)
+{
+    struct ccz_kms_decision d;
+    struct ccz_kms_staged st = {0};
+    struct ccz_kms_replay sum = {0};
+    ccz_rc rc;
+    switch (which) {
+    case WHY:
+        return ccz_kms_why(c, "D1", keep_decision, &d, err);
+    case WORKLOADS:
+        return ccz_kms_workloads(c, NULL, count_workload, &st, err);
+    case REPLAY:
+        rc = ccz_kms_replay_policy(&sum, c, "server", ccz_span_str(fix_policy), 0, NULL, NULL, err);
+        CHECK((rc == CCZ_OK) == (sum.workloads != 0));
+        return rc;
+    case GET_STAGED:
+        rc = ccz_kms_get_staged(&st, NULL, c, "server", err);
+        CHECK((rc == CCZ_OK) == (st.policy[0] != 0));
+        return rc;
+    default:
+        return ccz_kms_list_staged(c, keep_staged, &st, err);
+    }
+}
+
+/* Each of these answers, true, and cut at each byte, and with lies in it. @param answer  what the server says next */
+static inline void why_hostile(struct ccz_rpc_client *c, struct ccz_kms_store *store,
+                               struct ccz_buf *answer)
+{
+    struct ccz_err err = {0};
+    CHECK(fix_release(NULL, store, FIX_WORKLOAD, "key/model", 0, &err) == CCZ_OK);
+    CHECK(fix_stage(store, "server", fix_policy_other, FIX_NOW + 60, &err) == CCZ_OK);
+    for (int which = WHY; which < WHY_CALLS; which++) {
+        why_answer(answer, store, (enum why_call)which);
+        CHECK(ask_why(c, (enum why_call)which, &err) == CCZ_OK);
+        size_t whole = answer->size;
+        bool list = which == WORKLOADS || which == LIST_STAGED;
+        for (size_t cut = 0; cut < whole; cut++) {
+            answer->size = cut;
+            ccz_rc rc = ask_why(c, (enum why_call)which, &err);
+            CHECK(rc == CCZ_E_PEER || (rc == CCZ_OK && list));
+        }
+        answer->size = whole;
+    }
+    /* "there is more", and nothing that would be more */
+    for (int which = WORKLOADS; which <= LIST_STAGED; which++) {
+        if (which == GET_STAGED)
+            continue;
+        ccz_buf_clear(answer);
+        ccz_pb_put_uint(answer, CCZI_MSG_MORE, 1);
+        CHECK(ask_why(c, (enum why_call)which, &err) == CCZ_E_PEER);
+    }
+    /* another line than the one that was asked for, and one that is not what its hash says */
+    why_answer(answer, store, WHY);
+    char *at = memmem(answer->ptr, answer->size, "D1", 2);
+    CHECK(at != NULL);
+    at[1] = '2';
+    CHECK(ask_why(c, WHY, &err) == CCZ_E_PEER);
+    at[1] = '1';
+    at = memmem(answer->ptr, answer->size, "\"op\":", 5);
+    CHECK(at != NULL);
+    at[1] = 'O';
+    CHECK(ask_why(c, WHY, &err) == CCZ_E_SIG && strcmp(err.where, "kms:audit-chain") == 0);
+    /* another policy than its digest says */
+    why_answer(answer, store, GET_STAGED);
+    at = memmem(answer->ptr, answer->size, "bbbb", 4);
+    CHECK(at != NULL);
+    at[0] = 'c';
+    CHECK(ask_why(c, GET_STAGED, &err) == CCZ_E_PEER);
+}
 #endif

@@ -43,7 +43,7 @@ static ccz_rc verify_all(struct ccz_err *err)
 {
     CCZ_AUTO(ccz_kms_log) log = NULL;
     const struct ccz_key *key = g.signer.key;
-    const struct ccz_kms_log_cfg cfg = {&key, 1};
+    const struct ccz_kms_log_cfg cfg = {.keys = &key, .keys_len = 1};
     struct ccz_kms_inclusion r;
     ccz_rc rc = ccz_kms_log_new(&log, &cfg, err);
     for (size_t at = 0; rc == CCZ_OK && at < g.export_size;

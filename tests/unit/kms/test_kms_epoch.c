@@ -7,15 +7,26 @@
 
 static struct ccz_err err;
 
-static struct ccz_kms_epoch *counter_with(struct ccz_kms_epoch_cfg cfg)
+static struct ccz_kms_epoch *counter_in(const char *name, struct ccz_kms_epoch_cfg cfg)
 {
     struct ccz_kms_epoch *e = NULL;
     char spec[420];
-    (void)snprintf(spec, sizeof(spec), "file:%s", dir_path("other/counter"));
+    (void)snprintf(spec, sizeof(spec), "file:%s", dir_path(name));
     cfg.spec = spec;
     cfg.dir = dir_path("kms");
     CHECK(ccz_kms_epoch_open(&e, &cfg, &err) == CCZ_OK);
     return e;
+}
+
+static struct ccz_kms_epoch *counter_with(struct ccz_kms_epoch_cfg cfg)
+{
+    return counter_in("other/counter", cfg);
+}
+
+/* One that is new, and takes the store as it is. */
+static struct ccz_kms_epoch *counter_at(const char *name)
+{
+    return counter_in(name, (struct ccz_kms_epoch_cfg){.accept_lost = true});
 }
 
 static struct ccz_kms_epoch *counter(void)
@@ -74,10 +85,12 @@ static void test_rolled_back(void)
     /* nor without the counter: the folder says that there is one */
     CHECK(dir_refused(dir_try(NULL, NULL, &err), &err, CCZ_E_DENIED, "kms:epoch-required"));
 
-    /* an older copy that went on where nobody counted: longer, with another line */
-    CHECK(unlink(dir_path("kms/epoch")) == 0);
+    /* an older copy that went on where somebody else counted: longer, with another line */
+    CHECK(unlink(dir_path("kms/epoch")) == 0); /* nor without the file: the store says so, too */
+    CHECK(dir_refused(dir_try(NULL, NULL, &err), &err, CCZ_E_DENIED, "kms:epoch-required"));
     CCZ_AUTO(ccz_kms_store) s = NULL;
-    CHECK(dir_open(&s, NULL, NULL, &err) == CCZ_OK);
+    CCZ_AUTO(ccz_kms_epoch) elsewhere = counter_at("other/counter2");
+    CHECK(dir_open(&s, NULL, elsewhere, &err) == CCZ_OK);
     CHECK(fix_put_secret(s, "mine", "v", NULL, false, &err) == CCZ_OK);
     CHECK(fix_put_secret(s, "mine2", "v", NULL, false, &err) == CCZ_OK);
     ccz_kms_store_free(ccz_kms_store_take(&s));
@@ -85,6 +98,58 @@ static void test_rolled_back(void)
     CHECK(counted() == 4);
     dir_copy("newest", "kms");
     CHECK(try_counted() == CCZ_OK);
+}
+
+/* Processes that share a counter: the one that is late does not take it back, and one that only looks leaves it alone. */
+static void test_shared(void)
+{
+    start();
+    change("one");
+    dir_copy("other/counter", "other/old");
+    CCZ_AUTO(ccz_kms_epoch) late = counter();
+    CCZ_AUTO(ccz_kms_store) s = NULL;
+    CHECK(dir_open(&s, NULL, late, &err) == CCZ_OK);
+    struct cczi_kms_head then = s->head;
+    ccz_kms_store_free(ccz_kms_store_take(&s));
+    change("two"); /* the other one commits and counts */
+    CHECK(then.seq == 3 && counted() == 4);
+    late->saved.seq = 0; /* it has read the end of the log, and not written it yet */
+    CHECK(cczi_kms_epoch_advance(late, &then, &err) == CCZ_OK && counted() == 4);
+    CHECK(late->saved.seq == 4);
+    then.seq = 5;
+    CHECK(cczi_kms_epoch_advance(late, &then, &err) == CCZ_OK && counted() == 5);
+    /* both MACs of a rekey go to the higher one */
+    late->saved.seq = late->due.seq = 2;
+    CCZ_AUTO(ccz_secret) next = fix_master(9);
+    CHECK(cczi_kms_epoch_bind_next(late, next, &err) == CCZ_OK && counted() == 5);
+
+    dir_copy("other/old", "other/counter"); /* behind, as after a crash */
+    CCZ_AUTO(ccz_kms_epoch) looks = counter_with((struct ccz_kms_epoch_cfg){.read_only = true});
+    CHECK(dir_try(NULL, looks, &err) == CCZ_OK && counted() == 3);
+    CHECK(try_counted() == CCZ_OK && counted() == 4);
+}
+
+/* A folder of another server that shares the database, or a new one: the store says that it is counted. */
+static void test_required(void)
+{
+    start();
+    change("one");
+    CHECK(unlink(dir_path("kms/epoch")) == 0);
+    CHECK(dir_refused(dir_try(NULL, NULL, &err), &err, CCZ_E_DENIED, "kms:epoch-required"));
+    CHECK(try_counted() == CCZ_OK);
+    /* from the moment on when an older store begins to be counted */
+    dir_make();
+    CHECK(dir_init(NULL, NULL, &err) == CCZ_OK && dir_try(NULL, NULL, &err) == CCZ_OK);
+    CCZ_AUTO(ccz_kms_epoch) e = counter_at("other/counter");
+    CCZ_AUTO(ccz_kms_store) s = NULL;
+    CHECK(dir_open(&s, NULL, e, &err) == CCZ_OK);
+    CHECK(ccz_kms_epoch_accept(NULL, s, FIX_NOW, &err) == CCZ_OK);
+    ccz_kms_store_free(ccz_kms_store_take(&s));
+    CHECK(unlink(dir_path("kms/epoch")) == 0);
+    CHECK(dir_refused(dir_try(NULL, NULL, &err), &err, CCZ_E_DENIED, "kms:epoch-required"));
+    /* a folder that cannot be looked into is not one without the file */
+    CHECK(symlink("epoch", dir_path("kms/epoch")) == 0); /* ELOOP, for root too */
+    CHECK(dir_refused(dir_try(NULL, NULL, &err), &err, CCZ_E_IO, "kms:epoch"));
 }
 
 static void test_behind(void)
@@ -101,7 +166,7 @@ static void test_behind(void)
     CCZ_AUTO(ccz_kms_epoch) e = counter();
     CCZ_AUTO(ccz_kms_master) m = dir_master(NULL, NULL);
     CCZ_AUTO(ccz_secret) key = NULL;
-    CHECK(cczi_kms_master_make(&key, m, &err) == CCZ_OK);
+    CHECK(cczi_kms_master_make(&key, m, false, &err) == CCZ_OK);
     CHECK(cczi_kms_epoch_bind(e, key, &err) == CCZ_OK && cczi_kms_epoch_first(e, &err) == CCZ_OK);
     CHECK(counted() == 0);
     CHECK(dir_init(NULL, e, &err) == CCZ_OK && counted() == 1);
@@ -315,6 +380,36 @@ static void test_batch(void)
     CHECK(try_counted() == CCZ_OK && counted() == before + 3);
 }
 
+/* A checkpoint shows lines of its own transaction, or of one that is not counted: it leaves when their answers do. */
+static void test_checkpoint(void)
+{
+    static struct fix_batch b;
+    start();
+    CCZ_AUTO(ccz_kms_epoch) e = counter();
+    CCZ_AUTO(ccz_kms_store) s = populated(e);
+    broken = true;
+    fix_batch_begin(&b);
+    fix_batch_release(&b, FIX_WORKLOAD, "key/model");
+    fix_batch_add(&b, FIX_AUDITOR, "Checkpoint", cczi_msg_none, NULL);
+    fix_batch_run(&b, s);
+    for (size_t i = 0; i < b.len; i++)
+        CHECK(b.entry[i].rc == CCZ_E_IO && b.entry[i].answer.size == 0 &&
+              strcmp(b.entry[i].err.where, "kms:epoch") == 0);
+    fix_batch_end(&b);
+    CCZ_AUTO_BUF out;
+    ccz_buf_init(&out, CCZ_KMS_MESSAGE_SIZE_MAX);
+    err = (struct ccz_err){0};
+    CHECK(dir_refused(fix_call(&out, s, FIX_AUDITOR, "Checkpoint", (struct ccz_span){0}, &err),
+                      &err, CCZ_E_IO, "kms:epoch"));
+    CHECK(out.size == 0);
+    /* what shows nothing of the log is answered */
+    CHECK(fix_call(&out, s, FIX_AUDITOR, "List", (struct ccz_span){0}, &err) == CCZ_OK);
+    broken = false;
+    CHECK(fix_call(&out, s, FIX_AUDITOR, "Checkpoint", (struct ccz_span){0}, &err) == CCZ_OK &&
+          out.size);
+    CHECK(counted() == s->head.seq);
+}
+
 static void pause_ms(long ms)
 {
     struct timespec t = {.tv_nsec = ms * 1000000};
@@ -384,7 +479,7 @@ static void test_rekey(void)
     /* before the commit: the counter has the MACs of both */
     CHECK(cczi_kms_epoch_bind_next(e, next, &err) == CCZ_OK);
     dir_copy("other/counter", "other/both");
-    cczi_kms_epoch_settle(e, false);
+    cczi_kms_epoch_settle(e, CCZI_KMS_REKEY_UNDONE);
     CCZ_AUTO(ccz_kms_master) to = dir_master(NULL, NULL);
     CHECK(ccz_kms_rekey(s, to, FIX_NOW, &err) == CCZ_OK);
     ccz_kms_store_free(ccz_kms_store_take(&s));
@@ -439,12 +534,15 @@ static void test_rekey_broken(void)
 
 static const struct ccz_test tests[] = {
     {"kms.epoch_rolled_back", test_rolled_back},
+    {"kms.epoch_shared", test_shared},
+    {"kms.epoch_required", test_required},
     {"kms.epoch_behind", test_behind},
     {"kms.epoch_lost", test_lost},
     {"kms.epoch_damaged", test_damaged},
     {"kms.epoch_place", test_place},
     {"kms.epoch_advance_fails", test_advance_fails},
     {"kms.epoch_batch", test_batch},
+    {"kms.epoch_checkpoint", test_checkpoint},
     {"kms.epoch_lag", test_lag},
     {"kms.epoch_rekey", test_rekey},
     {"kms.epoch_rekey_broken", test_rekey_broken},

@@ -317,6 +317,7 @@ static void test_encoding(void)
 {
     struct cczi_kms_key_meta m = meta(&(struct cczi_kms_key_spec){.kind = CCZI_KEY_AES_256_GCM,
                                                                   .exportable = true,
+                                                                  .unattested_insecure = true,
                                                                   .expires_s = EVER,
                                                                   .rotate_every_s = DAY});
     CHECK(cczi_kms_key_rotate(&m, false, NOW, &err) == CCZ_OK);
@@ -338,7 +339,7 @@ static void test_encoding(void)
     ccz_buf_u8(&out, 0);
     REFUSED(cczi_kms_key_meta_get(&back, ccz_buf_span(&out), &err), CCZ_E_FORMAT, "kms:key-meta");
     /* what no function would make: offset, new byte */
-    static const uint8_t wrong[][2] = {{0, 2},     {1, 0},    {1, 13}, {2, 8},  {3, 1},
+    static const uint8_t wrong[][2] = {{0, 2},     {1, 0},    {1, 13}, {2, 16}, {3, 1},
                                        {4, 0},     {7, 0x80}, {8, 0},  {8, 1},  {11, 1},
                                        {12, 0},    {12, 3},   {16, 1}, {16, 3}, {27, 0x80},
                                        {35, 0x80}, {43, 1},   {48, 1}, {51, 1}, {59, 1}};

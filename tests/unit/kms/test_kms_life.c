@@ -283,11 +283,110 @@ static void test_metadata(void)
     checked(s);
 }
 
+/* ---------------------------------------------------- time that passes before the store is held */
+
+static struct ccz_kms_backend slow;
+static int64_t clock_s, wait_s;
+
+static enum cczi_kms_step slow_first(void *db, enum cczi_kms_sql sql,
+                                     const struct cczi_kms_param *params, size_t len)
+{
+    if (sql == CCZI_SQL_BEGIN)
+        clock_s += wait_s; /* another server holds it */
+    return cczi_kms_sqlite()->first(db, sql, params, len);
+}
+
+static int64_t read_clock(void *arg)
+{
+    return *(int64_t *)arg;
+}
+
+static void test_expired_waiting(void)
+{
+    struct ccz_kms_store *s = fix_memory_store();
+    fix_populate(s);
+    struct cczi_msg_put_req m = {.policy = fix_str("server"), .expires_s = FIX_NOW + 5};
+    CHECK(is(put(s, m), CCZ_OK, ""));
+    CHECK(is(fix_release(NULL, s, FIX_WORKLOAD, "secret/new", 0, &g_err), CCZ_OK, ""));
+    slow = *cczi_kms_sqlite();
+    slow.first = slow_first;
+    s->db.ops = &slow;
+    const struct ccz_clock clock = {read_clock, &clock_s};
+    s->clock = &clock;
+    clock_s = FIX_NOW;
+    static const struct {
+        int64_t wait_s;
+        ccz_rc rc;
+    } cases[] = {{4, CCZ_OK}, {40, CCZ_E_DENIED}};
+    for (size_t i = 0; i < 2; i++) {
+        static struct fix_batch b;
+        wait_s = cases[i].wait_s;
+        clock_s = FIX_NOW;
+        fix_batch_begin(&b);
+        fix_batch_release(&b, FIX_WORKLOAD, "secret/new");
+        fix_batch_run(&b, s);
+        if (b.entry[0].rc != cases[i].rc)
+            fprintf(stderr, "%s %s\n", ccz_rc_name(b.entry[0].rc), b.entry[0].err.where);
+        CHECK(b.entry[0].rc == cases[i].rc && b.entry[0].receipt.time_s == FIX_NOW + wait_s);
+        CHECK(cases[i].rc == CCZ_OK || strcmp(b.entry[0].err.where, "kms:expired") == 0);
+        fix_batch_end(&b);
+    }
+    s->db.ops = cczi_kms_sqlite();
+    s->clock = NULL;
+    checked(s);
+}
+
+/* More versions than a message holds: page by page, each of them once. */
+static void test_describe_pages(void)
+{
+    enum { VERSIONS = 400 };
+    struct ccz_kms_store *s = fix_memory_store();
+    fix_populate(s);
+    char large[CCZI_KMS_METADATA_SIZE_MAX + 1];
+    (void)snprintf(large, sizeof(large), "{\"a\":\"%0*d\"}", CCZI_KMS_METADATA_SIZE_MAX - 8, 0);
+    for (unsigned i = 0; i < VERSIONS; i++)
+        CHECK(
+            is(put(s, (struct cczi_msg_put_req){.metadata = fix_str(large), .new_version = i > 0}),
+               CCZ_OK, ""));
+    struct cczi_msg_describe_req m = {fix_str("secret/new"), 0};
+    struct ccz_buf out;
+    ccz_buf_init(&out, CCZ_KMS_MESSAGE_SIZE_MAX);
+    unsigned pages = 0, version = 0;
+    for (bool more = true; more; pages++, m.after_version = version) {
+        struct ccz_err err = {0};
+        CHECK(is(fix_msg(&out, s, FIX_AUDITOR, "Describe", cczi_msg_describe_req, &m, &err), CCZ_OK,
+                 ""));
+        struct ccz_rd r = ccz_rd_from(ccz_buf_span(&out));
+        struct ccz_pb_field f;
+        more = false;
+        while (ccz_pb_next(&f, &r)) {
+            struct cczi_msg_item it = {0};
+            more = more || f.number == CCZI_MSG_MORE;
+            if (f.number != CCZI_MSG_REPEATED)
+                continue;
+            CHECK(cczi_msg_get(&it, cczi_msg_item, f.bytes, NULL) == CCZ_OK);
+            CHECK(it.version == ++version && it.metadata.size == CCZI_KMS_METADATA_SIZE_MAX);
+        }
+        CHECK(!r.bad);
+    }
+    CHECK(version == VERSIONS && pages == 2);
+    m.after_version = VERSIONS; /* the end, which is no error */
+    CHECK(fix_msg(&out, s, FIX_AUDITOR, "Describe", cczi_msg_describe_req, &m, NULL) == CCZ_OK &&
+          out.size == 0);
+    ccz_buf_free(&out);
+    checked(s);
+}
+
 static const struct ccz_test tests[] = {
-    {"kms.deleted", test_deleted},         {"kms.window", test_window},
-    {"kms.no_recovery", test_no_recovery}, {"kms.disabled", test_disabled},
-    {"kms.expired", test_expired},         {"kms.if_version", test_if_version},
+    {"kms.deleted", test_deleted},
+    {"kms.window", test_window},
+    {"kms.no_recovery", test_no_recovery},
+    {"kms.disabled", test_disabled},
+    {"kms.expired", test_expired},
+    {"kms.if_version", test_if_version},
     {"kms.metadata", test_metadata},
+    {"kms.describe_pages", test_describe_pages},
+    {"kms.expired_waiting", test_expired_waiting},
 };
 
 int main(int argc, char **argv)

@@ -11,15 +11,15 @@ struct maker {
     struct cczi_kms_signer signer;
     struct cczi_kms_tree tree[LINES_MAX + 1]; /* of the first so many lines */
     struct ccz_kms_audit_line line[LINES_MAX];
-    char entry[LINES_MAX][64];
+    char entry[LINES_MAX][160];
     size_t len;
 };
 
-static void add_line(struct maker *m, const char *what)
+static void add_entry(struct maker *m, const char *entry)
 {
     struct ccz_kms_audit_line *l = &m->line[m->len];
     *l = (struct ccz_kms_audit_line){.seq = m->len + 1, .time_s = FIX_NOW + (int64_t)m->len};
-    (void)snprintf(m->entry[m->len], sizeof(m->entry[0]), "{\"op\":\"%s\"}", what);
+    (void)snprintf(m->entry[m->len], sizeof(m->entry[0]), "%s", entry);
     l->entry = ccz_span_str(m->entry[m->len]);
     if (m->len)
         memcpy(l->prev, m->line[m->len - 1].hash, 32);
@@ -27,6 +27,13 @@ static void add_line(struct maker *m, const char *what)
     CHECK(cczi_kms_line_hash(l->hash, l) == CCZ_OK && ccz_kms_leaf_hash(leaf, l) == CCZ_OK);
     m->tree[m->len + 1] = m->tree[m->len];
     CHECK(cczi_kms_tree_append(&m->tree[++m->len], leaf) == CCZ_OK);
+}
+
+static void add_line(struct maker *m, const char *what)
+{
+    char entry[80];
+    (void)snprintf(entry, sizeof(entry), "{\"op\":\"%s\"}", what);
+    add_entry(m, entry);
 }
 
 /* Lines "init", "b", "c", ...; a signer of its own. */
@@ -356,7 +363,7 @@ static void test_export_header(void)
     CHECK(ccz_kms_log_put_header(&b, m.signer.origin, many, 0) == CCZ_E_ARG);
     CHECK(ccz_kms_log_put_header(&b, m.signer.origin, many, CCZ_KMS_LOG_KEYS_MAX + 1) == CCZ_E_ARG);
     struct ccz_kms_log *log;
-    const struct ccz_kms_log_cfg cfg = {many, CCZ_KMS_LOG_KEYS_MAX + 1};
+    const struct ccz_kms_log_cfg cfg = {.keys = many, .keys_len = CCZ_KMS_LOG_KEYS_MAX + 1};
     CHECK(ccz_kms_log_new(&log, &cfg, NULL) == CCZ_E_LIMIT && log == NULL);
     CHECK(ccz_kms_log_put_header(&b, m.signer.origin, many, CCZ_KMS_LOG_KEYS_MAX) == CCZ_OK);
     put_lines(&b, &m, 1, 1), put_checkpoint(&b, &m, 1);
@@ -444,6 +451,121 @@ static void test_export_continues(void)
     ccz_kms_log_free(forked);
     free_maker(&m);
     free_maker(&other);
+}
+
+/* ----------------------------------------------- held to a checkpoint and no key is given */
+
+static void name_key(struct maker *m, const char *verdict, const struct cczi_kms_signer *who)
+{
+    char hex[65], entry[160];
+    ccz_hex(hex, who->key_id, 32);
+    (void)snprintf(entry, sizeof(entry), "{\"op\":\"audit-key\",\"verdict\":\"%s\",\"key\":\"%s\"}",
+                   verdict, hex);
+    add_entry(m, entry);
+}
+
+/* All lines of @p m, the keys of both, checkpoints: sizes that m's key signs, then one over all lines that the other one signs. */
+static void export_both(struct ccz_buf *b, const struct maker *m, const struct maker *other,
+                        size_t own_size, bool by_other)
+{
+    const struct ccz_key *keys[] = {m->signer.key, other->signer.key};
+    ccz_buf_clear(b);
+    CHECK(ccz_kms_log_put_header(b, m->signer.origin, keys, 2) == CCZ_OK);
+    put_lines(b, m, 1, m->len);
+    if (own_size)
+        put_checkpoint(b, m, own_size);
+    struct ccz_kms_checkpoint c;
+    struct cczi_kms_signer signer = other->signer;
+    memcpy(signer.origin, m->signer.origin, sizeof(signer.origin));
+    CHECK(cczi_kms_checkpoint_sign(&c, &signer, &m->tree[m->len], FIX_NOW, NULL) == CCZ_OK);
+    if (by_other)
+        ccz_kms_log_put_checkpoint(b, &c);
+}
+
+static ccz_rc held_to(const struct ccz_kms_checkpoint *anchor, const struct ccz_buf *b,
+                      const char *where)
+{
+    CCZ_AUTO(ccz_kms_log) l = NULL;
+    struct ccz_err err = {0};
+    const struct ccz_kms_log_cfg cfg = {.anchor = anchor};
+    CHECK(ccz_kms_log_new(&l, &cfg, &err) == CCZ_OK);
+    ccz_rc rc = ccz_kms_log_put(l, ccz_buf_span(b), &err);
+    if (rc == CCZ_OK)
+        rc = ccz_kms_log_end(l, &err);
+    if (strcmp(err.where, where) != 0)
+        fprintf(stderr, "%s (%s), expected \"%s\"\n", err.where, err.msg, where);
+    CHECK(strcmp(err.where, where) == 0);
+    return rc;
+}
+
+/* Whoever wrote the file also wrote which keys it brings. */
+static void test_export_anchor(void)
+{
+    struct maker m, evil, next;
+    make(&m, 3);
+    make(&evil, 1);
+    make(&next, 1);
+    struct ccz_buf b;
+    ccz_buf_init(&b, 1 << 20);
+    const struct ccz_kms_checkpoint kept = sign_at(&m, 3);
+    /* a line that is made up, signed by somebody whose key the header brings beside the right one */
+    struct maker forged = m;
+    add_line(&forged, "innocent");
+    export_both(&b, &forged, &evil, 0, true);
+    struct ccz_err err;
+    CHECK(verify(NULL, ccz_buf_span(&b), NULL, 0, &err) == CCZ_OK); /* it fits together */
+    CHECK(held_to(&kept, &b, "kms:checkpoint-key") == CCZ_E_SIG);
+    export_both(&b, &forged, &evil, 3, true);
+    CHECK(held_to(&kept, &b, "kms:checkpoint-key") == CCZ_E_SIG);
+    /* and whose key a line names that nobody else signed for, or one that says no */
+    name_key(&forged, "accept", &evil.signer);
+    export_both(&b, &forged, &evil, 3, true);
+    CHECK(held_to(&kept, &b, "kms:checkpoint-key") == CCZ_E_SIG);
+    struct maker denied = m;
+    name_key(&denied, "reject", &evil.signer);
+    export_both(&b, &denied, &evil, 4, true);
+    CHECK(held_to(&kept, &b, "kms:checkpoint-key") == CCZ_E_SIG);
+    export_both(&b, &denied, &evil, 4, false); /* a key that is there for nothing */
+    CHECK(held_to(&kept, &b, "kms:checkpoint-key-unnamed") == CCZ_E_SIG);
+
+    /* another key takes over: named by a line that the one before signed */
+    struct maker taken = m;
+    name_key(&taken, "accept", &next.signer);
+    add_line(&taken, "e");
+    add_line(&taken, "f");
+    export_both(&b, &taken, &next, 4, true);
+    CHECK(held_to(&kept, &b, "") == CCZ_OK);
+    export_both(&b, &taken, &next, 3, true); /* the line that names it is not signed for */
+    CHECK(held_to(&kept, &b, "kms:checkpoint-key") == CCZ_E_SIG);
+    const struct ccz_kms_checkpoint later = sign_at(&taken, 5); /* but by what was kept */
+    CHECK(held_to(&later, &b, "") == CCZ_OK);
+    export_both(&b, &taken, &next, 0, true);
+    CHECK(held_to(&later, &b, "") == CCZ_OK);
+
+    /* the anchor itself */
+    struct ccz_kms_checkpoint bad = later;
+    bad.sig[0] ^= 1;
+    CHECK(held_to(&bad, &b, "kms:checkpoint-signature") == CCZ_E_SIG);
+    bad = sign_at(&evil, 1);
+    memcpy(bad.origin, m.signer.origin, sizeof(bad.origin));
+    CHECK(held_to(&bad, &b, "kms:checkpoint-key") == CCZ_E_SIG);
+    bad = later;
+    memcpy(bad.origin, "x", 2);
+    CHECK(held_to(&bad, &b, "kms:checkpoint-origin") == CCZ_E_SIG);
+    bad = sign_at(&forged, 4);
+    CHECK(held_to(&bad, &b, "kms:forked") == CCZ_E_SIG);
+    ccz_buf_clear(&b);
+    put_header(&b, &m), put_lines(&b, &m, 1, 3), put_checkpoint(&b, &m, 3);
+    CHECK(held_to(&later, &b, "kms:rolled-back") == CCZ_E_SIG);
+    CHECK(held_to(&kept, &b, "") == CCZ_OK);
+    struct ccz_kms_log *none;
+    const struct ccz_key *key = m.signer.key;
+    const struct ccz_kms_log_cfg both = {.keys = &key, .keys_len = 1, .anchor = &kept};
+    CHECK(ccz_kms_log_new(&none, &both, &err) == CCZ_E_ARG && none == NULL);
+    ccz_buf_free(&b);
+    free_maker(&m);
+    free_maker(&evil);
+    free_maker(&next);
 }
 
 /* Proofs that a log makes hold, and for no other log. */
@@ -681,7 +803,8 @@ static void test_store_signer(void)
                                         "secret/audit-signing", "policy/audit-signing"};
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         struct ccz_err err = {0};
-        struct cczi_msg_bind_req bind = {ccz_span_str(names[i]), ccz_span_str("server")};
+        struct cczi_msg_bind_req bind = {.item = ccz_span_str(names[i]),
+                                         .policy = ccz_span_str("server")};
         struct cczi_msg_delete_req del = {.target = ccz_span_str(names[i])};
         struct cczi_msg_name name = {ccz_span_str(names[i])};
         CHECK(fix_release(NULL, s, FIX_WORKLOAD, names[i], 0, &err) != CCZ_OK);
@@ -712,68 +835,23 @@ static void test_store_signer(void)
     ccz_kms_store_free(s);
 }
 
-/* Seals the head as the first version did: without a tree. */
-static void seal_head_v1(struct ccz_kms_store *s)
+/* What the head says of the lines is not what they are: by a program with a fault, since it is sealed. */
+static void test_store_faulty(void)
 {
-    uint8_t block[8] = {0}, key[32];
-    struct ccz_span sub =
-        CCZ_SPAN(ccz_secret_view(s->sealer.keys) + (size_t)CCZI_KMS_HEAD * 32, 32);
-    CHECK(ccz_hmac(key, CCZ_SHA256, sub, &CCZ_SPAN(block, 8), 1) == CCZ_OK);
-    struct ccz_buf b;
-    ccz_buf_init(&b, 256);
-    ccz_buf_le64(&b, s->head.seq);
-    ccz_buf_put(&b, "twelve bytes", 12);
-    ccz_buf_le64(&b, s->head.seq);
-    ccz_buf_put(&b, s->head.hash, 32);
-    ccz_buf_put(&b, s->head.set, 32);
-    uint8_t *tag = ccz_buf_extend(&b, 16);
-    CHECK(tag != NULL && b.size == 8 + 12 + 72 + 16);
-    CHECK(ccz_aead_seal(s->sealer.aead, b.ptr + 20, tag, key, b.ptr + 8, CCZ_SPAN(b.ptr, 8),
-                        CCZ_SPAN(b.ptr + 20, 72)) == CCZ_OK);
-    struct cczi_q q = cczi_q_start(&s->db, CCZI_SQL_HEAD_SET);
-    cczi_q_blob(&q, ccz_buf_span(&b));
-    CHECK(cczi_q_end(&q, NULL) == CCZ_OK);
-    ccz_buf_free(&b);
-}
-
-static void test_store_older(void)
-{
+    struct ccz_err err = {0};
     struct ccz_kms_store *s = fix_memory_store();
     fix_populate(s);
     CHECK(cczi_kms_begin(s, NULL) == CCZ_OK);
-    struct cczi_kms_tree tree = s->head.tree;
-    CHECK(tree.size == s->head.seq);
-    cczi_kms_rollback(s);
-    for (int how = 0; how < 3; how++) {
-        seal_head_v1(s);
-        CHECK(ccz_kms_store_check(NULL, s, NULL) == CCZ_OK);
-        struct ccz_buf out;
-        ccz_buf_init(&out, CCZ_KMS_MESSAGE_SIZE_MAX);
-        if (how == 0) { /* looked at first */
-            CHECK(fix_call(&out, s, FIX_ADMIN, "Checkpoint", (struct ccz_span){0}, NULL) == CCZ_OK);
-            CHECK(cczi_kms_begin(s, NULL) == CCZ_OK && s->head.tree.size == tree.size);
-            CHECK(memcmp(&s->head.tree, &tree, sizeof(tree)) == 0);
-            cczi_kms_rollback(s);
-        } else if (how == 1) { /* written first */
-            struct ccz_kms_inclusion r = release(s);
-            const struct ccz_key *key = s->signer.key;
-            CHECK(ccz_kms_inclusion_verify(&r, &key, 1, NULL) == CCZ_OK);
-        } else { /* a line that is missing: nothing is made of the rest */
-            struct ccz_err err = {0};
-            CHECK(cczi_kms_db_exec(&s->db, "DELETE FROM audit WHERE seq = 3", NULL) == CCZ_OK);
-            CHECK(fix_release(&out, s, FIX_WORKLOAD, "key/model", 0, &err) == CCZ_E_SIG);
-            CHECK(strcmp(err.where, "kms:audit-tree") == 0 && out.size == 0);
-        }
-        ccz_buf_free(&out);
-        if (how < 2)
-            CHECK(ccz_kms_store_check(NULL, s, NULL) == CCZ_OK);
-    }
+    CHECK(s->head.tree.size == s->head.seq);
+    s->head.first[0] ^= 1; /* the log would have another name */
+    s->head_dirty = true;
+    CHECK(cczi_kms_commit(s, NULL) == CCZ_OK);
+    CHECK(ccz_kms_store_check(NULL, s, &err) == CCZ_E_SIG);
+    CHECK(strcmp(err.where, "kms:audit-first") == 0);
     ccz_kms_store_free(s);
 
-    /* a head whose tree is not that of its lines: by a program with a fault, since it is sealed */
     s = fix_memory_store();
     fix_populate(s);
-    struct ccz_err err = {0};
     CHECK(cczi_kms_begin(s, NULL) == CCZ_OK);
     for (unsigned i = 0; i < CCZI_KMS_TREE_LEVELS; i++)
         s->head.tree.node[i][0] ^= 1;
@@ -793,13 +871,14 @@ static const struct ccz_test tests[] = {
     {"kms.export_other_log", test_export_other_log},
     {"kms.export_header", test_export_header},
     {"kms.export_continues", test_export_continues},
+    {"kms.export_anchor", test_export_anchor},
     {"kms.export_proofs", test_export_proofs},
     {"kms.store_receipts", test_store_receipts},
     {"kms.store_batch", test_store_batch},
     {"kms.store_savepoint", test_store_savepoint},
     {"kms.store_no_signature", test_store_no_signature},
     {"kms.store_signer", test_store_signer},
-    {"kms.store_older", test_store_older},
+    {"kms.store_faulty", test_store_faulty},
 };
 
 int main(int argc, char **argv)

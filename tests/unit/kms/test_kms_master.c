@@ -180,7 +180,7 @@ static void test_shares(void)
     /* existing shares are never overwritten */
     m = dir_master("shamir:2/3", NULL);
     struct ccz_secret *key;
-    CHECK(cczi_kms_master_make(&key, m, &err) == CCZ_E_EXISTS && !key);
+    CHECK(cczi_kms_master_make(&key, m, false, &err) == CCZ_E_EXISTS && !key);
     ccz_kms_master_free(m);
     m = dir_master(NULL, NULL);
     CHECK(dir_refused(give(NULL, m, 1), &err, CCZ_E_ARG, "kms:share-none"));
@@ -580,6 +580,101 @@ static void test_rekey_shares_crash(void)
     CHECK(dir_try(later, NULL, &err) == CCZ_OK && !dir_has("kms/master.wrapped.next"));
 }
 
+/* Two rekeys: the backups of before each of them need its key. */
+static void test_rekey_twice(void)
+{
+    uint8_t check[3][CCZI_KEY_CHECK_SIZE];
+    static const char *const names[] = {"kms/master.key", "kms/master.key.old",
+                                        "kms/master.key.old.2"};
+    populated_store();
+    CCZ_AUTO(ccz_kms_store) s = NULL;
+    CHECK(dir_open(&s, NULL, NULL, &err) == CCZ_OK);
+    for (unsigned i = 0; i < 3; i++) {
+        CCZ_AUTO(ccz_kms_master) to = dir_master(NULL, NULL);
+        memcpy(check[i], s->sealer.key_check, sizeof(check[i]));
+        CHECK(i == 2 || ccz_kms_rekey(s, to, FIX_NOW, &err) == CCZ_OK);
+    }
+    for (unsigned i = 0; i < 3; i++) { /* the newest one under FILE, the others in order */
+        CCZ_AUTO(ccz_secret) key = NULL;
+        uint8_t got[CCZI_KEY_CHECK_SIZE];
+        CHECK(ccz_file_read_secret(&key, dir_path(names[i]), 64, &err) == CCZ_OK);
+        CHECK(cczi_kms_key_check(got, ccz_secret_view(key)) == CCZ_OK);
+        CHECK(memcmp(got, check[(i + 2) % 3], sizeof(got)) == 0);
+    }
+    ccz_kms_store_free(ccz_kms_store_take(&s));
+    CHECK(dir_try(NULL, NULL, &err) == CCZ_OK);
+}
+
+/* Providers that wrap what they do not unwrap. */
+static enum { READBACK_RIGHT, READBACK_OTHER, READBACK_FAILS } readback;
+
+static ccz_rc odd_unwrap(uint8_t *key, struct ccz_kms_master *m, const struct cczi_kms_blob *blob,
+                         struct ccz_err *er)
+{
+    if (readback == READBACK_FAILS)
+        return ccz_fail(er, CCZ_E_UNAVAILABLE, "kms:p11-unwrap", 0, "another login is needed");
+    ccz_rc rc = cczi_master_tee.unwrap(key, m, blob, er);
+    key[31] ^= readback == READBACK_OTHER;
+    return rc;
+}
+
+static void test_readback(void)
+{
+    populated_store();
+    CHECK(ccz_sim_init(dir_path("sim"), &(struct ccz_sim_cfg){.now_s = FIX_NOW}, &err) == CCZ_OK);
+    CCZ_AUTO(ccz_attester) a = attester("sim", NULL, false);
+    CCZ_AUTO(ccz_kms_master) to = dir_master("tee:mrenclave", a);
+    struct cczi_kms_master_ops odd = *to->ops;
+    odd.unwrap = odd_unwrap;
+    to->ops = &odd;
+    CCZ_AUTO(ccz_kms_store) s = NULL;
+    CHECK(dir_open(&s, NULL, NULL, &err) == CCZ_OK);
+    uint64_t lines = s->head.seq;
+    readback = READBACK_FAILS;
+    CHECK(dir_refused(ccz_kms_rekey(s, to, FIX_NOW, &err), &err, CCZ_E_UNAVAILABLE,
+                      "kms:master-readback"));
+    CHECK(err.hint[0] && strstr(err.msg, "another login"));
+    readback = READBACK_OTHER;
+    CHECK(dir_refused(ccz_kms_rekey(s, to, FIX_NOW, &err), &err, CCZ_E_SIG, "kms:master-readback"));
+    CHECK(!dir_has("kms/master.wrapped") && !dir_has("kms/master.key.old") && s->head.seq == lines);
+    ccz_kms_store_free(ccz_kms_store_take(&s));
+    CHECK(dir_open(&s, NULL, NULL, &err) == CCZ_OK); /* under the key of before */
+    check_values(s);
+    readback = READBACK_RIGHT;
+    CHECK(ccz_kms_rekey(s, to, FIX_NOW, &err) == CCZ_OK);
+    ccz_kms_store_free(ccz_kms_store_take(&s));
+    CHECK(dir_try(to, NULL, &err) == CCZ_OK);
+
+    /* init: no store, and no key that nobody can open */
+    dir_make();
+    ccz_kms_master_free(ccz_kms_master_take(&to));
+    CHECK(ccz_sim_init(dir_path("sim"), &(struct ccz_sim_cfg){.now_s = FIX_NOW}, &err) == CCZ_OK);
+    CCZ_AUTO(ccz_attester) b = attester("sim", NULL, false);
+    to = dir_master("tee:mrenclave", b);
+    to->ops = &odd;
+    readback = READBACK_OTHER;
+    CHECK(dir_refused(dir_init(to, NULL, &err), &err, CCZ_E_SIG, "kms:master-readback"));
+    CHECK(!dir_has("kms/master.wrapped"));
+}
+
+/* The store is in a database that the second init does not name: its shares must go on opening it. */
+static void test_init_shares_twice(void)
+{
+    dir_make();
+    CCZ_AUTO(ccz_kms_master) m = dir_master("shamir:2/3", NULL);
+    CHECK(dir_init(m, NULL, &err) == CCZ_OK);
+    load_shares("shares", 3);
+    CHECK(rename(dir_path("kms/kms.sqlite"), dir_path("elsewhere.sqlite")) == 0);
+    CHECK(rename(dir_path("shares"), dir_path("old-shares")) == 0);
+    CCZ_AUTO(ccz_kms_master) again = dir_master("shamir:2/2", NULL);
+    CHECK(dir_refused(dir_init(again, NULL, &err), &err, CCZ_E_EXISTS, "kms:master-key-exists"));
+    CHECK(!dir_has("shares/share-1.txt"));
+    CHECK(rename(dir_path("elsewhere.sqlite"), dir_path("kms/kms.sqlite")) == 0);
+    CCZ_AUTO(ccz_kms_master) later = dir_master("shamir:", NULL);
+    CHECK(give(NULL, later, 1) == CCZ_OK && give(NULL, later, 3) == CCZ_OK);
+    CHECK(dir_try(later, NULL, &err) == CCZ_OK);
+}
+
 static void test_rekey_damaged(void)
 {
     populated_store();
@@ -614,6 +709,9 @@ static const struct ccz_test tests[] = {
     {"kms.rekey_crash", test_rekey_crash},
     {"kms.rekey_shares_crash", test_rekey_shares_crash},
     {"kms.rekey_damaged", test_rekey_damaged},
+    {"kms.rekey_twice", test_rekey_twice},
+    {"kms.rekey_readback", test_readback},
+    {"kms.init_shares_twice", test_init_shares_twice},
 };
 
 int main(int argc, char **argv)

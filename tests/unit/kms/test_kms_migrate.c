@@ -129,7 +129,7 @@ static void test_migrate_2(void)
     CHECK(fix_msg(&out, s, FIX_AUDITOR, "Describe", cczi_msg_name, &m, &err) == CCZ_OK &&
           memmem(out.ptr, out.size, "{\"a\":1}", 7) != NULL);
     ccz_buf_free(&out);
-    struct cczi_msg_bind_req bind = {fix_str("secret/loose"), fix_str("server")};
+    struct cczi_msg_bind_req bind = {.item = fix_str("secret/loose"), .policy = fix_str("server")};
     CHECK(fix_msg(NULL, s, FIX_ADMIN, "Bind", cczi_msg_bind_req, &bind, &err) == CCZ_OK);
     CHECK(fix_release(NULL, s, FIX_WORKLOAD, "secret/loose", 0, &err) == CCZ_E_DENIED &&
           strcmp(err.where, "kms:disabled") == 0);

@@ -4,139 +4,11 @@
 #define _GNU_SOURCE
 #include "ccz_test.h"
 #include "kms/kms_dir.h"
+#include "kms/kms_net.h"
 #include "kms/kms_why_client.h"
 
 #include <pthread.h>
 #include <unistd.h>
-
-/* Evidence of a toy TEE: the quote is the report data. What the verifier of the real one does is
- * tested elsewhere. */
-static ccz_rc toy_attest(void *arg, struct ccz_buf *quote, const uint8_t report_data[64],
-                         struct ccz_err *err)
-{
-    (void)arg;
-    (void)err;
-    ccz_buf_put(quote, report_data, 64);
-    return CCZ_OK;
-}
-
-static ccz_rc toy_appraise(void *arg, struct ccz_claims *claims, struct ccz_span quote,
-                           struct ccz_err *err)
-{
-    (void)arg;
-    if (quote.size != 64)
-        return ccz_fail(err, CCZ_E_FORMAT, "toy:quote", 0, "not a toy quote");
-    *claims = fix_peer(FIX_WORKLOAD).claims;
-    memcpy(claims->report_data, quote.ptr, 64);
-    return CCZ_OK;
-}
-
-static int64_t fixed_now(void *arg)
-{
-    (void)arg;
-    return FIX_NOW;
-}
-
-/* ------------------------------------------------------------------------------ ends */
-
-struct server {
-    struct ccz_kms_store *store;
-    struct ccz_kms_service *service;
-    struct ccz_ratls_ctx *ratls;
-    struct ccz_rpc_server *rpc;
-    char target[32];
-    struct ccz_key *admin; /* the administrator's key */
-};
-
-static void spki_digest(uint8_t out[32], const struct ccz_key *key)
-{
-    CCZ_AUTO_BUF spki;
-    ccz_buf_init(&spki, 256);
-    CHECK(ccz_key_spki(&spki, key) == CCZ_OK && ccz_sha256(out, ccz_buf_span(&spki)) == CCZ_OK);
-}
-
-static void listen_with(struct server *s, ccz_ratls_pin_fn pin, void *pin_arg)
-{
-    struct ccz_err err = {0};
-    const struct ccz_ratls_cfg ratls = {.server = true,
-                                        .now_s = FIX_NOW,
-                                        .attest = toy_attest,
-                                        .appraise = toy_appraise,
-                                        .peer_evidence_optional = true,
-                                        .pin = pin,
-                                        .pin_arg = pin_arg};
-    if (ccz_ratls_ctx_new(&s->ratls, &ratls, &err) != CCZ_OK)
-        fix_die(err.msg);
-    const struct ccz_rpc_server_cfg cfg = {.listen = "127.0.0.1:0", .ratls = s->ratls};
-    if (ccz_rpc_server_new(&s->rpc, &cfg, &err) != CCZ_OK)
-        fix_die(err.msg);
-}
-
-static void start(struct server *s)
-{
-    struct ccz_err err = {0};
-    if (ccz_rpc_server_start(s->rpc, &err) != CCZ_OK)
-        fix_die(err.msg);
-    (void)snprintf(s->target, sizeof(s->target), "127.0.0.1:%u", ccz_rpc_server_port(s->rpc));
-}
-
-static void serve_kms_of(struct server *s, uint8_t master_fill)
-{
-    *s = (struct server){0};
-    struct ccz_err err = {0};
-    uint8_t spki[32];
-    CHECK(ccz_key_generate(&s->admin, CCZ_P256) == CCZ_OK);
-    spki_digest(spki, s->admin);
-    struct ccz_secret *master = fix_master(master_fill);
-    CHECK(cczi_kms_store_memory(&s->store, master, spki, FIX_NOW, &err) == CCZ_OK);
-    ccz_secret_free(master);
-    const struct ccz_kms_service_cfg cfg = {
-        .store = s->store, .clock = {fixed_now, NULL}, .info = {"test", "toy", true, FIX_NOW, 0}};
-    CHECK(ccz_kms_service_new(&s->service, &cfg, &err) == CCZ_OK);
-    listen_with(s, ccz_kms_service_pin, s->service);
-    CHECK(ccz_kms_service_add(s->service, s->rpc) == CCZ_OK);
-    start(s);
-}
-
-static void serve_kms(struct server *s)
-{
-    serve_kms_of(s, 1);
-}
-
-static void stop(struct server *s)
-{
-    ccz_rpc_server_stop(s->rpc, 2000);
-    ccz_kms_service_free(s->service);
-    ccz_rpc_server_free(s->rpc);
-    ccz_ratls_ctx_free(s->ratls);
-    ccz_kms_store_free(s->store);
-    ccz_key_free(s->admin);
-}
-
-struct client {
-    struct ccz_ratls_ctx *ratls;
-    struct ccz_rpc_client *rpc;
-};
-
-/* With a key: an administrator. Without: a workload. */
-static ccz_rc connect_as(struct client *c, const struct server *s, const struct ccz_key *key,
-                         struct ccz_err *err)
-{
-    *c = (struct client){0};
-    const struct ccz_ratls_cfg ratls = {
-        .now_s = FIX_NOW, .key = key, .attest = key ? NULL : toy_attest, .appraise = toy_appraise};
-    ccz_rc rc = ccz_ratls_ctx_new(&c->ratls, &ratls, err);
-    const struct ccz_rpc_client_cfg cfg = {.target = s->target, .ratls = c->ratls};
-    if (rc == CCZ_OK)
-        rc = ccz_rpc_client_new(&c->rpc, &cfg, err);
-    return rc == CCZ_OK ? ccz_rpc_client_connect(NULL, c->rpc, err) : rc;
-}
-
-static void leave(struct client *c)
-{
-    ccz_rpc_client_free(c->rpc);
-    ccz_ratls_ctx_free(c->ratls);
-}
 
 /* ------------------------------------------------------------------------------ tests */
 
@@ -625,7 +497,8 @@ static void answer_of(struct ccz_kms_store *s, int which)
                  {"List", FIX_ADMIN}};
     struct cczi_msg_release_req release = {ccz_span_str("key/model"), 0};
     struct cczi_msg_put_req key = {.name = ccz_span_str("new"), .alg = ccz_span_str("aes-256")};
-    struct cczi_msg_bind_req bind = {ccz_span_str("secret/loose"), ccz_span_str("server")};
+    struct cczi_msg_bind_req bind = {.item = ccz_span_str("secret/loose"),
+                                     .policy = ccz_span_str("server")};
     struct cczi_msg_name policy = {ccz_span_str("server")};
     const struct cczi_msg_field *fields[] = {
         cczi_msg_release_req, cczi_msg_put_req, cczi_msg_bind_req, cczi_msg_name,
@@ -955,7 +828,42 @@ static void test_sealed_hostile(void)
     }
 }
 
+/* A token over the network, verified with keys that anybody gets; an administrator is nothing to attest. */
+static void test_net_attest(void)
+{
+    struct server s;
+    struct client workload, admin;
+    struct ccz_err err = {0};
+    serve_kms(&s);
+    CHECK(connect_as(&workload, &s, NULL, &err) == CCZ_OK);
+    CHECK(connect_as(&admin, &s, s.admin, &err) == CCZ_OK);
+    CCZ_AUTO_BUF token;
+    CCZ_AUTO_BUF jwks;
+    CCZ_AUTO_BUF issuer;
+    CCZ_AUTO(ccz_jwks) keys = NULL;
+    CCZ_AUTO(ccz_json) claims = NULL;
+    ccz_buf_init(&token, 65536);
+    ccz_buf_init(&jwks, 65536);
+    ccz_buf_init(&issuer, 256);
+    struct ccz_kms_attestation info;
+    const struct ccz_kms_attest what = {.audience = "them", .full_claims = true};
+    CHECK(ccz_kms_attest(&token, &info, workload.rpc, &what, &err) == CCZ_OK);
+    CHECK(info.expires_s == FIX_NOW + 300 && info.receipt.audit_seq > 0);
+    CHECK(ccz_kms_token_keys(&jwks, &issuer, admin.rpc, &err) == CCZ_OK);
+    CHECK(ccz_jwks_parse(&keys, ccz_buf_span(&jwks), &err) == CCZ_OK);
+    const struct ccz_jwt_rules rules = {
+        .keys = keys, .iss = ccz_buf_str(&issuer), .aud = "them", .now_s = FIX_NOW};
+    CHECK(ccz_jwt_verify(&claims, &rules, ccz_buf_span(&token), &err) == CCZ_OK);
+    ccz_buf_clear(&token);
+    CHECK(ccz_kms_attest(&token, NULL, admin.rpc, NULL, &err) == CCZ_E_DENIED && token.size == 0);
+    CHECK(strcmp(err.where, "kms:workload-required") == 0);
+    leave(&workload);
+    leave(&admin);
+    stop(&s);
+}
+
 static const struct ccz_test tests[] = {
+    {"kms.net_attest", test_net_attest},
     {"kms.net", test_net},
     {"kms.net_many", test_net_many},
     {"kms.door", test_door},

@@ -229,6 +229,101 @@ static void test_rekey(void)
     CHECK(dir_refused(dir_try(NULL, NULL, &err), &err, CCZ_E_SIG, "kms:master-key"));
 }
 
+/* A key that wraps and does not unwrap: nothing is given up for it. */
+static void test_readback(void)
+{
+    start();
+    CHECK(dir_init(NULL, NULL, &err) == CCZ_OK);
+    CCZ_AUTO(ccz_kms_store) s = NULL;
+    CHECK(dir_open(&s, NULL, NULL, &err) == CCZ_OK);
+    CK_SESSION_HANDLE session = token_session();
+    CK_OBJECT_HANDLE key;
+    CK_BBOOL yes = CK_TRUE, no = CK_FALSE;
+    CK_ULONG size = 32;
+    CK_MECHANISM how = {CKM_AES_KEY_GEN, NULL, 0};
+    CK_ATTRIBUTE t[] = {{CKA_TOKEN, &yes, 1},
+                        {CKA_PRIVATE, &yes, 1},
+                        {CKA_SENSITIVE, &yes, 1},
+                        {CKA_EXTRACTABLE, &no, 1},
+                        {CKA_ENCRYPT, &yes, 1},
+                        {CKA_DECRYPT, &no, 1},
+                        {CKA_VALUE_LEN, &size, sizeof(size)},
+                        {CKA_LABEL, (void *)(uintptr_t) "one-way", 7}};
+    CHECK(token_p11->C_GenerateKey(session, &how, t, 8, &key) == CKR_OK);
+    CHECK(token_p11->C_CloseSession(session) == CKR_OK);
+    CCZ_AUTO(ccz_kms_master) to = NULL;
+    CHECK(open_master(&to, token_uri("one-way", "secret-key", "")) == CCZ_OK);
+    CHECK(ccz_kms_rekey(s, to, FIX_NOW, &err) != CCZ_OK);
+    CHECK(strcmp(err.where, "kms:master-readback") == 0 && err.hint[0]);
+    CHECK(!dir_has("kms/master.wrapped") && !dir_has("kms/master.wrapped.next"));
+    ccz_kms_store_free(ccz_kms_store_take(&s));
+    CHECK(dir_try(NULL, NULL, &err) == CCZ_OK);
+}
+
+/* Numbers of an RSA key of the token. */
+static CK_ULONG read_number(unsigned char out[512], CK_SESSION_HANDLE s, CK_OBJECT_HANDLE key,
+                            CK_ATTRIBUTE_TYPE which)
+{
+    CK_ATTRIBUTE a = {which, out, 512};
+    CHECK(token_p11->C_GetAttributeValue(s, key, &a, 1) == CKR_OK);
+    return a.ulValueLen;
+}
+
+static CK_OBJECT_HANDLE find_labelled(CK_SESSION_HANDLE s, CK_OBJECT_CLASS class, const char *label)
+{
+    CK_OBJECT_HANDLE h = 0;
+    CK_ULONG n = 0;
+    CK_ATTRIBUTE t[] = {{CKA_CLASS, &class, sizeof(class)},
+                        {CKA_LABEL, (void *)(uintptr_t)label, strlen(label)}};
+    CHECK(token_p11->C_FindObjectsInit(s, t, 2) == CKR_OK &&
+          token_p11->C_FindObjects(s, &h, 1, &n) == CKR_OK && n == 1 &&
+          token_p11->C_FindObjectsFinal(s) == CKR_OK);
+    return h;
+}
+
+/* A guest of the token puts a public key of his own under the label: nothing is wrapped for him. Also one of the same modulus
+ * whose exponent is 1, under which anybody can read. */
+static void test_pair(void)
+{
+    start();
+    make_rsa("pair", CK_FALSE);
+    make_rsa("guest", CK_FALSE);
+    CK_SESSION_HANDLE s = token_session();
+    unsigned char own[512], guest[512], usual[] = {1, 0, 1}, one[] = {1};
+    CK_OBJECT_HANDLE old = find_labelled(s, CKO_PUBLIC_KEY, "pair"), fake;
+    CK_ULONG own_size = read_number(own, s, old, CKA_MODULUS),
+             guest_size =
+                 read_number(guest, s, find_labelled(s, CKO_PUBLIC_KEY, "guest"), CKA_MODULUS);
+    CHECK(token_p11->C_DestroyObject(s, old) == CKR_OK);
+    CK_OBJECT_CLASS class = CKO_PUBLIC_KEY;
+    CK_KEY_TYPE type = CKK_RSA;
+    CK_BBOOL yes = CK_TRUE, no = CK_FALSE;
+    for (int variant = 0; variant < 3; variant++) {
+        bool other = variant == 0, weak = variant == 1;
+        CK_ATTRIBUTE t[] = {
+            {CKA_CLASS, &class, sizeof(class)},
+            {CKA_KEY_TYPE, &type, sizeof(type)},
+            {CKA_TOKEN, &yes, 1},
+            {CKA_PRIVATE, &no, 1},
+            {CKA_ENCRYPT, &yes, 1},
+            {CKA_MODULUS, other ? guest : own, other ? guest_size : own_size},
+            {CKA_PUBLIC_EXPONENT, weak ? one : usual, weak ? sizeof(one) : sizeof(usual)},
+            {CKA_LABEL, (void *)(uintptr_t) "pair", 4}};
+        CHECK(token_p11->C_CreateObject(s, t, 8, &fake) == CKR_OK);
+        CCZ_AUTO(ccz_kms_master) m = NULL;
+        CHECK(open_master(&m, token_uri("pair", "private", "&oaep=sha1")) == CCZ_OK);
+        ccz_rc rc = dir_init(m, NULL, &err);
+        if (variant == 2) { /* the right one again */
+            CHECK(rc == CCZ_OK);
+            break;
+        }
+        CHECK(dir_refused(rc, &err, CCZ_E_MISMATCH, "kms:p11-pair") && err.hint[0]);
+        CHECK(!dir_has("kms/master.wrapped"));
+        CHECK(token_p11->C_DestroyObject(s, fake) == CKR_OK);
+    }
+    CHECK(token_p11->C_CloseSession(s) == CKR_OK);
+}
+
 static ccz_rc open_epoch(struct ccz_kms_epoch **e, const char *spec)
 {
     const struct ccz_kms_epoch_cfg cfg = {.spec = spec, .dir = dir_path("kms")};
@@ -274,7 +369,8 @@ static const struct ccz_test tests[] = {
     {"kms.p11_aes", test_aes},         {"kms.p11_extractable", test_extractable},
     {"kms.p11_rsa", test_rsa},         {"kms.p11_rsa_sha1", test_rsa_sha1},
     {"kms.p11_refused", test_refused}, {"kms.p11_rekey", test_rekey},
-    {"kms.p11_epoch", test_epoch},
+    {"kms.p11_epoch", test_epoch},     {"kms.p11_readback", test_readback},
+    {"kms.p11_pair", test_pair},
 };
 
 int main(int argc, char **argv)

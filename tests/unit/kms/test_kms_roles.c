@@ -101,7 +101,7 @@ static ccz_rc named(int by, const char *method, const char *name)
 
 static ccz_rc bind_item(int by, const char *item, const char *policy)
 {
-    struct cczi_msg_bind_req m = {ccz_span_str(item), ccz_span_str(policy)};
+    struct cczi_msg_bind_req m = {.item = ccz_span_str(item), .policy = ccz_span_str(policy)};
     return call(by, "Bind", cczi_msg_bind_req, &m);
 }
 
@@ -462,7 +462,8 @@ static void test_propose_refused(void)
     struct cczi_msg_put_policy_req bad = {ccz_span_str("t/p"), ccz_span_str("{"), 0};
     CHECK(propose(&p, DORA, "PutPolicy", cczi_msg_put_policy_req, &bad, 0) != CCZ_OK &&
           strncmp(g_err.where, "kms:", 4) != 0);
-    struct cczi_msg_bind_req nothing = {ccz_span_str("secret/t/none"), ccz_span_str("t/p")};
+    struct cczi_msg_bind_req nothing = {.item = ccz_span_str("secret/t/none"),
+                                        .policy = ccz_span_str("t/p")};
     CHECK(refused(propose(&p, DORA, "Bind", cczi_msg_bind_req, &nothing, 0), CCZ_E_NOT_FOUND,
                   "kms:not-found"));
     struct cczi_msg_put_policy_req good = {ccz_span_str("t/p"), ccz_span_str(fix_policy), 0};
@@ -473,7 +474,8 @@ static void test_propose_refused(void)
     CHECK(fix_check(g_s).proposals == 0 && fix_check(g_s).policies == 0);
     /* nor may approvals do what they are there to prevent */
     CHECK(done(put_policy(FIX_ADMIN, "root")) && done(put_secret(FIX_ADMIN, "t/s", NULL)));
-    struct cczi_msg_bind_req away = {ccz_span_str("secret/t/s"), ccz_span_str("root")};
+    struct cczi_msg_bind_req away = {.item = ccz_span_str("secret/t/s"),
+                                     .policy = ccz_span_str("root")};
     CHECK_DENIED(propose(&p, DORA, "Bind", cczi_msg_bind_req, &away, 0), "kms:namespace");
     finish();
 }

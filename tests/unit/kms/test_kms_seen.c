@@ -60,7 +60,8 @@ static void test_rows(void)
     CHECK(w.accepted == 101 && w.last_s == FIX_NOW + HOUR && w.first_s == FIX_NOW);
     CHECK(memmem(w.claims.ptr, w.claims.size, "\"report_data\":\"01", 17) != NULL); /* the newest */
     /* refused, under another policy: another row */
-    const struct cczi_msg_bind_req bind = {ccz_span_str("secret/loose"), ccz_span_str("other")};
+    const struct cczi_msg_bind_req bind = {.item = ccz_span_str("secret/loose"),
+                                           .policy = ccz_span_str("other")};
     CHECK(fix_msg(NULL, s, FIX_ADMIN, "Bind", cczi_msg_bind_req, &bind, &err) == CCZ_OK);
     REFUSED(release_as(s, &peer, "secret/loose", FIX_NOW + HOUR), CCZ_E_POLICY, "policy:mrenclave");
     w = only(&out, s, "other", FIX_NOW + HOUR);

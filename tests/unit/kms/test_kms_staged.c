@@ -85,7 +85,8 @@ static void test_never_decides(void)
     CHECK(cczi_msg_get(&p, cczi_msg_get_policy_resp, ccz_buf_span(&out), &err) == CCZ_OK);
     CHECK(is(p.json, fix_policy));
     /* another policy is not touched by what is staged for this one */
-    const struct cczi_msg_bind_req bind = {ccz_span_str("secret/loose"), ccz_span_str("other")};
+    const struct cczi_msg_bind_req bind = {.item = ccz_span_str("secret/loose"),
+                                           .policy = ccz_span_str("other")};
     CHECK(fix_msg(NULL, s, FIX_ADMIN, "Bind", cczi_msg_bind_req, &bind, &err) == CCZ_OK);
     CHECK(release_as(s, &theirs, "secret/loose", FIX_NOW) == CCZ_OK);
     shadow_is(s, NULL, NULL, NULL);

@@ -94,9 +94,13 @@ static void test_seal(void)
 {
     struct ccz_secret *master = fix_master(1);
     struct cczi_kms_sealer s, other;
-    CHECK(cczi_kms_sealer_init(&s, master, NULL) == CCZ_OK);
+    struct cczi_kms_sealer twin; /* another store under the same master key */
+    static const uint8_t id[32] = {1}, other_id[32] = {2};
+    CHECK(cczi_kms_sealer_init(&s, master, id, NULL) == CCZ_OK);
+    CHECK(cczi_kms_sealer_init(&twin, master, other_id, NULL) == CCZ_OK);
+    CHECK(memcmp(s.key_check, twin.key_check, sizeof(s.key_check)) == 0);
     ccz_secret_bytes(master)[31] ^= 1;
-    CHECK(cczi_kms_sealer_init(&other, master, NULL) == CCZ_OK);
+    CHECK(cczi_kms_sealer_init(&other, master, id, NULL) == CCZ_OK);
     CHECK(memcmp(s.key_check, other.key_check, sizeof(s.key_check)) != 0);
     ccz_secret_free(master);
 
@@ -131,6 +135,8 @@ static void test_seal(void)
     struct cczi_kms_slot shifted = {.ref = {CCZI_KMS_KEY, "modelaes-"}, .version = 2, .alg = "128"};
     CHECK(cczi_kms_unseal(&out, &s, &shifted, ccz_buf_span(&sealed), NULL) == CCZ_E_SIG);
     CHECK(cczi_kms_unseal(&out, &other, &slot, ccz_buf_span(&sealed), NULL) == CCZ_E_SIG);
+    CHECK(cczi_kms_unseal(&out, &twin, &slot, ccz_buf_span(&sealed), NULL) == CCZ_E_SIG);
+    cczi_kms_sealer_deinit(&twin);
 
     for (size_t i = 0; i < sealed.size; i++) { /* every bit counts, every truncation is an error */
         for (unsigned bit = 0; bit < 8; bit++) {
@@ -154,24 +160,29 @@ static void test_head(void)
 {
     struct ccz_secret *master = fix_master(1);
     struct cczi_kms_sealer s;
-    CHECK(cczi_kms_sealer_init(&s, master, NULL) == CCZ_OK);
+    struct cczi_kms_sealer old;
+    static const uint8_t id[32] = {1};
+    CHECK(cczi_kms_sealer_init(&s, master, id, NULL) == CCZ_OK);
+    CHECK(cczi_kms_sealer_init(&old, master, NULL, NULL) == CCZ_OK);
     ccz_secret_free(master);
-    struct cczi_kms_head h = {.seq = ((uint64_t)1 << 20) + 5}, out;
+    struct cczi_kms_head h = {.generation = (uint64_t)1 << 40}, out;
     memset(h.hash, 1, 32);
     memset(h.set, 2, 32);
+    memset(h.first, 4, 32);
     struct ccz_buf b;
     ccz_buf_init(&b, 4096);
     CHECK(cczi_kms_head_seal(&b, &s, &h, NULL) == CCZ_OK);
     size_t least = b.size;
-    h.tree.size = CCZ_KMS_TREE_SIZE_MAX - 1; /* the largest frontier */
+    h.seq = h.tree.size = CCZ_KMS_TREE_SIZE_MAX - 1; /* the largest frontier */
     memset(h.tree.node, 3, 48 * sizeof(h.tree.node[0]));
     ccz_buf_clear(&b);
-    CHECK(cczi_kms_head_seal(&b, &s, &h, NULL) == CCZ_OK && b.size == least + 8 + 48 * 32);
+    CHECK(cczi_kms_head_seal(&b, &s, &h, NULL) == CCZ_OK && b.size == least + 48 * 32 &&
+          b.size <= CCZI_KMS_HEAD_SIZE_MAX);
     CHECK(cczi_kms_head_unseal(&out, &s, ccz_buf_span(&b), NULL) == CCZ_OK &&
           memcmp(&out, &h, sizeof(h)) == 0);
     ccz_buf_put(&b, h.tree.node, 64); /* more than any head has */
     CHECK(cczi_kms_head_unseal(&out, &s, ccz_buf_span(&b), NULL) == CCZ_E_SIG);
-    h.tree.size = 3;
+    h.seq = h.tree.size = 3;
     memset(h.tree.node + 2, 0, sizeof(h.tree.node) - sizeof(h.tree.node[0]) * 2);
     ccz_buf_clear(&b);
     CHECK(cczi_kms_head_seal(&b, &s, &h, NULL) == CCZ_OK);
@@ -183,12 +194,21 @@ static void test_head(void)
     for (size_t i = 0; i < b.size; i++) {
         b.ptr[i] ^= 0x40;
         CHECK(cczi_kms_head_unseal(&out, &s, ccz_buf_span(&b), &err) == CCZ_E_SIG && out.seq == 0);
+        CHECK(strcmp(err.where, i < 32 ? "kms:store-identity" : "kms:head") == 0);
         b.ptr[i] ^= 0x40;
         CHECK(cczi_kms_head_unseal(&out, &s, CCZ_SPAN(b.ptr, i), &err) == CCZ_E_SIG);
     }
     CHECK(strcmp(err.where, "kms:head") == 0);
+    CHECK(cczi_kms_head_unseal(&out, &old, ccz_buf_span(&b), &err) == CCZ_E_SIG);
+    CHECK(cczi_kms_head_seal(&b, &old, &h, &err) == CCZ_E_ARG); /* it only reads */
+    /* a head without the tree of its lines was written before there was an id, and never with one */
+    h.seq = 4;
+    ccz_buf_clear(&b);
+    CHECK(cczi_kms_head_seal(&b, &s, &h, NULL) == CCZ_OK);
+    CHECK(cczi_kms_head_unseal(&out, &s, ccz_buf_span(&b), &err) == CCZ_E_SIG && out.seq == 0);
     ccz_buf_free(&b);
     cczi_kms_sealer_deinit(&s);
+    cczi_kms_sealer_deinit(&old);
 }
 
 /* ---------------------------------------------------------------- state folder */
@@ -260,6 +280,8 @@ static void test_init_interrupted(void)
           CCZ_OK);
     CHECK(ccz_file_write(dir_path("kms.sqlite"), ccz_span_str(""), 0600, CCZ_FILE_REPLACE, NULL) ==
           CCZ_OK);
+    CHECK(ccz_file_write(dir_path("master.key.init"), ccz_span_str(""), 0600, CCZ_FILE_REPLACE,
+                         NULL) == CCZ_OK);
     struct ccz_err err;
     CHECK(try_open(&err) == CCZ_E_NOT_FOUND); /* an empty database is not a store */
     fix_spki(spki, FIX_ADMIN);
@@ -449,7 +471,8 @@ static void test_tamper(void)
     s = open_store();
     struct cczi_msg_delete_req del = {.target = ccz_span_str("key/deleted"), .no_recovery = 1};
     CHECK(fix_msg(NULL, s, FIX_ADMIN, "Delete", cczi_msg_delete_req, &del, NULL) == CCZ_OK);
-    struct cczi_msg_bind_req bind = {ccz_span_str("secret/loose"), ccz_span_str("other")};
+    struct cczi_msg_bind_req bind = {.item = ccz_span_str("secret/loose"),
+                                     .policy = ccz_span_str("other")};
     CHECK(fix_msg(NULL, s, FIX_ADMIN, "Bind", cczi_msg_bind_req, &bind, NULL) == CCZ_OK);
     CHECK(fix_put_policy(s, "server", fix_policy_empty, true, NULL) == CCZ_OK);
     uint8_t spki[32];
@@ -564,6 +587,42 @@ static void test_tamper_live(void)
     CHECK(fix_release(NULL, s, FIX_WORKLOAD, "secret/db/password", 0, &err) == CCZ_E_SIG);
     CHECK(strcmp(err.where, "kms:row-mac") == 0);
     ccz_kms_store_free(s);
+}
+
+/* What an administrator is shown is held to its MAC as what a workload is given. */
+static void test_tamper_shown(void)
+{
+    static const struct {
+        const char *sql;
+        bool described; /* also by Describe of key/model */
+    } cases[] = {
+        {"UPDATE item SET enabled = 0 WHERE name = 'model'", true},
+        {"UPDATE item SET metadata = x'7b7d' WHERE name = 'model'", true},
+        {"UPDATE item SET created_s = created_s + 1 WHERE name = 'model'", true},
+        {"UPDATE item SET expires_s = 1 WHERE name = 'model'", true},
+        {"UPDATE item SET delete_after_s = 1 WHERE name = 'model'", true},
+        {"UPDATE item SET alg = 'aes-256' WHERE name = 'model'", true},
+        {"UPDATE item SET version = 7 WHERE name = 'model'", true},
+        {"UPDATE binding SET policy = 'other' WHERE name = 'model'", true},
+        {"UPDATE policy SET created_s = created_s + 1 WHERE name = 'server'", false},
+        {"UPDATE policy SET name = 'renamed' WHERE name = 'server'", false},
+    };
+    struct cczi_msg_describe_req describe = {.item = fix_str("key/model")};
+    struct cczi_msg_name from = {{0}};
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct ccz_kms_store *s = fix_memory_store();
+        struct ccz_err err = {0};
+        fix_populate(s);
+        CHECK(cczi_kms_db_exec(&s->db, cases[i].sql, &err) == CCZ_OK);
+        ccz_rc rc =
+            fix_msg(NULL, s, FIX_AUDITOR, "Describe", cczi_msg_describe_req, &describe, &err);
+        CHECK(cases[i].described ? rc == CCZ_E_SIG && strcmp(err.where, "kms:row-mac") == 0
+                                 : rc == CCZ_OK);
+        err = (struct ccz_err){0};
+        CHECK(fix_msg(NULL, s, FIX_AUDITOR, "List", cczi_msg_name, &from, &err) == CCZ_E_SIG &&
+              strcmp(err.where, "kms:row-mac") == 0);
+        ccz_kms_store_free(s);
+    }
 }
 
 /* The whole of it is put back to an earlier state while the KMS runs: consistent in itself, but not what it has seen. */
@@ -997,6 +1056,7 @@ static const struct ccz_test tests[] = {
     {"kms.tamper", test_tamper},
     {"kms.chain_rewritten", test_chain_rewritten},
     {"kms.tamper_live", test_tamper_live},
+    {"kms.tamper_shown", test_tamper_shown},
     {"kms.rolled_back", test_rolled_back},
     {"kms.no_plaintext", test_no_plaintext},
     {"kms.synced", test_synced},

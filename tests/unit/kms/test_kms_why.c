@@ -48,8 +48,8 @@ static void test_why(void)
     ccz_buf_init(&out, CCZ_KMS_MESSAGE_SIZE_MAX);
     CHECK(fix_put_secret(s, "team/theirs", "v", NULL, false, &err) == CCZ_OK);
     CHECK(fix_put_policy(s, "team/p", fix_policy_other, false, &err) == CCZ_OK);
-    const struct cczi_msg_bind_req bind = {ccz_span_str("secret/team/theirs"),
-                                           ccz_span_str("team/p")};
+    const struct cczi_msg_bind_req bind = {.item = ccz_span_str("secret/team/theirs"),
+                                           .policy = ccz_span_str("team/p")};
     CHECK(fix_msg(NULL, s, FIX_ADMIN, "Bind", cczi_msg_bind_req, &bind, &err) == CCZ_OK);
     const struct ccz_ratls_peer peer = fix_peer(FIX_WORKLOAD);
     REFUSED(release_as(s, &peer, "secret/team/theirs", FIX_NOW), CCZ_E_POLICY, "policy:mrenclave");

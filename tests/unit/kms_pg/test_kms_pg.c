@@ -140,7 +140,9 @@ struct server {
     const char *version, *standby, *fsync, *pages, *commit;
     const char *fatal; /* refuses with this text */
     bool hangs_up,
-        then_hangs_up; /* instead of an answer to the first message, to the first query */
+        then_hangs_up;  /* instead of an answer to the first message, to the first query */
+    const char *notice; /* severity of what it says before it answers COMMIT */
+    bool mute;          /* gives no answer to it */
     int listener;
     pthread_t thread;
     size_t queries;
@@ -208,8 +210,22 @@ static void answer(int fd, struct server *s, const char *query)
     s->set_commit = s->set_commit || strstr(query, "SET synchronous_commit = on");
     if (strstr(query, "current_setting('fsync')"))
         put_row(&b, (const char *const[]){s->fsync, s->pages, s->commit}, 3);
-    put_msg(&b, 'C', CCZ_SPAN("SELECT 1", 9));
-    put_msg(&b, 'Z', CCZ_SPAN("I", 1));
+    if (strstr(query, "pg_settings"))
+        put_row(&b, (const char *const[]){"10"}, 1); /* ms: nobody waits for long */
+    bool begin = strncmp(query, "BEGIN", 5) == 0, commit = strcmp(query, "COMMIT") == 0;
+    if (commit && s->notice) {
+        char text[200];
+        int n = snprintf(text, sizeof(text), "S%s%cV%s%cC01000%cMnot\nreplicated%c", s->notice, 0,
+                         s->notice, 0, 0, 0);
+        put_msg(&b, 'N', CCZ_SPAN(text, (size_t)n + 1));
+    }
+    if (commit)
+        put_msg(&b, 'C', CCZ_SPAN("COMMIT", 7));
+    else
+        put_msg(&b, 'C', CCZ_SPAN("SELECT 1", 9));
+    put_msg(&b, 'Z', CCZ_SPAN(begin ? "T" : "I", 1));
+    if (commit && s->mute)
+        ccz_buf_clear(&b);
     send_all(fd, &b);
 }
 
@@ -241,8 +257,10 @@ static void *serve(void *arg)
     return NULL;
 }
 
-/* Opens a connection to a server like @p s. */
-static ccz_rc meet(struct server *s, struct ccz_err *err)
+typedef ccz_rc (*meet_fn)(const char *conninfo, struct ccz_err *err);
+
+/* Does something with a server like @p s. */
+static ccz_rc meet_and(meet_fn fn, struct server *s, struct ccz_err *err)
 {
     alone();
     folder();
@@ -257,8 +275,32 @@ static ccz_rc meet(struct server *s, struct ccz_err *err)
     char info[600];
     (void)snprintf(info, sizeof(info), "host=%s port=5432 user=u dbname=d gssencmode=disable",
                    temp_base);
-    ccz_rc rc = try_open(info, err);
+    ccz_rc rc = fn(info, err);
     CHECK(pthread_join(s->thread, NULL) == 0 && close(s->listener) == 0);
+    return rc;
+}
+
+/* Opens a connection to it. */
+static ccz_rc meet(struct server *s, struct ccz_err *err)
+{
+    return meet_and(try_open, s, err);
+}
+
+static enum cczi_kms_fault g_fault;
+
+/* A transaction without anything in it. */
+static ccz_rc try_commit(const char *conninfo, struct ccz_err *err)
+{
+    const struct ccz_kms_backend *ops = ccz_kms_postgresql();
+    void *db = NULL;
+    *err = (struct ccz_err){0};
+    CHECK(ops->open(&db, conninfo, false, err) == CCZ_OK);
+    CHECK(ops->first(db, CCZI_SQL_BEGIN, NULL, 0) == CCZI_KMS_STEP_DONE);
+    ops->end(db, CCZI_SQL_BEGIN);
+    enum cczi_kms_step step = ops->first(db, CCZI_SQL_COMMIT, NULL, 0);
+    ccz_rc rc = step == CCZI_KMS_STEP_DONE ? CCZ_OK : ops->fail(&g_fault, db, err);
+    ops->end(db, CCZI_SQL_COMMIT);
+    ops->close(db);
     return rc;
 }
 
@@ -327,10 +369,32 @@ static void test_peer(void)
     CHECK(is_refused(meet(&s, &err), CCZ_E_UNAVAILABLE, &err, "kms:store-lost"));
 }
 
+/* "COMMIT" is no success if the server adds that it may be lost; nor is it one that never comes. */
+static void test_commit(void)
+{
+    struct ccz_err err;
+    struct server s = sound();
+    CHECK(meet_and(try_commit, &s, &err) == CCZ_OK);
+    s = sound();
+    s.notice = "NOTICE";
+    CHECK(meet_and(try_commit, &s, &err) == CCZ_OK);
+    s = sound();
+    s.notice = "WARNING";
+    CHECK(is_refused(meet_and(try_commit, &s, &err), CCZ_E_UNAVAILABLE, &err,
+                     "kms:store-unreplicated"));
+    CHECK(g_fault == CCZI_KMS_FAULT_DONE && says(&err, "not") && !says(&err, "replicated"));
+    s = sound();
+    s.mute = true;
+    int64_t from = ccz_mono_ms();
+    CHECK(is_refused(meet_and(try_commit, &s, &err), CCZ_E_UNAVAILABLE, &err, "kms:store-timeout"));
+    CHECK(g_fault == CCZI_KMS_FAULT_UNKNOWN && ccz_mono_ms() - from >= 1000);
+}
+
 static const struct ccz_test tests[] = {
     {"kms_pg.password", test_password},       {"kms_pg.malformed", test_malformed},
     {"kms_pg.unreachable", test_unreachable}, {"kms_pg.version", test_version},
     {"kms_pg.settings", test_settings},       {"kms_pg.peer", test_peer},
+    {"kms_pg.commit", test_commit},
 };
 
 int main(int argc, char **argv)

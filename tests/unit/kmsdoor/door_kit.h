@@ -24,6 +24,8 @@ struct kit_opts {
     ccz_rc (*ready)(void *arg, struct ccz_err *err);
     /* doors of other protocols, before the start */
     void (*add)(struct ccz_kms_door *d);
+    /* while the store is nobody's yet: afterwards it is the worker's */
+    void (*fill)(struct ccz_kms_store *store);
 };
 struct kit {
     struct ccz_kms_store *store;
@@ -103,6 +105,8 @@ static inline void kit_open(struct kit *k, const struct kit_opts *o)
     CHECK(ccz_kms_store_set_admin(k->store, spki, CCZ_KMS_ROLE_ADMIN, FIX_NOW, NULL) == CCZ_OK);
     kit_spki(spki, k->auditor);
     CHECK(ccz_kms_store_set_admin(k->store, spki, CCZ_KMS_ROLE_AUDITOR, FIX_NOW, NULL) == CCZ_OK);
+    if (o->fill)
+        o->fill(k->store);
     const struct ccz_kms_service_cfg service = {
         .store = k->store,
         .clock = {kit_clock, NULL},
@@ -155,7 +159,7 @@ struct ask {
 };
 struct reply {
     unsigned status; /* 0 = there was none */
-    char body[65536];
+    char body[262144];
     size_t size;
     char headers[4096];
     size_t headers_size;

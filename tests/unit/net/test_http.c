@@ -2,6 +2,8 @@
 #define _GNU_SOURCE
 #include "net_test.h"
 
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <semaphore.h>
 
 /* ---------------------------------------------------------------------------------------- server
@@ -378,10 +380,34 @@ static void test_decode(void)
     CHECK(!ccz_http_query_get(&v, "&&ab=1&", "a") && v.ptr == NULL);
 }
 
+/* Answers leave in several writes: none waits for the acknowledgement of another. */
+static void test_no_delay(void)
+{
+    struct site s;
+    size_t accepted = 0;
+    site_open(&s);
+    int client = dial(&s);
+    expect(client, "GET /a HTTP/1.1\r\n" HOST "\r\n", "HTTP/1.1 200", "GET /a  0 (none) 1");
+    for (int fd = 3; fd < 1024; fd++) { /* its end of the connection is one of ours */
+        struct sockaddr_in here, there;
+        socklen_t a = sizeof(here), b = sizeof(there), size = sizeof(int);
+        int on = 0;
+        if (fd == client || getsockname(fd, (struct sockaddr *)&here, &a) != 0 ||
+            here.sin_family != AF_INET || ntohs(here.sin_port) != ccz_http_server_port(s.http) ||
+            getpeername(fd, (struct sockaddr *)&there, &b) != 0)
+            continue;
+        CHECK(getsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, &size) == 0 && on);
+        accepted++;
+    }
+    CHECK(accepted == 1);
+    close(client);
+    site_close(&s);
+}
+
 static const struct ccz_test tests[] = {
-    {"http.methods", test_methods}, {"http.answer", test_answer}, {"http.unsound", test_unsound},
-    {"http.limits", test_limits},   {"http.gone", test_gone},     {"http.drain", test_drain},
-    {"http.decode", test_decode},
+    {"http.no_delay", test_no_delay}, {"http.methods", test_methods}, {"http.answer", test_answer},
+    {"http.unsound", test_unsound},   {"http.limits", test_limits},   {"http.gone", test_gone},
+    {"http.drain", test_drain},       {"http.decode", test_decode},
 };
 
 int main(int argc, char **argv)

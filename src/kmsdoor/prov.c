@@ -1,0 +1,555 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Connections of secret provisioning: handshake, request, one call of the KMS, answer. All on one thread but two: the KMS answers on its
+ * worker's, and reload comes from any.
+ */
+#define _DEFAULT_SOURCE
+#include "prov.h"
+
+#include "wire/wire.h"
+
+#include <cczoo/net.h>
+#include <pthread.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+enum {
+    CONNECTIONS_MAX = 256,
+    CONNECTIONS_LIMIT = 65536,
+    TIMEOUT_MS = 10000,
+    LINGER_MS = 2000,    /* for a refused client to read its alert */
+    PLAIN_SIZE_MAX = 256 /* of bytes in one read; only the first 35 count */
+};
+static const char release_path[] = "/cczoo.kms.v1.Kms/Release";
+
+/* One way through: a connection is in the list of those that have not asked, or has asked and is in the other. */
+struct conn {
+    struct conn *next, **link; /* in its list */
+    struct ccz_kms_prov *prov;
+    struct cczi_prov_site *site;
+    struct ccz_conn *net;
+    struct ccz_tls *tls;
+    struct ccz_ratls_peer *peer; /* the hook's, once the evidence was verified */
+    struct call *call;           /* the KMS is asked; or NULL */
+    struct cczi_deadline deadline;
+    struct cczi_prov_request request;
+    char address[CCZ_ADDR_TEXT_SIZE];
+};
+/* Outlives its connection: the KMS answers exactly once. */
+struct call {
+    struct ccz_kms_prov *prov;
+    struct conn *conn; /* NULL = gone */
+    struct ccz_secret *value;
+    struct ccz_err err; /* without a value: why */
+};
+struct list {
+    struct conn *first, **last;
+    size_t len;
+};
+struct ccz_kms_prov {
+    struct ccz_kms_prov_cfg cfg; /* with the texts below */
+    char *texts[3];
+    struct ccz_loop *loop;
+    struct ccz_listener *listener;
+    uint16_t port;
+    struct cczi_deadlines deadlines;
+    pthread_t thread;
+    bool running;
+    bool stopping;
+    struct list asking;   /* oldest first */
+    struct list answered; /* the KMS was asked */
+    size_t calls;         /* of which the KMS has not answered */
+    pthread_mutex_t lock; /* site */
+    struct cczi_prov_site *site;
+    atomic_ullong open, accepted, released, refused, dropped;
+};
+
+/* --------------------------------------------------------------------------------- lists */
+
+static void list_add(struct list *l, struct conn *c)
+{
+    c->next = NULL;
+    c->link = l->last;
+    *l->last = c;
+    l->last = &c->next;
+    l->len++;
+}
+
+static void list_remove(struct list *l, struct conn *c)
+{
+    *c->link = c->next;
+    if (c->next)
+        c->next->link = c->link;
+    else
+        l->last = c->link;
+    l->len--;
+}
+
+static void leave_asking(struct conn *c)
+{
+    list_remove(&c->prov->asking, c);
+    atomic_fetch_sub(&c->prov->open, 1);
+}
+
+/* --------------------------------------------------------------------------------- ends */
+
+/* @p linger_ms: what is queued is sent first; 0 = it ends at once */
+static void destroy(struct conn *c, int64_t linger_ms)
+{
+    struct ccz_kms_prov *p = c->prov;
+    if (c->call) {
+        c->call->conn = NULL;
+        list_remove(&p->answered, c);
+    } else {
+        leave_asking(c);
+    }
+    cczi_deadline_cancel(&p->deadlines, &c->deadline);
+    if (linger_ms > 0)
+        ccz_conn_end(c->net, linger_ms);
+    else
+        ccz_conn_free(c->net);
+    ccz_tls_free(c->tls);
+    cczi_prov_site_unref(c->site);
+    free(c->peer);
+    free(c);
+}
+
+/* @return false: the client will not get it */
+static bool flush(struct conn *c)
+{
+    CCZ_AUTO_BUF out;
+    ccz_buf_init(&out, CCZ_TLS_BUFFER_MAX);
+    return ccz_tls_drain(&out, c->tls) == CCZ_OK &&
+           (out.size == 0 || ccz_conn_write(c->net, ccz_buf_span(&out)) == CCZ_OK);
+}
+
+/* The client learns from an alert or an early end that there is nothing; the log says why. */
+static void refuse(struct conn *c, const struct ccz_err *err)
+{
+    char text[CCZ_ADDR_TEXT_SIZE + 16];
+    (void)snprintf(text, sizeof(text), "refused peer=%s", c->address);
+    ccz_log_err(CCZ_LOG_INFO, "prov", text, err);
+    atomic_fetch_add(&c->prov->refused, 1);
+    ccz_tls_close(c->tls);
+    (void)flush(c);
+    destroy(c, LINGER_MS);
+}
+
+static void drop(struct conn *c, const char *where)
+{
+    ccz_log(CCZ_LOG_INFO, "prov", "dropped peer=%s where=%s", c->address, where);
+    atomic_fetch_add(&c->prov->dropped, 1);
+    destroy(c, 0);
+}
+
+static void on_deadline(struct cczi_deadline *d)
+{
+    drop((struct conn *)((char *)d - offsetof(struct conn, deadline)), "prov:timeout");
+}
+
+static ccz_rc set_deadline(struct conn *c, struct ccz_err *err)
+{
+    c->deadline.fn = on_deadline;
+    return cczi_deadline_set(&c->prov->deadlines, &c->deadline,
+                             ccz_mono_ms() + c->prov->cfg.timeout_ms)
+               ? CCZ_OK
+               : ccz_fail(err, CCZ_E_NOMEM, "prov:memory", 0, "out of memory");
+}
+
+/* -------------------------------------------------------------------------------- evidence */
+
+/* Inside the handshake, before the client has proved that it holds the key: nothing is done with what is found before
+ * that. */
+static ccz_rc judge_cert(void *prov, void *conn, struct ccz_span der, struct ccz_err *err)
+{
+    struct ccz_kms_prov *p = prov;
+    struct conn *c = conn;
+    CCZ_AUTO(ccz_cert) cert = NULL;
+    ccz_rc rc = ccz_cert_parse(&cert, der, err);
+    if (rc != CCZ_OK)
+        return rc;
+    if (!c->peer)
+        c->peer = malloc(sizeof(*c->peer));
+    if (!c->peer)
+        return ccz_fail(err, CCZ_E_NOMEM, "prov:memory", 0, "out of memory");
+    *c->peer = (struct ccz_ratls_peer){0};
+    rc = ccz_sha256(c->peer->spki_sha256, ccz_cert_spki(cert));
+    if (rc != CCZ_OK)
+        return ccz_fail(err, rc, "prov:hash", 0, "the client's key could not be hashed");
+    rc = ccz_ratls_cert_verify(&c->peer->claims, cert, p->cfg.appraise, p->cfg.appraise_arg, err);
+    c->peer->attested = rc == CCZ_OK;
+    return rc;
+}
+
+/* ------------------------------------------------------------------------------------- call */
+
+static void write_secret(struct conn *c, const struct ccz_secret *value)
+{
+    struct ccz_err err = {0};
+    uint8_t head[CCZI_PROV_HEAD_SIZE];
+    cczi_prov_head_put(head, (uint32_t)ccz_secret_size(value)); /* at most CCZ_KMS_VALUE_SIZE_MAX */
+    ccz_rc rc = ccz_tls_write(c->tls, CCZ_SPAN(head, sizeof(head)), &err);
+    if (rc == CCZ_OK)
+        rc = ccz_tls_write(c->tls, CCZ_SPAN(ccz_secret_view(value), ccz_secret_size(value)), &err);
+    if (rc != CCZ_OK) {
+        refuse(c, &err);
+        return;
+    }
+    ccz_tls_close(c->tls);
+    if (!flush(c)) {
+        drop(c, "prov:gone");
+        return;
+    }
+    ccz_log(CCZ_LOG_INFO, "prov", "released peer=%s", c->address);
+    atomic_fetch_add(&c->prov->released, 1);
+    destroy(c, c->prov->cfg.timeout_ms);
+}
+
+static void free_call(struct call *k)
+{
+    ccz_secret_free(k->value);
+    free(k);
+}
+
+/* On the loop. */
+static void call_done(void *arg)
+{
+    struct call *k = arg;
+    struct ccz_kms_prov *p = k->prov;
+    p->calls--;
+    if (k->conn && k->value)
+        write_secret(k->conn, k->value);
+    else if (k->conn)
+        refuse(k->conn, &k->err);
+    free_call(k);
+    if (p->stopping && p->calls == 0)
+        ccz_loop_finish(p->loop);
+}
+
+/* On the worker's thread. */
+static void on_answer(void *arg, struct ccz_span response, const struct ccz_err *err)
+{
+    struct call *k = arg;
+    struct ccz_span value;
+    if (err)
+        k->err = *err;
+    else if (cczi_prov_release_get(&value, response, &k->err) == CCZ_OK &&
+             ccz_secret_from(&k->value, value.ptr, value.size) != CCZ_OK)
+        (void)ccz_fail(&k->err, CCZ_E_NOMEM, "prov:memory", 0, "out of memory");
+    /* the loop must hear of it: it waits for every call before it ends */
+    while (ccz_loop_post(k->prov->loop, call_done, k) != CCZ_OK)
+        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+}
+
+static ccz_rc start_call(struct conn *c, const char *item, struct ccz_err *err)
+{
+    struct ccz_kms_prov *p = c->prov;
+    CCZ_AUTO_BUF body;
+    ccz_buf_init(&body, 2 * CCZ_KMS_ITEM_SIZE);
+    cczi_prov_release_put(&body, item);
+    struct call *k = calloc(1, sizeof(*k));
+    if (!k || body.bad) {
+        free(k);
+        return ccz_fail(err, CCZ_E_NOMEM, "prov:memory", 0, "out of memory");
+    }
+    k->prov = p;
+    k->conn = c;
+    const struct ccz_kms_request req = {.path = release_path,
+                                        .body = ccz_buf_span(&body),
+                                        .peer = c->peer,
+                                        .address = c->address,
+                                        .doors = CCZ_KMS_DOOR_KEY_BOUND};
+    ccz_rc rc = ccz_kms_service_call(p->cfg.service, &req, on_answer, k, err);
+    if (rc != CCZ_OK) {
+        free(k);
+        return rc;
+    }
+    p->calls++;
+    c->call = k;
+    leave_asking(c);
+    list_add(&p->answered, c);
+    return CCZ_OK;
+}
+
+static ccz_rc ask_kms(struct conn *c, struct ccz_err *err)
+{
+    const char *item;
+    if (!c->peer ||
+        !c->peer
+             ->attested) /* the handshake was done without the hook: a bug below must not open the door */
+        return ccz_fail(err, CCZ_E_INTERNAL, "prov:unverified", 0, "no evidence was verified");
+    ccz_rc rc = cczi_prov_map_find(&item, c->site->map, &c->peer->claims, err);
+    if (rc == CCZ_OK)
+        rc = set_deadline(c, err);
+    return rc == CCZ_OK ? start_call(c, item, err) : rc;
+}
+
+/* ------------------------------------------------------------------------------- connection */
+
+/* What is decrypted goes into the request; what comes behind it is dropped. */
+static ccz_rc read_request(bool *done, struct conn *c, struct ccz_err *err)
+{
+    CCZ_AUTO_BUF plain;
+    ccz_rc rc;
+    *done = false;
+    ccz_buf_init(&plain, PLAIN_SIZE_MAX);
+    do {
+        ccz_buf_clear(&plain);
+        rc = ccz_tls_read(&plain, c->tls, err);
+        if (rc == CCZ_OK && plain.size > 0)
+            rc = cczi_prov_request_feed(done, &c->request, ccz_buf_span(&plain), err);
+    } while (rc == CCZ_OK && plain.size > 0 && !*done);
+    return rc;
+}
+
+static void on_data(struct ccz_conn *net, void *arg, struct ccz_span data)
+{
+    (void)net;
+    struct conn *c = arg;
+    if (c->call) /* bytes of the client's own protocol: nobody reads them */
+        return;
+    struct ccz_err err = {0};
+    bool done = false;
+    ccz_rc rc = ccz_tls_feed(c->tls, data);
+    if (rc != CCZ_OK)
+        (void)ccz_fail(&err, rc, "prov:memory", 0, "received bytes could not be stored");
+    else
+        rc = ccz_tls_step(c->tls, &err);
+    if (rc == CCZ_OK && ccz_tls_ready(c->tls))
+        rc = read_request(&done, c, &err);
+    if (rc == CCZ_OK && done)
+        rc = ask_kms(c, &err);
+    if (rc != CCZ_OK)
+        refuse(c, &err);
+    else if (!flush(c))
+        drop(c, "prov:gone");
+}
+
+static void on_closed(struct ccz_conn *net, void *arg, const struct ccz_err *err)
+{
+    (void)net;
+    struct conn *c = arg;
+    /* who has asked may have ended its direction: what is sent still arrives */
+    if (!c->call || err->rc != CCZ_E_CLOSED)
+        drop(c, err->where);
+}
+
+static bool same_host(const char *a, const char *b)
+{
+    const char *end_a = strrchr(a, ':'), *end_b = strrchr(b, ':');
+    size_t n = end_a ? (size_t)(end_a - a) : strlen(a);
+    return n == (end_b ? (size_t)(end_b - b) : strlen(b)) && memcmp(a, b, n) == 0;
+}
+
+/* A client is some milliseconds from its connection to its request: who has been silent for longest goes first, of the same host
+ * where that one has its share. @return false: nobody can be sent away */
+static bool make_room(struct ccz_kms_prov *p, const char *address)
+{
+    struct conn *oldest = NULL;
+    size_t same = 0;
+    for (struct conn *c = p->asking.first; c; c = c->next) {
+        if (!same_host(c->address, address))
+            continue;
+        same++;
+        if (!oldest)
+            oldest = c;
+    }
+    if (same >= p->cfg.per_address_max) {
+        drop(oldest, "prov:per-address");
+        return true;
+    }
+    if (p->asking.len + p->answered.len < p->cfg.connections_max)
+        return true;
+    if (p->asking.len == 0)
+        return false;
+    drop(p->asking.first, "prov:connections");
+    return true;
+}
+
+static const struct ccz_conn_ops conn_ops = {.on_data = on_data, .on_closed = on_closed};
+
+static struct conn *new_conn(struct ccz_kms_prov *p, const char *address)
+{
+    struct conn *c = calloc(1, sizeof(*c));
+    if (!c)
+        return NULL;
+    c->prov = p;
+    (void)snprintf(c->address, sizeof(c->address), "%s", address);
+    pthread_mutex_lock(&p->lock);
+    c->site = cczi_prov_site_ref(p->site);
+    pthread_mutex_unlock(&p->lock);
+    if (ccz_tls_new(&c->tls, c->site->tls, c, NULL) == CCZ_OK)
+        return c;
+    cczi_prov_site_unref(c->site);
+    free(c);
+    return NULL;
+}
+
+static void on_accept(void *arg, int fd, const char *address)
+{
+    struct ccz_kms_prov *p = arg;
+    atomic_fetch_add(&p->accepted, 1);
+    struct conn *c = make_room(p, address) ? new_conn(p, address) : NULL;
+    const struct ccz_conn_cfg cfg = {
+        .ops = &conn_ops, .arg = c, .out_size_max = 4 * CCZ_KMS_VALUE_SIZE_MAX};
+    struct ccz_err err = {0};
+    if (!c) {
+        ccz_log(CCZ_LOG_WARN, "prov", "dropped peer=%s where=prov:busy", address);
+        atomic_fetch_add(&p->dropped, 1);
+        close(fd);
+        return;
+    }
+    list_add(&p->asking, c);
+    atomic_fetch_add(&p->open, 1);
+    if (ccz_conn_adopt(&c->net, p->loop, fd, &cfg) != CCZ_OK || set_deadline(c, &err) != CCZ_OK)
+        drop(c, "prov:memory");
+}
+
+/* ------------------------------------------------------------------------------- life cycle */
+
+static ccz_rc take_cfg(struct ccz_kms_prov *p, const struct ccz_kms_prov_cfg *cfg,
+                       struct ccz_err *err)
+{
+    if (!cfg->service || !cfg->appraise || !cfg->listen || !cfg->cert_file || !cfg->key_file ||
+        !cfg->map_file)
+        return ccz_fail(err, CCZ_E_ARG, "prov:config", 0,
+                        "a service, an appraisal, an address, and files of certificate, key and "
+                        "map are needed");
+    if (cfg->connections_max > CONNECTIONS_LIMIT || cfg->timeout_ms < 0)
+        return ccz_fail(err, CCZ_E_ARG, "prov:config", cfg->connections_max,
+                        "at most %d connections, and no negative time", CONNECTIONS_LIMIT);
+    p->cfg = *cfg;
+    const char **const copied[] = {&p->cfg.cert_file, &p->cfg.key_file, &p->cfg.map_file};
+    for (size_t i = 0; i < sizeof(copied) / sizeof(copied[0]); i++) {
+        p->texts[i] = strdup(*copied[i]);
+        if (!p->texts[i])
+            return ccz_fail(err, CCZ_E_NOMEM, "prov:config", 0, "out of memory");
+        *copied[i] = p->texts[i];
+    }
+    if (p->cfg.connections_max == 0)
+        p->cfg.connections_max = CONNECTIONS_MAX;
+    if (p->cfg.per_address_max == 0)
+        p->cfg.per_address_max = p->cfg.connections_max / 4 > 0 ? p->cfg.connections_max / 4 : 1;
+    if (p->cfg.timeout_ms == 0)
+        p->cfg.timeout_ms = TIMEOUT_MS;
+    return CCZ_OK;
+}
+
+static void *run(void *arg)
+{
+    struct ccz_kms_prov *p = arg;
+    struct ccz_err err = {0};
+    if (ccz_loop_run(p->loop, &err) != CCZ_OK)
+        ccz_log_err(CCZ_LOG_ERROR, "prov", "loop ended", &err);
+    return NULL;
+}
+
+static ccz_rc open_port(struct ccz_kms_prov *p, struct ccz_err *err)
+{
+    const struct ccz_listen_cfg listen = {
+        .address = p->cfg.listen, .on_accept = on_accept, .arg = p};
+    ccz_rc rc = ccz_loop_new(&p->loop, err);
+    if (rc == CCZ_OK)
+        rc = cczi_deadlines_init(&p->deadlines, p->loop) == CCZ_OK
+                 ? CCZ_OK
+                 : ccz_fail(err, CCZ_E_NOMEM, "prov:memory", 0, "out of memory");
+    if (rc == CCZ_OK)
+        rc = ccz_listen(&p->listener, p->loop, &listen, err);
+    if (rc != CCZ_OK)
+        return rc;
+    p->port = ccz_listener_port(p->listener);
+    p->cfg.listen = NULL; /* the caller's text need not live on */
+    p->running = pthread_create(&p->thread, NULL, run, p) == 0;
+    return p->running ? CCZ_OK
+                      : ccz_fail(err, CCZ_E_UNAVAILABLE, "prov:thread", 0, "cannot start a thread");
+}
+
+ccz_rc ccz_kms_prov_start(struct ccz_kms_prov **out, const struct ccz_kms_prov_cfg *cfg,
+                          struct ccz_err *err)
+{
+    *out = NULL;
+    struct ccz_kms_prov *p = calloc(1, sizeof(*p));
+    if (!p)
+        return ccz_fail(err, CCZ_E_NOMEM, "prov:config", 0, "out of memory");
+    p->asking.last = &p->asking.first;
+    p->answered.last = &p->answered.first;
+    pthread_mutex_init(&p->lock, NULL);
+    ccz_rc rc = take_cfg(p, cfg, err);
+    if (rc == CCZ_OK)
+        rc = cczi_prov_site_load(&p->site, &p->cfg, judge_cert, p, err);
+    if (rc == CCZ_OK)
+        rc = open_port(p, err);
+    if (rc == CCZ_OK) {
+        ccz_log(CCZ_LOG_INFO, "prov", "listening port=%u items=%zu", p->port,
+                cczi_prov_map_len(p->site->map));
+        *out = p;
+    } else {
+        ccz_kms_prov_free(p);
+    }
+    return rc;
+}
+
+uint16_t ccz_kms_prov_port(const struct ccz_kms_prov *p)
+{
+    return p->port;
+}
+
+ccz_rc ccz_kms_prov_reload(struct ccz_kms_prov *p, struct ccz_err *err)
+{
+    struct cczi_prov_site *fresh;
+    ccz_rc rc = cczi_prov_site_load(&fresh, &p->cfg, judge_cert, p, err);
+    if (rc != CCZ_OK)
+        return rc;
+    pthread_mutex_lock(&p->lock);
+    struct cczi_prov_site *old = p->site;
+    p->site = fresh;
+    pthread_mutex_unlock(&p->lock);
+    cczi_prov_site_unref(old);
+    return CCZ_OK;
+}
+
+void ccz_kms_prov_stats(struct ccz_kms_prov_stats *out, const struct ccz_kms_prov *p)
+{
+    *out = (struct ccz_kms_prov_stats){.open = atomic_load(&p->open),
+                                       .accepted = atomic_load(&p->accepted),
+                                       .released = atomic_load(&p->released),
+                                       .refused = atomic_load(&p->refused),
+                                       .dropped = atomic_load(&p->dropped)};
+}
+
+/* On the loop: nobody new, nobody waiting; the KMS still answers what it was asked. */
+static void stop(void *arg)
+{
+    struct ccz_kms_prov *p = arg;
+    p->stopping = true;
+    ccz_listener_free(p->listener);
+    p->listener = NULL;
+    while (p->asking.first)
+        destroy(p->asking.first, 0);
+    if (p->calls == 0)
+        ccz_loop_finish(p->loop);
+}
+
+void ccz_kms_prov_free(struct ccz_kms_prov *p)
+{
+    if (!p)
+        return;
+    if (p->running) {
+        while (ccz_loop_post(p->loop, stop, p) != CCZ_OK)
+            nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+        pthread_join(p->thread, NULL);
+    }
+    ccz_listener_free(p->listener);
+    if (p->loop)
+        cczi_deadlines_deinit(&p->deadlines);
+    ccz_loop_free(p->loop);
+    cczi_prov_site_unref(p->site);
+    pthread_mutex_destroy(&p->lock);
+    for (size_t i = 0; i < sizeof(p->texts) / sizeof(p->texts[0]); i++)
+        free(p->texts[i]);
+    free(p);
+}

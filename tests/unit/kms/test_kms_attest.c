@@ -1,0 +1,322 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Attestation results: what tokens say, who signs them, which keys are published; no network. */
+#include "ccz_test.h"
+#include "kms/kms_fixture.h"
+
+static const char tee_key[] = "{\"alg\":\"ECDH-ES+A256KW\",\"crv\":\"P-256\",\"kty\":\"EC\",\"x\":"
+                              "\"weNJy2HscCSM6AEDTDg04biOvhFhyyWvOHQfeF_PxMQ\","
+                              "\"y\":\"e8lnCO-AlStT-NJVX-crhB7QRYhiix03illJOVAOyck\"}";
+static const char signing_key[] = "{\"crv\":\"P-256\",\"kty\":\"EC\",\"use\":\"sig\",\"x\":"
+                                  "\"weNJy2HscCSM6AEDTDg04biOvhFhyyWvOHQfeF_PxMQ\","
+                                  "\"y\":\"e8lnCO-AlStT-NJVX-crhB7QRYhiix03illJOVAOyck\"}";
+
+struct answer {
+    struct ccz_buf buf;
+    struct cczi_msg_attest_resp m;
+};
+
+static ccz_rc attest_as(struct answer *a, struct ccz_kms_store *s, const struct ccz_ratls_peer *p,
+                        const struct cczi_msg_attest_req *m, int64_t now_s, struct ccz_err *err)
+{
+    CCZ_AUTO_BUF body;
+    ccz_buf_init(&body, CCZ_KMS_MESSAGE_SIZE_MAX);
+    cczi_attest_req_put(&body, m);
+    ccz_buf_init(&a->buf, CCZ_KMS_MESSAGE_SIZE_MAX);
+    ccz_rc rc = fix_call_at(&a->buf, s, p, "Attest", ccz_buf_span(&body), now_s, err);
+    if (rc == CCZ_OK)
+        CHECK(cczi_attest_resp_get(&a->m, ccz_buf_span(&a->buf), NULL) == CCZ_OK);
+    return rc;
+}
+
+static ccz_rc attest(struct answer *a, struct ccz_kms_store *s, const struct cczi_msg_attest_req *m,
+                     struct ccz_err *err)
+{
+    const struct ccz_ratls_peer p = fix_peer(FIX_WORKLOAD);
+    return attest_as(a, s, &p, m, FIX_NOW, err);
+}
+
+/* The published keys. */
+static struct ccz_jwks *keys_at(struct ccz_kms_store *s, int64_t now_s)
+{
+    CCZ_AUTO_BUF out;
+    ccz_buf_init(&out, CCZ_KMS_MESSAGE_SIZE_MAX);
+    struct ccz_ratls_peer nobody = {0};
+    struct cczi_msg_token_keys_resp m;
+    struct ccz_jwks *keys = NULL;
+    CHECK(fix_call_at(&out, s, &nobody, "TokenKeys", (struct ccz_span){0}, now_s, NULL) == CCZ_OK);
+    CHECK(cczi_token_keys_resp_get(&m, ccz_buf_span(&out), NULL) == CCZ_OK);
+    CHECK(m.issuer.size == 10 + 32 && memcmp(m.issuer.ptr, "cczoo-kms:", 10) == 0);
+    CHECK(ccz_jwks_parse(&keys, m.jwks, NULL) == CCZ_OK);
+    return keys;
+}
+
+static ccz_rc verify(struct ccz_json **claims, struct ccz_kms_store *s, struct ccz_span token,
+                     const char *aud, int64_t now_s)
+{
+    CCZ_AUTO(ccz_jwks) keys = keys_at(s, now_s);
+    char hex[2 * CCZ_KMS_INSTANCE_SIZE + 1], iss[64];
+    uint8_t instance[CCZ_KMS_INSTANCE_SIZE];
+    ccz_kms_store_instance(instance, s);
+    ccz_hex(hex, instance, sizeof(instance));
+    (void)snprintf(iss, sizeof(iss), "cczoo-kms:%s", hex);
+    const struct ccz_jwt_rules rules = {
+        .keys = keys, .iss = iss, .aud = aud, .typ = "JWT", .now_s = now_s};
+    return ccz_jwt_verify(claims, &rules, token, NULL);
+}
+
+static const struct ccz_json *cpu0(const struct ccz_json *claims)
+{
+    return ccz_json_get(ccz_json_get(claims, "submods"), "cpu0");
+}
+
+static const struct ccz_json *annotated(const struct ccz_json *claims)
+{
+    return ccz_json_get(cpu0(claims), "ear.veraison.annotated-evidence");
+}
+
+static bool str_is(const struct ccz_json *j, const char *want)
+{
+    const char *got = ccz_json_str(j);
+    return got && strcmp(got, want) == 0;
+}
+
+static void test_token(void)
+{
+    struct ccz_kms_store *s = fix_memory_store();
+    struct answer a;
+    struct cczi_msg_attest_req m = {.tee_pubkey = ccz_span_str(tee_key),
+                                    .nonce = ccz_span_str("AAECAwQF"),
+                                    .audience = ccz_span_str("https://relying.example")};
+    CHECK(attest(&a, s, &m, NULL) == CCZ_OK);
+    CHECK(a.m.expires_s == FIX_NOW + CCZI_KMS_TOKEN_LIFETIME_S);
+    CHECK(a.m.instance.size == CCZ_KMS_INSTANCE_SIZE);
+    struct ccz_json *j = NULL;
+    int64_t v;
+    CHECK(verify(&j, s, a.m.token, "https://relying.example", FIX_NOW) == CCZ_OK);
+    CHECK(str_is(ccz_json_get(j, "eat_profile"), CCZ_EAR_PROFILE));
+    CHECK(ccz_json_int(&v, ccz_json_get(j, "exp")) && v == FIX_NOW + CCZI_KMS_TOKEN_LIFETIME_S);
+    CHECK(strlen(ccz_json_str(ccz_json_get(j, "jti"))) == 32);
+    /* simulated: no relying party takes it for a genuine platform */
+    CHECK(str_is(ccz_json_get(cpu0(j), "ear.status"), "contraindicated"));
+    const struct ccz_json *run = ccz_json_get(annotated(j), "runtime_data_claims");
+    CHECK(str_is(ccz_json_get(run, "nonce"), "AAECAwQF"));
+    CHECK(str_is(ccz_json_get(ccz_json_get(run, "tee-pubkey"), "x"),
+                 "weNJy2HscCSM6AEDTDg04biOvhFhyyWvOHQfeF_PxMQ"));
+    const struct ccz_json *body = ccz_json_get(ccz_json_get(annotated(j), "sgx"), "body");
+    CHECK(str_is(ccz_json_get(body, "mr_enclave"),
+                 "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"));
+    CHECK(!ccz_json_get(body, "attributes.flags")); /* compact */
+    CHECK(!ccz_json_get(cpu0(j), "ear.appraisal-policy-id"));
+    ccz_json_free(j);
+    /* for somebody else, too late, and after the keys are gone */
+    CHECK(verify(&j, s, a.m.token, NULL, FIX_NOW) == CCZ_E_DENIED);
+    CHECK(verify(&j, s, a.m.token, "https://relying.example",
+                 FIX_NOW + CCZI_KMS_TOKEN_LIFETIME_S) == CCZ_E_EXPIRED);
+    ccz_buf_free(&a.buf);
+    m = (struct cczi_msg_attest_req){.full_claims = 1};
+    CHECK(attest(&a, s, &m, NULL) == CCZ_OK);
+    CHECK(verify(&j, s, a.m.token, NULL, FIX_NOW) == CCZ_OK);
+    body = ccz_json_get(ccz_json_get(annotated(j), "sgx"), "body");
+    CHECK(str_is(ccz_json_get(body, "attributes.flags"), "0500000000000000"));
+    CHECK(!ccz_json_get(annotated(j), "runtime_data_claims"));
+    ccz_json_free(j);
+    ccz_buf_free(&a.buf);
+    ccz_kms_store_free(s);
+}
+
+/* Claims of each TEE are one JSON object, and what they amount to. */
+static void test_vector(void)
+{
+    const struct {
+        enum ccz_tee tee;
+        enum ccz_tcb_status tcb;
+        bool simulated, debug, revocation_checked;
+        enum ccz_ear_status want;
+    } t[] = {
+        {CCZ_TEE_SGX, CCZ_TCB_UP_TO_DATE, false, false, true, CCZ_EAR_AFFIRMING},
+        {CCZ_TEE_SGX, CCZ_TCB_UP_TO_DATE, true, false, true, CCZ_EAR_CONTRAINDICATED},
+        {CCZ_TEE_SGX, CCZ_TCB_UP_TO_DATE, false, true, true, CCZ_EAR_CONTRAINDICATED},
+        {CCZ_TEE_TDX, CCZ_TCB_SW_HARDENING_NEEDED, false, false, true, CCZ_EAR_WARNING},
+        {CCZ_TEE_TDX, CCZ_TCB_CONFIGURATION_NEEDED, false, false, true, CCZ_EAR_WARNING},
+        {CCZ_TEE_TDX, CCZ_TCB_TD_RELAUNCH_ADVISED, false, false, true, CCZ_EAR_WARNING},
+        {CCZ_TEE_TDX, CCZ_TCB_OUT_OF_DATE, false, false, true, CCZ_EAR_CONTRAINDICATED},
+        {CCZ_TEE_TDX, CCZ_TCB_REVOKED, false, false, true, CCZ_EAR_CONTRAINDICATED},
+        {CCZ_TEE_TDX, CCZ_TCB_NONE, false, false, true, CCZ_EAR_CONTRAINDICATED},
+        {CCZ_TEE_SNP, CCZ_TCB_NONE, false, false, true, CCZ_EAR_AFFIRMING},
+        {CCZ_TEE_SNP, CCZ_TCB_NONE, false, false, false, CCZ_EAR_WARNING},
+    };
+    for (size_t i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
+        const struct ccz_claims c = {.tee = t[i].tee,
+                                     .tcb_status = t[i].tcb,
+                                     .simulated = t[i].simulated,
+                                     .debug = t[i].debug,
+                                     .revocation_checked = t[i].revocation_checked,
+                                     .advisory = {"INTEL-SA-00289", "INTEL-SA-00615"},
+                                     .advisory_len = 2};
+        const struct ccz_ear_vector v = cczi_kms_ear_vector(&c);
+        CHECK(ccz_ear_status(&v) == t[i].want);
+        CHECK((v.value[CCZ_EAR_HARDWARE] == 97) == t[i].simulated &&
+              (v.value[CCZ_EAR_INSTANCE_IDENTITY] == 97) == t[i].simulated);
+        CHECK(v.value[CCZ_EAR_EXECUTABLES] == 0); /* nobody has judged those */
+        for (int full = 0; full < 2; full++) {
+            CCZ_AUTO_BUF b;
+            CCZ_AUTO(ccz_json) j = NULL;
+            bool sim = !t[i].simulated;
+            ccz_buf_init(&b, 16384);
+            cczi_kms_ear_claims(&b, &c, full);
+            CHECK(!b.bad && ccz_json_parse(&j, ccz_buf_span(&b), NULL) == CCZ_OK);
+            CHECK(ccz_json_bool(&sim, ccz_json_get(j, "simulated")) && sim == t[i].simulated);
+            CHECK((ccz_json_get(j, "earliest_expiration_date") != NULL) == full);
+            CHECK((ccz_json_len(ccz_json_get(j, "advisory_ids")) == 2) ==
+                  (t[i].tee != CCZ_TEE_SNP));
+        }
+    }
+}
+
+static void test_policy(void)
+{
+    struct ccz_kms_store *s = fix_memory_store();
+    struct ccz_err err = {0};
+    struct answer a;
+    struct ccz_json *j = NULL;
+    int64_t v = 0;
+    fix_populate(s);
+    struct cczi_msg_attest_req m = {.policy = ccz_span_str("server")};
+    CHECK(attest(&a, s, &m, &err) == CCZ_OK);
+    CHECK(verify(&j, s, a.m.token, NULL, FIX_NOW) == CCZ_OK);
+    CHECK(str_is(ccz_json_get(cpu0(j), "ear.appraisal-policy-id"), "server"));
+    const struct ccz_json *vector = ccz_json_get(cpu0(j), "ear.trustworthiness-vector");
+    CHECK(ccz_json_int(&v, ccz_json_get(vector, "executables")) && v == 3);
+    ccz_json_free(j);
+    ccz_buf_free(&a.buf);
+    m.policy = ccz_span_str("other");
+    CHECK(attest(&a, s, &m, &err) == CCZ_E_POLICY && strcmp(err.where, "policy:mrenclave") == 0);
+    ccz_buf_free(&a.buf);
+    m.policy = ccz_span_str("nowhere");
+    CHECK(attest(&a, s, &m, &err) == CCZ_E_NOT_FOUND && strcmp(err.where, "kms:not-found") == 0);
+    ccz_buf_free(&a.buf);
+    m.policy = ccz_span_str("../server");
+    CHECK(attest(&a, s, &m, &err) == CCZ_E_FORMAT && strcmp(err.where, "kms:name") == 0);
+    ccz_buf_free(&a.buf);
+    ccz_kms_store_free(s);
+}
+
+static void test_refused(void)
+{
+    struct ccz_kms_store *s = fix_memory_store();
+    const struct {
+        struct cczi_msg_attest_req m;
+        ccz_rc rc;
+        const char *where;
+    } t[] = {
+        {{.nonce = ccz_span_str("n")}, CCZ_E_FORMAT, "kms:attest-nonce"},
+        {{.audience = CCZ_SPAN("a\0b", 3)}, CCZ_E_FORMAT, "kms:attest-text"},
+        {{.audience = ccz_span_str("\xff")}, CCZ_E_FORMAT, "kms:attest-text"},
+        {{.tee_pubkey = ccz_span_str(tee_key), .nonce = ccz_span_str("\xc0\x80")},
+         CCZ_E_FORMAT,
+         "kms:attest-text"},
+        {{.tee_pubkey = ccz_span_str(signing_key)}, CCZ_E_UNSUPPORTED, "kms:attest-key"},
+        {{.tee_pubkey = ccz_span_str("{\"kty\":\"oct\",\"k\":\"AA\"}")},
+         CCZ_E_DENIED,
+         "jwk:private"},
+        {{.tee_pubkey = ccz_span_str("{")}, CCZ_E_FORMAT, "jwk:json"},
+        {{.full_claims = 2}, CCZ_E_LIMIT, "kms:request"},
+    };
+    for (size_t i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
+        struct ccz_err err = {0};
+        struct answer a;
+        CHECK(attest(&a, s, &t[i].m, &err) == t[i].rc && strcmp(err.where, t[i].where) == 0);
+        CHECK(a.buf.size == 0);
+        ccz_buf_free(&a.buf);
+    }
+    ccz_kms_store_free(s);
+}
+
+/* -------------------------------------------------------------------------------- keys */
+
+static void kid_of_token(char kid[CCZ_JWK_THUMBPRINT_SIZE + 1], struct ccz_kms_store *s,
+                         int64_t now_s)
+{
+    struct answer a;
+    const struct cczi_msg_attest_req m = {.full_claims = 0};
+    const struct ccz_ratls_peer p = fix_peer(FIX_WORKLOAD);
+    CCZ_AUTO(ccz_jwks) keys = keys_at(s, now_s);
+    CCZ_AUTO_BUF payload;
+    const struct ccz_jwk *used = NULL;
+    ccz_buf_init(&payload, CCZ_JWS_SIZE_MAX);
+    CHECK(attest_as(&a, s, &p, &m, now_s, NULL) == CCZ_OK);
+    CHECK(ccz_jws_verify_set(&payload, &used, keys, a.m.token, NULL) == CCZ_OK);
+    CHECK(used == ccz_jwks_at(keys, 0)); /* the one that signs is the first of the set */
+    memcpy(kid, ccz_jwk_kid(used), CCZ_JWK_THUMBPRINT_SIZE + 1);
+    ccz_buf_free(&a.buf);
+}
+
+static void rotate(struct ccz_kms_store *s, int64_t now_s)
+{
+    CHECK(fix_msg_at(NULL, s, FIX_ADMIN, "RotateTokenKey", cczi_msg_none, NULL, now_s, NULL) ==
+          CCZ_OK);
+}
+
+static size_t keys_len(struct ccz_kms_store *s, int64_t now_s)
+{
+    CCZ_AUTO(ccz_jwks) keys = keys_at(s, now_s);
+    return ccz_jwks_len(keys);
+}
+
+static void test_rotation(void)
+{
+    struct ccz_kms_store *s = fix_memory_store();
+    char a[CCZ_JWK_THUMBPRINT_SIZE + 1], b[sizeof(a)], c[sizeof(a)];
+    kid_of_token(a, s, FIX_NOW);
+    kid_of_token(b, s, FIX_NOW + 1);
+    CHECK(strcmp(a, b) == 0 && keys_len(s, FIX_NOW + 1) == 1);
+    /* by hand: the old one stays as long as its tokens may be around */
+    rotate(s, FIX_NOW + 2);
+    kid_of_token(b, s, FIX_NOW + 3);
+    CHECK(strcmp(a, b) != 0 && keys_len(s, FIX_NOW + 3) == 2);
+    CHECK(keys_len(s, FIX_NOW + 2 + CCZI_KMS_TOKEN_KEY_KEPT_S - 1) == 2);
+    CHECK(keys_len(s, FIX_NOW + 2 + CCZI_KMS_TOKEN_KEY_KEPT_S) == 1);
+    /* by age */
+    int64_t old_s = FIX_NOW + 2 + CCZI_KMS_TOKEN_KEY_AGE_S;
+    kid_of_token(c, s, old_s - 1);
+    CHECK(strcmp(b, c) == 0);
+    kid_of_token(c, s, old_s);
+    CHECK(strcmp(b, c) != 0 && keys_len(s, old_s) == 2);
+    /* several within the time that keys are kept */
+    rotate(s, old_s + 1);
+    rotate(s, old_s + 2);
+    CHECK(keys_len(s, old_s + 3) == 4);
+    (void)fix_check(s);
+    ccz_kms_store_free(s);
+}
+
+/* A key that was undone with its transaction signs nothing: nobody could find it. */
+static void test_undone(void)
+{
+    struct ccz_kms_store *s = fix_memory_store();
+    const struct cczi_kms_token_key *k = NULL;
+    char gone[CCZ_JWK_THUMBPRINT_SIZE + 1], kid[sizeof(gone)];
+    struct cczi_kms_head head = s->head;
+    CHECK(cczi_kms_begin(s, NULL) == CCZ_OK);
+    CHECK(cczi_kms_token_key(&k, s, FIX_NOW, NULL) == CCZ_OK);
+    memcpy(gone, k->kid, sizeof(gone));
+    cczi_kms_rollback(s);
+    s->head = head;
+    kid_of_token(kid, s, FIX_NOW);
+    CHECK(strcmp(kid, gone) != 0);
+    ccz_kms_store_free(s);
+}
+
+static const struct ccz_test tests[] = {
+    {"kms.attest", test_token},
+    {"kms.attest_vector", test_vector},
+    {"kms.attest_policy", test_policy},
+    {"kms.attest_refused", test_refused},
+    {"kms.token_rotation", test_rotation},
+    {"kms.token_undone", test_undone},
+};
+
+int main(int argc, char **argv)
+{
+    return ccz_test_main(tests, sizeof(tests) / sizeof(*tests), argc, argv);
+}

@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Ways in beside gRPC: what evidence that is bound to a key alone may have. */
+#define _GNU_SOURCE
+#include "ccz_test.h"
+#include "kms_fixture.h"
+
+static struct ccz_err err;
+
+static void put(struct ccz_kms_store *s, const char *name, const char *metadata, bool new_version)
+{
+    struct cczi_msg_put_req m = {.name = fix_str(name),
+                                 .value = fix_str("open sesame"),
+                                 .policy = new_version ? (struct ccz_span){0} : fix_str("server"),
+                                 .new_version = new_version,
+                                 .metadata = fix_str(metadata)};
+    CHECK(fix_msg(NULL, s, FIX_ADMIN, "PutSecret", cczi_msg_put_req, &m, &err) == CCZ_OK);
+}
+
+static ccz_rc call_by(struct ccz_buf *response, struct ccz_kms_store *s,
+                      const struct ccz_ratls_peer *peer, uint32_t doors, const char *method,
+                      struct ccz_span body)
+{
+    static const struct ccz_kms_info info = {
+        .version = "test", .tee = "sim-sgx", .simulated = true, .started_s = FIX_NOW};
+    char path[64];
+    (void)snprintf(path, sizeof(path), "%s%s", CCZI_KMS_SERVICE, method);
+    struct ccz_kms_request req = {.path = path,
+                                  .body = body,
+                                  .peer = peer,
+                                  .address = "192.0.2.1:4711",
+                                  .now_s = FIX_NOW,
+                                  .info = &info,
+                                  .doors = doors};
+    ccz_buf_clear(response);
+    return ccz_kms_handle(response, s, &req, &err);
+}
+
+static ccz_rc release_by(struct ccz_buf *response, struct ccz_kms_store *s, enum fix_who who,
+                         uint32_t doors, const char *item, uint32_t version)
+{
+    struct ccz_buf body;
+    struct cczi_msg_release_req m = {fix_str(item), version};
+    ccz_buf_init(&body, 256);
+    cczi_msg_put(&body, cczi_msg_release_req, &m);
+    struct ccz_ratls_peer peer = fix_peer(who);
+    ccz_rc rc = call_by(response, s, &peer, doors, "Release", ccz_buf_span(&body));
+    ccz_buf_free(&body);
+    return rc;
+}
+
+static void check_stale(ccz_rc rc)
+{
+    CHECK(rc == CCZ_E_DENIED && strcmp(err.where, "kms:evidence-stale") == 0);
+}
+
+/* Both must agree: the way in, and the owner of the item. */
+static void test_key_bound(void)
+{
+    struct ccz_kms_store *s = fix_memory_store();
+    fix_populate(s);
+    put(s, "open", "{\"doors\":[\"other\",\"key-bound\"]}", false);
+    put(s, "closed", NULL, false);
+    CCZ_AUTO_BUF response;
+    ccz_buf_init(&response, CCZ_KMS_MESSAGE_SIZE_MAX);
+    CHECK(release_by(&response, s, FIX_STALE, CCZ_KMS_DOOR_KEY_BOUND, "secret/open", 0) == CCZ_OK);
+    struct cczi_msg_release_resp m = {0};
+    CHECK(cczi_msg_get(&m, cczi_msg_release_resp, ccz_buf_span(&response), &err) == CCZ_OK);
+    CHECK(ccz_span_eq(m.value, ccz_span_str("open sesame")));
+
+    check_stale(release_by(&response, s, FIX_STALE, 0, "secret/open", 0)); /* by gRPC */
+    check_stale(
+        release_by(&response, s, FIX_STALE, ~(uint32_t)CCZ_KMS_DOOR_KEY_BOUND, "secret/open", 0));
+    check_stale(release_by(&response, s, FIX_STALE, CCZ_KMS_DOOR_KEY_BOUND, "secret/closed", 0));
+    CHECK(err.hint[0] != 0);
+    /* fresh evidence has all of it, by any way */
+    CHECK(release_by(&response, s, FIX_WORKLOAD, 0, "secret/open", 0) == CCZ_OK);
+    CHECK(release_by(&response, s, FIX_WORKLOAD, 0, "secret/closed", 0) == CCZ_OK);
+    CHECK(release_by(&response, s, FIX_WORKLOAD, CCZ_KMS_DOOR_KEY_BOUND, "secret/closed", 0) ==
+          CCZ_OK);
+    /* and who has none, nothing */
+    CHECK(release_by(&response, s, FIX_NOBODY, CCZ_KMS_DOOR_KEY_BOUND, "secret/open", 0) ==
+              CCZ_E_DENIED &&
+          strcmp(err.where, "kms:workload-required") == 0);
+    CHECK(release_by(&response, s, FIX_ADMIN, CCZ_KMS_DOOR_KEY_BOUND, "secret/open", 0) ==
+              CCZ_E_DENIED &&
+          strcmp(err.where, "kms:workload-required") == 0);
+    ccz_kms_store_free(s);
+}
+
+/* Each version says it for itself; what is not exactly the word is no word. */
+static void test_key_bound_word(void)
+{
+    static const char *const none[] = {"{}",
+                                       "{\"doors\":[]}",
+                                       "{\"doors\":\"key-bound\"}",
+                                       "{\"doors\":{\"key-bound\":true}}",
+                                       "{\"doors\":[\"key-bound \"]}",
+                                       "{\"doors\":[\"KEY-BOUND\"]}",
+                                       "{\"doors\":[\"key\"]}",
+                                       "{\"Doors\":[\"key-bound\"]}",
+                                       "{\"x\":{\"doors\":[\"key-bound\"]}}",
+                                       "{\"doors\":[[\"key-bound\"]]}",
+                                       "{\"doors\":[1,null,true]}",
+                                       "{\"doors\":[\"key-bound\\u0000\"]}"};
+    struct ccz_kms_store *s = fix_memory_store();
+    fix_populate(s);
+    CCZ_AUTO_BUF response;
+    ccz_buf_init(&response, CCZ_KMS_MESSAGE_SIZE_MAX);
+    put(s, "word", "{\"doors\":[\"key-bound\"]}", false);
+    for (size_t i = 0; i < sizeof(none) / sizeof(none[0]); i++) {
+        put(s, "word", none[i], true);
+        check_stale(release_by(&response, s, FIX_STALE, CCZ_KMS_DOOR_KEY_BOUND, "secret/word", 0));
+    }
+    put(s, "word", NULL, true);
+    check_stale(release_by(&response, s, FIX_STALE, CCZ_KMS_DOOR_KEY_BOUND, "secret/word", 0));
+    CHECK(release_by(&response, s, FIX_STALE, CCZ_KMS_DOOR_KEY_BOUND, "secret/word", 1) == CCZ_OK);
+    ccz_kms_store_free(s);
+}
+
+/* The policy comes first: who is not accepted does not learn for whom an item is open. And no other method has the exception. */
+static void test_key_bound_order(void)
+{
+    struct ccz_kms_store *s = fix_memory_store();
+    fix_populate(s);
+    put(s, "closed", NULL, false);
+    CCZ_AUTO_BUF response;
+    CCZ_AUTO_BUF body;
+    ccz_buf_init(&response, CCZ_KMS_MESSAGE_SIZE_MAX);
+    ccz_buf_init(&body, 256);
+    struct cczi_msg_release_req m = {fix_str("secret/closed"), 0};
+    cczi_msg_put(&body, cczi_msg_release_req, &m);
+    struct ccz_ratls_peer peer = fix_peer(FIX_STALE);
+    peer.claims.mrenclave[31] ^= 1;
+    CHECK(call_by(&response, s, &peer, CCZ_KMS_DOOR_KEY_BOUND, "Release", ccz_buf_span(&body)) ==
+              CCZ_E_POLICY &&
+          strncmp(err.where, "policy:", 7) == 0);
+    peer = fix_peer(FIX_STALE);
+    for (size_t i = 0; i < cczi_kms_methods_len; i++) {
+        const struct cczi_kms_method *method = &cczi_kms_methods[i];
+        if (!strcmp(method->name, "Release") ||
+            (!method->workload && !method->roles)) /* what everybody may know */
+            continue;
+        ccz_rc rc =
+            call_by(&response, s, &peer, CCZ_KMS_DOOR_KEY_BOUND, method->name, ccz_buf_span(&body));
+        CHECK(rc == CCZ_E_DENIED && strncmp(err.where, "kms:", 4) == 0);
+    }
+    ccz_kms_store_free(s);
+}
+
+/* An auditor sees what a value was given for. */
+static void test_key_bound_audit(void)
+{
+    struct ccz_kms_store *s = fix_memory_store();
+    fix_populate(s);
+    put(s, "open", "{\"doors\":[\"key-bound\"]}", false);
+    CCZ_AUTO_BUF response;
+    ccz_buf_init(&response, CCZ_KMS_MESSAGE_SIZE_MAX);
+    CHECK(release_by(&response, s, FIX_STALE, CCZ_KMS_DOOR_KEY_BOUND, "secret/open", 0) == CCZ_OK);
+    uint64_t seq = s->head.seq;
+    CHECK(release_by(&response, s, FIX_WORKLOAD, 0, "secret/open", 0) == CCZ_OK);
+    for (uint64_t i = 0; i < 2; i++) {
+        struct cczi_msg_audit_req m = {seq - 1 + i, 1};
+        CHECK(fix_msg(&response, s, FIX_ADMIN, "AuditTail", cczi_msg_audit_req, &m, &err) ==
+              CCZ_OK);
+        const char *word = "\"evidence\":\"key-bound\"";
+        CHECK((memmem(response.ptr, response.size, word, strlen(word)) != NULL) == (i == 0));
+    }
+    ccz_kms_store_free(s);
+}
+
+int main(int argc, char **argv)
+{
+    static const struct ccz_test tests[] = {
+        {"kms.key_bound", test_key_bound},
+        {"kms.key_bound_word", test_key_bound_word},
+        {"kms.key_bound_order", test_key_bound_order},
+        {"kms.key_bound_audit", test_key_bound_audit},
+    };
+    return ccz_test_main(tests, sizeof(tests) / sizeof(tests[0]), argc, argv);
+}
