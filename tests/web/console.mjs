@@ -99,7 +99,7 @@ await test('requests of proposals are read as proto/kms.proto has them', async (
   const { REQUESTS } = await import(`data:text/javascript,${encodeURIComponent(readFileSync(`${ROOT}/web/request.js`, 'utf8').replace(/^import .*$/m, ''))}`);
   const proto = readFileSync(`${ROOT}/proto/kms.proto`, 'utf8');
   const methods = readFileSync(`${ROOT}/src/kms/methods.c`, 'utf8'); // of the table, those whose last member, guarded, is true
-  const guarded = [...methods.matchAll(/\{"(\w+)",[^{}]*, CCZI_KMS_ON_\w+,\s*true\}/g)].map(([, m]) => m);
+  const guarded = [...methods.matchAll(/\{"(\w+)",[^{}]*,\s*CCZI_KMS_ON_\w+,\s*true\}/g)].map(([, m]) => m);
   assert.deepEqual(Object.keys(REQUESTS).sort(), guarded.sort(), 'methods that can be proposed');
   for (const [method, fields] of Object.entries(REQUESTS)) {
     const message = new RegExp(`rpc ${method}\\((\\w+)\\)`).exec(proto)[1];
@@ -281,6 +281,18 @@ await test('a proposal that is not what its digest says cannot be approved', asy
   const rollout = page.locator('article[aria-label="Proposal 5"]');
   assert.match(await rollout.innerText(), /another policy is staged than the one that is proposed/);
   assert.ok(await rollout.getByRole('button', { name: 'Approve…' }).isDisabled());
+  await checked(page);
+  await page.context().close();
+});
+
+await test('a key that could leave the KMS says so', async () => {
+  const page = await open('admin');
+  const text8 = (number, t) => [number << 3 | 2, t.length, ...Buffer.from(t)];
+  const body = Buffer.from([...text8(1, 'leaves'), ...text8(2, 'aes-256-gcm'), 5 << 3, 1, 8 << 3, 0x80, 0xa3, 0x05]);
+  const answer = await page.request.post(`${ORIGIN}/v1/Propose`, { data: { method: 'Generate', body: body.toString('base64') } });
+  assert.equal(answer.status(), 200, await answer.text());
+  await view(page, 'approvals');
+  assert.match(await text(page, 'article[aria-label="Proposal 6"]'), /new key\s+leaves\s+kind\s+aes-256-gcm[\s\S]*YES: it is exportable\s+used without evidence\s+no\s+expires\s+never\s+rotated\s+every 86400 s/);
   await checked(page);
   await page.context().close();
 });
