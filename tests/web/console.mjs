@@ -461,7 +461,7 @@ await test('keyboard: to the content, through the views', async () => {
 });
 
 await test('phones and the dark: no sideways scrolling, names for everything', async () => {
-  for (const [scheme, width] of [['light', 360], ['dark', 320], ['dark', 768], ['dark', 1280]]) {
+  for (const [scheme, width] of [['light', 360], ['dark', 320], ['dark', 768], ['light', 1160], ['dark', 1280]]) {
     const page = await open('admin', { viewport: { width, height: 740 }, colorScheme: scheme, hasTouch: width < 400 });
     for (const name of VIEWS) {
       await view(page, name);
