@@ -7,7 +7,7 @@
  *
  * Whatever comes in here goes through ccz_kms_service_call(): the queue, the policies and the audit log are those of gRPC.
  * What is served by itself: POST /v1/<Method> (each method of proto/kms.proto, messages as proto3 JSON), GET /openapi.json,
- * /healthz, /readyz, /metrics. Doors for the protocols of others are added between ccz_kms_door_new() and
+ * /healthz, /readyz, /metrics, GET /console/ (the files of web/: docs/reference/kms-console.md). Doors for the protocols of others are added between ccz_kms_door_new() and
  * ccz_kms_door_start().
  *
  * Who calls is known by a client certificate, whose key must have a role in the store (nothing else in the certificate
@@ -15,7 +15,8 @@
  * have one. Both are administrators at most: nobody gets a value by them.
  *
  * Life: new, doors, start, any number of reloads, stop, then ccz_kms_service_free(), free. Threads: any, one at a time.
- * Reading order of the sources: door.h, door_priv.h, door.c, conn.c, route.c, call.c, rate.c, auth.c, issuer.c, json.c, rest.c, openapi.c, ops.c.
+ * Reading order of the sources: door.h, door_priv.h, door.c, conn.c, route.c, call.c, rate.c, auth.c, issuer.c, json.c, rest.c, openapi.c, ops.c,
+ * console.c.
  * Why it is so: docs/design/kms-http.md.
  */
 #include <cczoo/kms.h>

@@ -242,6 +242,8 @@ ccz_rc ccz_kms_door_new(struct ccz_kms_door **out, const struct ccz_kms_door_cfg
     if (rc == CCZ_OK)
         rc = cczi_door_add_rest(d, err);
     if (rc == CCZ_OK)
+        rc = cczi_door_add_console(d, err);
+    if (rc == CCZ_OK)
         *out = ccz_kms_door_take(&d);
     return rc;
 }

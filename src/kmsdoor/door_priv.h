@@ -143,6 +143,8 @@ struct cczi_door_count {
 void cczi_door_refused(struct ccz_kms_door *d, enum cczi_door_refusal why);
 CCZ_MUST_USE ccz_rc cczi_door_add_ops(struct ccz_kms_door *d, struct ccz_err *err);
 CCZ_MUST_USE ccz_rc cczi_door_add_rest(struct ccz_kms_door *d, struct ccz_err *err); /* rest.c */
+CCZ_MUST_USE ccz_rc cczi_door_add_console(struct ccz_kms_door *d,
+                                          struct ccz_err *err); /* console.c */
 
 /* --------------------------------------------------------------------------------- door.c */
 

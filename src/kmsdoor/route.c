@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 enum { ERR_JSON_SIZE_MAX = 8192 };
 
@@ -81,19 +82,28 @@ static bool is_sound(const char *path)
 
 /* ------------------------------------------------------------------------------- replies */
 
+static bool has_header(const struct ccz_http_answer *a, const char *name)
+{
+    for (size_t i = 0; i < a->headers_len; i++)
+        if (strcasecmp(a->headers[i].name, name) == 0)
+            return true;
+    return false;
+}
+
 void cczi_door_reply(struct cczi_door_req *r, const struct ccz_http_answer *answer)
 {
     enum { HEADERS_MAX = 16 };
     struct cczi_door_job *j = (struct cczi_door_job *)r;
     struct ccz_kms_door *d = r->door;
-    struct ccz_http_field headers[HEADERS_MAX + 2] = {{"Cache-Control", "no-store"},
-                                                      {"X-Content-Type-Options", "nosniff"}};
+    struct ccz_http_field headers[HEADERS_MAX + 2] = {{"X-Content-Type-Options", "nosniff"}};
     struct ccz_http_answer a = *answer;
     size_t extra = a.headers_len < HEADERS_MAX ? a.headers_len : HEADERS_MAX;
     if (extra)
-        memcpy(headers + 2, a.headers, extra * sizeof(*headers));
+        memcpy(headers + 1, a.headers, extra * sizeof(*headers));
+    if (!has_header(&a, "Cache-Control"))
+        headers[1 + extra++] = (struct ccz_http_field){"Cache-Control", "no-store"};
     a.headers = headers;
-    a.headers_len = extra + 2;
+    a.headers_len = extra + 1;
     struct cczi_door_count *count =
         &d->count[j->route ? (size_t)(j->route - d->routes) : CCZI_DOOR_ROUTES_MAX];
     atomic_fetch_add(&count->by_class[a.status / 100 % 6], 1);

@@ -136,10 +136,12 @@ static void test_key_bound_order(void)
           strncmp(err.where, "policy:", 7) == 0);
     peer = fix_peer(FIX_STALE);
     for (size_t i = 0; i < cczi_kms_methods_len; i++) {
-        if (!strcmp(cczi_kms_methods[i].name, "Release"))
+        const struct cczi_kms_method *method = &cczi_kms_methods[i];
+        if (!strcmp(method->name, "Release") ||
+            (!method->workload && !method->roles)) /* what everybody may know */
             continue;
-        ccz_rc rc = call_by(&response, s, &peer, CCZ_KMS_DOOR_KEY_BOUND, cczi_kms_methods[i].name,
-                            ccz_buf_span(&body));
+        ccz_rc rc =
+            call_by(&response, s, &peer, CCZ_KMS_DOOR_KEY_BOUND, method->name, ccz_buf_span(&body));
         CHECK(rc == CCZ_E_DENIED && strncmp(err.where, "kms:", 4) == 0);
     }
     ccz_kms_store_free(s);

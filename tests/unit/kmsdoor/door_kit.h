@@ -159,7 +159,7 @@ struct ask {
 };
 struct reply {
     unsigned status; /* 0 = there was none */
-    char body[65536];
+    char body[262144];
     size_t size;
     char headers[4096];
     size_t headers_size;

@@ -5,6 +5,7 @@
 
 #include <poll.h>
 #include <pthread.h>
+#include <stdatomic.h>
 
 /* -------------------------------------------------------------------------------- health */
 
@@ -455,7 +456,8 @@ static void test_slow(void)
 static pthread_mutex_t gate_lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t gate_moved = PTHREAD_COND_INITIALIZER;
 static bool gate_open;
-static unsigned gate_waiting, done_calls;
+static unsigned gate_waiting;
+static atomic_uint done_calls;
 
 static void gate_set(bool open)
 {
@@ -625,8 +627,9 @@ static void test_gone(void)
             const char *text = i % 2 ? call : get;
             CHECK(send(fds[i], text, strlen(text), MSG_NOSIGNAL) == (ssize_t)strlen(text));
         }
-        gate_await(2);                                           /* both workers are inside */
-        while (atomic_load(&k.door->requests_now) > CLIENTS / 2) /* the calls are answered */
+        gate_await(2); /* both workers are inside */
+        /* the calls are answered, and the others have come */
+        while (done_calls < CLIENTS / 2 || atomic_load(&k.door->requests_now) != CLIENTS / 2)
             usleep(1000);
         if (!end_first)
             for (int i = 0; i < CLIENTS; i++)
