@@ -110,6 +110,19 @@ kill -KILL "${PIDS[kms]}"
 wait "${PIDS[kms]}" 2>/dev/null || true
 unset "PIDS[kms]"
 goes_on 10 "by the second one alone"
+KMS=$FIRST,$SECOND
+status 0 kms status
+ID=$(sed -nE 's/^instance +([0-9a-f]{32})$/\1/p' "$RUN/out")
+status 0 kms ls --kms-id "$ID"
+status 1 kms ls --kms-id "${ID//[0-9]/f}"
+has err '^refused: kms:instance'
+status 2 kms ls --kms-id "${ID%?}"
+has err 'kms:instance-id'
+cp "$RUN/kms-policy.json" "$RUN/kms-policy.keep"
+policy_for "$RUN/kms-policy.json" "$BIN/kms-load" # evidence that is refused ends it, there is no next one
+status 1 kms ls
+has err '^refused: policy:mrenclave'
+mv "$RUN/kms-policy.keep" "$RUN/kms-policy.json"
 daemon kms "$FIRST" "$DB"
 goes_on 10 "once the first one is back"
 
