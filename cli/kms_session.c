@@ -12,6 +12,63 @@ void kms_session_end(struct kms_session *s)
     ccz_key_free(s->key);
 }
 
+/* Nobody was there, or nobody answered: another address may do. Whose evidence is refused is not passed over. */
+static bool try_next(ccz_rc rc)
+{
+    return rc == CCZ_E_UNAVAILABLE || rc == CCZ_E_TIMEOUT || rc == CCZ_E_IO || rc == CCZ_E_CLOSED;
+}
+
+static ccz_rc reach_one(struct kms_session *s, const char *target, struct ccz_err *err)
+{
+    const struct ccz_rpc_client_cfg cfg = {.target = target,
+                                           .ratls = ccz_party_ratls(s->party),
+                                           .message_size_max = CCZ_KMS_MESSAGE_SIZE_MAX};
+    ccz_rc rc = ccz_rpc_client_new(&s->client, &cfg, err);
+    s->peer = (struct ccz_ratls_peer){0};
+    if (rc == CCZ_OK)
+        rc = ccz_rpc_client_connect(&s->peer, s->client, err);
+    if (rc == CCZ_OK && s->peer.claims.simulated)
+        ui_simulated("the evidence of this KMS comes from a software TEE");
+    return rc;
+}
+
+/* Before anything is told to it. */
+static ccz_rc check_id(struct kms_session *s, const char *id, struct ccz_err *err)
+{
+    struct ccz_kms_instance pin;
+    struct ccz_kms_status st;
+    struct ccz_kms_release from = {0};
+    ccz_rc rc = ccz_kms_instance_parse(&pin, id, err);
+    if (rc == CCZ_OK)
+        rc = ccz_kms_get_status(&st, s->client, err);
+    if (rc != CCZ_OK)
+        return rc;
+    memcpy(from.instance, st.instance, sizeof(from.instance));
+    return ccz_kms_instance_check(&pin, &from, err);
+}
+
+/* The first address of "A,B" that answers, and that one alone: all calls of a session go to one KMS. */
+static ccz_rc reach_any(struct kms_session *s, const struct kms_reach *r, struct ccz_err *err)
+{
+    ccz_rc rc = CCZ_E_UNAVAILABLE;
+    const char *p = r->kms;
+    do {
+        char target[512];
+        size_t n = strcspn(p, ",");
+        if (n >= sizeof(target))
+            return ccz_fail(err, CCZ_E_ARG, "kms:address", (int64_t)n, "the address is too long");
+        memcpy(target, p, n);
+        target[n] = 0;
+        ccz_rpc_client_free(s->client);
+        s->client = NULL;
+        rc = reach_one(s, target, err);
+        if (rc == CCZ_OK && r->kms_id)
+            rc = check_id(s, r->kms_id, err);
+        p += n + (p[n] == ',');
+    } while (try_next(rc) && *p);
+    return rc;
+}
+
 ccz_rc kms_session_begin(struct kms_session *s, const struct kms_reach *r, struct ccz_err *err)
 {
     *s = (struct kms_session){0};
@@ -26,15 +83,7 @@ ccz_rc kms_session_begin(struct kms_session *s, const struct kms_reach *r, struc
     rc = ccz_party_new(&s->party, &party, err);
     if (rc != CCZ_OK)
         return rc;
-    const struct ccz_rpc_client_cfg cfg = {.target = r->kms,
-                                           .ratls = ccz_party_ratls(s->party),
-                                           .message_size_max = CCZ_KMS_MESSAGE_SIZE_MAX};
-    rc = ccz_rpc_client_new(&s->client, &cfg, err);
-    if (rc == CCZ_OK)
-        rc = ccz_rpc_client_connect(&s->peer, s->client, err);
-    if (rc == CCZ_OK && s->peer.claims.simulated)
-        ui_simulated("the evidence of this KMS comes from a software TEE");
-    return rc;
+    return reach_any(s, r, err);
 }
 
 static ccz_rc read_stdin(struct ccz_buf *b, struct ccz_err *err)

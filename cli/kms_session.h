@@ -12,9 +12,13 @@ struct kms_reach {
     const char *kms, *policy, *trust_sim, *collateral;
     const char *admin_key;
     const char *tee, *sim_dir;
+    const char *kms_id; /* or NULL */
 };
 #define KMS_REACH_OPTS(r)                                                                          \
-    UI_TEXT("kms", &(r)->kms, "ADDR", "address of the KMS"),                                       \
+    UI_TEXT("kms", &(r)->kms, "ADDR,ADDR",                                                         \
+            "address of the KMS, or of its servers: the first that answers"),                      \
+        UI_TEXT("kms-id", &(r)->kms_id, "ID",                                                      \
+                "which KMS it has to be, 32 digits; asks it first (auditor)"),                     \
         UI_TEXT("admin-key", &(r)->admin_key, "FILE", "own private key, known to the KMS"),        \
         UI_TEXT("policy", &(r)->policy, "FILE",                                                    \
                 "policy that the evidence of the KMS must satisfy"),                               \

@@ -111,18 +111,41 @@ static ccz_rc try_once(bool *begun, struct ccz_kms_store *s, struct cczi_kms_ent
     return rc;
 }
 
+/* A database that could not be reached a moment ago: who waits learns it at once, instead of one after the other when the attempt of each
+ * has come to its end, and can go to another server. */
+static bool is_away(struct ccz_kms_store *s, struct ccz_err *err)
+{
+    if (s->away_until_ms == 0 || ccz_mono_ms() >= s->away_until_ms)
+        return false;
+    s->db.fault = CCZI_KMS_FAULT_NONE;
+    *err = s->away;
+    return true;
+}
+
 /* From the start again where the database says that it may succeed then. */
 static ccz_rc transact(bool *begun, struct ccz_kms_store *s, struct cczi_kms_entry *entries,
                        size_t len, struct ccz_err *err)
 {
+    *begun = false;
+    if (is_away(s, err)) {
+        for (size_t i = 0; i < len; i++)
+            reset(&entries[i], s);
+        return err->rc;
+    }
+    const int64_t until = ccz_mono_ms() + CCZI_KMS_RETRY_MS;
     ccz_rc rc = try_once(begun, s, entries, len, err);
-    for (unsigned n = 1;
-         n < CCZI_KMS_RETRIES && rc != CCZ_OK && s->db.fault == CCZI_KMS_FAULT_AGAIN; n++) {
+    for (unsigned n = 1; n < CCZI_KMS_RETRIES && rc != CCZ_OK &&
+                         s->db.fault == CCZI_KMS_FAULT_AGAIN && ccz_mono_ms() < until;
+         n++) {
         ccz_log(CCZ_LOG_WARN, "kms", "a transaction of %zu calls starts again: where=%s %s", len,
                 err->where, err->msg);
         cczi_kms_retry_pause(n);
         rc = try_once(begun, s, entries, len, err);
     }
+    bool away = rc == CCZ_E_UNAVAILABLE && !*begun && s->db.fault == CCZI_KMS_FAULT_AGAIN;
+    s->away_until_ms = away ? ccz_mono_ms() + CCZI_KMS_AWAY_MS : 0;
+    if (away)
+        s->away = *err;
     return rc;
 }
 

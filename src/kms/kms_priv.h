@@ -148,6 +148,8 @@ struct ccz_kms_store {
     struct cczi_kms_importer *importer; /* keys that come in wrapped */
     cczi_kms_batch_fn on_batch;         /* cczi_kms_sign_batch() */
     void *on_batch_arg;
+    int64_t away_until_ms; /* the database is away: `away` says why; 0 = it is not */
+    struct ccz_err away;
     uint64_t roles_changed;          /* counts; also changes that were undone */
     struct cczi_kms_lines lines;     /* lines of the current transaction, or of the last one */
     struct cczi_kms_signer signer;   /* loaded by cczi_kms_signer_ensure() */
@@ -171,6 +173,10 @@ ccz_rc cczi_kms_commit(struct ccz_kms_store *s, struct ccz_err *err);
 /* What has to happen between a COMMIT and its answers: on_commit, unless it knows this end already. */
 ccz_rc cczi_kms_settle(struct ccz_kms_store *s, struct ccz_err *err);
 #define CCZI_KMS_RETRIES 7
+/* and none later than this after the first try: callers have other servers to go to, and a deadline */
+#define CCZI_KMS_RETRY_MS 3000
+/* How long calls are refused at once after a transaction could not even begin. */
+#define CCZI_KMS_AWAY_MS 1000
 void cczi_kms_retry_pause(unsigned n);           /* before try n = 1, 2, ... of a transaction */
 void cczi_kms_rollback(struct ccz_kms_store *s); /* no-op outside a transaction */
 /* A part of the transaction that can be undone by itself; one at a time. */

@@ -254,7 +254,7 @@ static ccz_rc check_settings(struct pg *db)
         rc = run(&r, db,
                  "SELECT set_config('client_encoding', 'UTF8', false);"
                  " SELECT set_config(n, v, false) FROM (VALUES ('lock_timeout', '20s'),"
-                 "  ('idle_in_transaction_session_timeout', '60s')) AS d(n, v)"
+                 "  ('idle_in_transaction_session_timeout', '5s')) AS d(n, v)"
                  "  WHERE current_setting(n) = '0';"
                  " SELECT setting FROM pg_settings WHERE name = 'lock_timeout'");
     if (rc == CCZ_OK) {
@@ -276,8 +276,7 @@ static ccz_rc connect_db(struct pg *db)
                                 "application_name",
                                 "dbname",
                                 NULL};
-    const char *const values[] = {"5",         "20000",      "10", "read-write",
-                                  "cczoo-kms", db->conninfo, NULL};
+    const char *const values[] = {"5", "5000", "10", "read-write", "cczoo-kms", db->conninfo, NULL};
     db->c = PQconnectdbParams(keys, values, 1);
     if (PQstatus(db->c) != CONNECTION_OK) {
         char text[CCZ_ERR_VALUE_SIZE];

@@ -1,35 +1,13 @@
 #!/usr/bin/env bash
 # The KMS on PostgreSQL: a private cluster on a unix socket; two daemons on one database, one of them killed.
 . "$(dirname "$0")/kms.sh"
+. "$(dirname "$0")/pg.sh"
+pg_find
 run_begin test-kms-postgresql
-[ -x "$BIN/kms-pg-cases" ] || { echo "skipped: built without libpq"; exit 77; }
-pgbin=$(find /usr/lib/postgresql -maxdepth 3 -path '*/bin/initdb' 2>/dev/null | sort -V | tail -n 1)
-[ -n "$pgbin" ] || { echo "skipped: no PostgreSQL server"; exit 77; }
-pgbin=$(dirname "$pgbin")
-as=()
-PG=$(mktemp -d /tmp/cczoo-pg.XXXXXX) # short: the path of a socket has a limit
-chmod 711 "$PG"
-if [ "$(id -u)" = 0 ]; then # the server refuses to run as root
-    id postgres >/dev/null 2>&1 || { echo "skipped: no user postgres"; exit 77; }
-    chown postgres "$PG"
-    as=(runuser -u postgres --)
-fi
-pg_ctl() { (cd / && "${as[@]}" "$pgbin/pg_ctl" -D "$PG/data" -s -w "$@" >>"$RUN/log/pg_ctl.log" 2>&1 </dev/null); }
-clean_up() { # also when something failed: nothing may end it early
-    local status=$?
-    set +e
-    pg_ctl -m immediate stop
-    rm -rf "$PG"
-    (exit "$status")
-    run_end
-}
-trap clean_up EXIT
-(cd / && "${as[@]}" "$pgbin/initdb" -D "$PG/data" -U tester -A trust >>"$RUN/log/initdb.log" 2>&1) || die "initdb: $(tail -n 3 "$RUN/log/initdb.log")"
-options="-c listen_addresses= -c unix_socket_directories=$PG -c port=5499 -c log_min_messages=fatal"
-pg_ctl -l "$PG/log" -o "$options" start || die "PostgreSQL does not start"
+pg_begin
 cat >"$RUN/restart" <<END
 #!/bin/sh
-cd / && exec ${as[*]} $pgbin/pg_ctl -D $PG/data -s -w -m immediate -l $PG/log -o '$options' restart >>$RUN/log/pg_ctl.log 2>&1 </dev/null
+cd / && exec ${as[*]} $pgbin/pg_ctl -D $PG/data -s -w -m immediate -l $PG/log -o '$PG_OPTIONS' restart >>$RUN/log/pg_ctl.log 2>&1 </dev/null
 END
 chmod +x "$RUN/restart"
 export CCZ_TEST_PG_DIR=$PG CCZ_TEST_PG_RESTART=$RUN/restart CCZ_TEST_VECTORS=$ROOT/tests/vectors/kms/v2

@@ -688,8 +688,15 @@ static void test_commit_unknown(void)
     CHECK(fix_release(&out, s, FIX_WORKLOAD, "key/model", 0, &err) == CCZ_E_UNAVAILABLE &&
           !out.size);
     CHECK(strcmp(err.where, "kms:store-connect") == 0);
-    g_cut = PASS; /* it is back: the line of the first call is there, none of the second */
-    CHECK(fix_release(&out, s, FIX_WORKLOAD, "key/model", 0, &err) == CCZ_OK && out.size);
+    g_cut =
+        PASS; /* it is back: the line of the first call is there, none of those that were refused */
+    ccz_rc rc = CCZ_E_UNAVAILABLE; /* at once, for a while: nobody waits for attempts of others */
+    for (int i = 0; i < 200 && rc == CCZ_E_UNAVAILABLE; i++) {
+        CHECK(strcmp(err.where, "kms:store-connect") == 0 && !out.size);
+        (void)poll(NULL, 0, 50);
+        rc = fix_release(&out, s, FIX_WORKLOAD, "key/model", 0, &err);
+    }
+    CHECK(rc == CCZ_OK && out.size);
     CHECK(fix_check(s).audit_lines == lines + 2);
     ccz_buf_free(&out);
     ccz_kms_store_free(s);

@@ -239,6 +239,8 @@ static void test_set_sum(void)
     cczi_kms_sealer_deinit(&s);
 }
 
+static struct fix_batch g_batch; /* large */
+
 /* ------------------------------------------------------------ a database with a will of its own */
 
 /* A back end in front of SQLite: loses the answer of a COMMIT, or fails it, and runs the DBA's statement before a BEGIN. */
@@ -248,6 +250,7 @@ static struct {
     enum { ANSWERS, LOSE_DONE, LOSE_UNDONE, FULL } commit; /* of the next COMMIT */
     bool lost, unknown;
     bool away;                   /* no connection after it was lost */
+    unsigned asked;              /* for how many statements there was none */
     struct ccz_kms_store *forge; /* its line, as far as columns go, once the COMMIT was undone */
     char line[256];
     uint8_t binding[32]; /* MAC of the binding that was written last */
@@ -260,6 +263,7 @@ static enum cczi_kms_step hook_first(void *db, enum cczi_kms_sql q, const struct
                                      size_t n)
 {
     bool begin = q == CCZI_SQL_BEGIN || q == CCZI_SQL_BEGIN_READ;
+    h.asked += h.lost && h.away;
     if (h.lost && h.away)
         return CCZI_KMS_STEP_FAILED;
     if (h.sql && (h.on ? q == h.on : begin && h.begins-- == 0)) {
@@ -781,6 +785,34 @@ static void test_refusal_counted(void)
     CHECK(try_counted() == CCZ_OK);
 }
 
+/* Who comes while the database is away is refused at once, and on the log, without another attempt; afterwards all is as it was. */
+static void test_away(void)
+{
+    struct ccz_kms_store *s = fix_memory_store();
+    fix_populate(s);
+    uint64_t lines = fix_check(s).audit_lines;
+    hook(s);
+    h.lost = h.away = true;
+    CHECK(fix_release(NULL, s, FIX_WORKLOAD, "key/model", 0, &err) == CCZ_E_UNAVAILABLE);
+    CHECK(strcmp(err.where, "test:lost") == 0 && h.asked > 1 && s->away_until_ms > 0);
+    s->away_until_ms = INT64_MAX;
+    unsigned asked = h.asked;
+    fix_batch_begin(&g_batch);
+    fix_batch_release(&g_batch, FIX_WORKLOAD, "key/model");
+    fix_batch_put_secret(&g_batch, "new", "value", "server");
+    fix_batch_run(&g_batch, s);
+    for (size_t i = 0; i < 2; i++)
+        CHECK(g_batch.entry[i].rc == CCZ_E_UNAVAILABLE && !g_batch.entry[i].answer.size &&
+              strcmp(g_batch.entry[i].err.where, "test:lost") == 0);
+    fix_batch_end(&g_batch);
+    CHECK(h.asked == asked);
+    s->away_until_ms = 1; /* long ago */
+    s->db.ops = h.real;
+    CHECK(fix_release(NULL, s, FIX_WORKLOAD, "key/model", 0, &err) == CCZ_OK);
+    CHECK(s->away_until_ms == 0 && fix_check(s).audit_lines == lines + 1);
+    ccz_kms_store_free(s);
+}
+
 static const struct ccz_test tests[] = {
     {"kms.set_laundered", test_set_laundered},
     {"kms.rows_never_repeat", test_rows_never_repeat},
@@ -796,6 +828,7 @@ static const struct ccz_test tests[] = {
     {"kms.origin_column", test_origin_column},
     {"kms.commit_column", test_commit_column},
     {"kms.refusal_counted", test_refusal_counted},
+    {"kms.away", test_away},
 };
 
 int main(int argc, char **argv)
