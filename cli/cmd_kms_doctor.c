@@ -509,7 +509,6 @@ int kms_doctor(int argc, char **argv)
         .days = 30, .last = LINES_DEFAULT, .now_s = ccz_clock_now_s(ccz_clock_system())};
     const struct ui_opt opts[] = {
         KMS_REACH_OPTS(&d.reach),
-        UI_TEXT("kms-id", &d.kms_id, "HEX", "which KMS it has to be (cczoo kms status)"),
         {"days", NULL, &d.days, NULL, "N", "how far to look ahead, 1 to 365; default 30"},
         {"last", NULL, &d.last, NULL, "N", "audit lines to check; 0 = all; default 10000"},
         {"json", NULL, NULL, &d.json, NULL, "print JSON, one finding a line"},
@@ -525,6 +524,8 @@ int kms_doctor(int argc, char **argv)
     }
     if (!ui_count("days", d.days, 1, 365) || !ui_count("last", d.last, 0, INT64_MAX))
         return UI_USAGE;
+    d.kms_id = d.reach.kms_id; /* here another KMS is a finding, and not the end */
+    d.reach.kms_id = NULL;
     int status = examine(&d);
     kms_session_end(&d.s);
     free(d.keys.name);
