@@ -580,7 +580,7 @@ extern const size_t cczi_kms_methods_len;
 void cczi_kms_ns_of(char out[CCZ_KMS_NAME_SIZE], const char *name);
 /* "", "*" or one segment of a name. where = "kms:namespace-name" */
 ccz_rc cczi_kms_ns_parse(char out[CCZ_KMS_NAME_SIZE], struct ccz_span text, struct ccz_err *err);
-/* Roles of a principal in @p ns: those given there and those given for all (but author and approver, where the namespace has a
+/* Roles of a principal in @p ns: those given there and those given for all (but author, approver and client, where the namespace has a
  * quorum of its own); NULL = anywhere. *known: he has any at all. */
 ccz_rc cczi_kms_roles_in(uint32_t *roles, bool *known, struct ccz_kms_store *s,
                          const uint8_t id[32], const char *ns, struct ccz_err *err);
