@@ -358,7 +358,8 @@ struct ccz_kms_attest {
 };
 /** What came with a token. */
 struct ccz_kms_attestation {
-    int64_t expires_s; /**< five minutes from now, by the clock of the KMS */
+    int64_t
+        expires_s; /**< five minutes from now by the clock of the KMS, or when the collateral of the evidence expires */
     uint8_t instance[CCZ_KMS_INSTANCE_SIZE];
     struct ccz_kms_receipt receipt;
 };
@@ -368,6 +369,7 @@ struct ccz_kms_attestation {
  * @param[out] token  appended  @param[out] info  may be NULL  @param what  NULL = nothing of it
  * @retval CCZ_E_DENIED  "policy:<claim>"  @retval CCZ_E_FORMAT  "kms:attest-nonce", "kms:attest-text", "jwk:.."
  * @retval CCZ_E_UNSUPPORTED  "kms:attest-key"
+ * @retval CCZ_E_EXPIRED  "kms:attest-expired": the collateral that this session's evidence was verified with is no longer good
  */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_attest(struct ccz_buf *token, struct ccz_kms_attestation *info,
                                            struct ccz_rpc_client *c,

@@ -36,6 +36,8 @@ static const struct {
     {"kms:namespace",
      "where approvals are needed an item is bound to a policy of its own namespace, so that its "
      "own people decide"},
+    {"kms:attest-expired",
+     "connect again: what was verified then has to be verified anew (cczoo-kmsd run --reattest)"},
     {"kms:approval-needed", "the same command with propose in front: cczoo kms propose ..."},
     {"kms:quorum-none", "nobody has to approve this here: call it directly"},
     {"kms:quorum-unreachable",

@@ -239,7 +239,8 @@ static void kid_of_token(char kid[CCZ_JWK_THUMBPRINT_SIZE + 1], struct ccz_kms_s
 {
     struct answer a;
     const struct cczi_msg_attest_req m = {.full_claims = 0};
-    const struct ccz_ratls_peer p = fix_peer(FIX_WORKLOAD);
+    struct ccz_ratls_peer p = fix_peer(FIX_WORKLOAD);
+    p.claims.collateral_expires_s = now_s + 86400; /* it came just now */
     CCZ_AUTO(ccz_jwks) keys = keys_at(s, now_s);
     CCZ_AUTO_BUF payload;
     const struct ccz_jwk *used = NULL;
@@ -307,12 +308,41 @@ static void test_undone(void)
     ccz_kms_store_free(s);
 }
 
+/* A connection may be old: what was verified when it began is said for as long as its collateral was good, and no longer. */
+static void test_expired(void)
+{
+    struct ccz_kms_store *s = fix_memory_store();
+    struct ccz_ratls_peer p = fix_peer(FIX_WORKLOAD);
+    struct ccz_err err = {0};
+    struct answer a;
+    struct ccz_json *j = NULL;
+    int64_t v = 0;
+    fix_populate(s);
+    for (int i = 0; i < 4; i++) { /* since just now, and since a second; with a policy too */
+        struct cczi_msg_attest_req m = {.policy =
+                                            i & 1 ? ccz_span_str("server") : (struct ccz_span){0}};
+        p.claims.collateral_expires_s = FIX_NOW - i / 2;
+        CHECK(attest_as(&a, s, &p, &m, FIX_NOW, &err) == CCZ_E_EXPIRED);
+        CHECK(strcmp(err.where, "kms:attest-expired") == 0 && err.hint[0] && a.buf.size == 0);
+        ccz_buf_free(&a.buf);
+    }
+    CHECK(!s->token.key); /* none was made */
+    const struct cczi_msg_attest_req m = {0};
+    p.claims.collateral_expires_s = FIX_NOW + 60;
+    CHECK(attest_as(&a, s, &p, &m, FIX_NOW, &err) == CCZ_OK);
+    CHECK(a.m.expires_s == FIX_NOW + 60 && s->token.key);
+    CHECK(verify(&j, s, a.m.token, NULL, FIX_NOW + 59) == CCZ_OK);
+    CHECK(ccz_json_int(&v, ccz_json_get(j, "exp")) && v == FIX_NOW + 60);
+    ccz_json_free(j);
+    CHECK(verify(&j, s, a.m.token, NULL, FIX_NOW + 60) == CCZ_E_EXPIRED);
+    ccz_buf_free(&a.buf);
+    ccz_kms_store_free(s);
+}
+
 static const struct ccz_test tests[] = {
-    {"kms.attest", test_token},
-    {"kms.attest_vector", test_vector},
-    {"kms.attest_policy", test_policy},
-    {"kms.attest_refused", test_refused},
-    {"kms.token_rotation", test_rotation},
+    {"kms.attest", test_token},           {"kms.attest_vector", test_vector},
+    {"kms.attest_policy", test_policy},   {"kms.attest_refused", test_refused},
+    {"kms.attest_expired", test_expired}, {"kms.token_rotation", test_rotation},
     {"kms.token_undone", test_undone},
 };
 
