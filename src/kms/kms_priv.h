@@ -634,7 +634,11 @@ ccz_rc cczi_kms_or_not_found(struct ccz_err *err, ccz_rc rc, const char *what, c
 /* "key/NAME" or "secret/NAME" of a request; from here on the audit line names it. */
 ccz_rc cczi_kms_take_ref(struct cczi_kms_call *call, struct ccz_span text, bool policy_too,
                          struct ccz_err *err);
-/* methods_door.c: whether a version may go to a peer whose evidence is bound to its key alone; fresh evidence needs no such thing. */
+/* methods_door.c: whether metadata open a version for evidence that is not fresh. That is less than policies ask for, so it takes what a
+ * binding takes. */
+ccz_rc cczi_kms_may_open(const struct cczi_kms_call *call, struct ccz_span metadata,
+                         struct ccz_err *err);
+/* whether a version may go to a peer whose evidence is bound to its key alone; fresh evidence needs no such thing. */
 ccz_rc cczi_kms_item_open(const struct cczi_kms_item *it, const struct ccz_ratls_peer *peer,
                           struct ccz_err *err);
 /* Whether the policy that call->ref is bound to for an operation (enum cczi_kms_key_op; 0 = release) accepts the peer. An
