@@ -416,7 +416,7 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_bind(struct ccz_kms_receipt *receipt, struct
 /** How to delete. NULL or zeroed: with seven days in which it can be undone. */
 struct ccz_kms_deletion {
     uint32_t recovery_s; /**< 1 to 90 days, 0 = seven: until then ccz_kms_destroy() is refused */
-    bool no_recovery;    /**< items: for good, now */
+    bool no_recovery;    /**< items: for good, now; guarded where approvals are needed */
 };
 /** Administrator: deletes "key/NAME" or "secret/NAME" (one version, or all with 0): released to nobody, brought back by
  *  ccz_kms_undelete(), kept until ccz_kms_destroy(). "policy/NAME" (bound to nothing) goes at once. */
@@ -530,9 +530,11 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_propose_bind(struct ccz_kms_proposed *out,
                                                  struct ccz_rpc_client *c, const char *item,
                                                  const char *policy, uint32_t valid_s,
                                                  struct ccz_err *err);
-/** @param policy  "policy/NAME" */
+/** As ccz_kms_delete(). */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_propose_delete(struct ccz_kms_proposed *out,
-                                                   struct ccz_rpc_client *c, const char *policy,
+                                                   struct ccz_rpc_client *c, const char *target,
+                                                   uint32_t version,
+                                                   const struct ccz_kms_deletion *how,
                                                    uint32_t valid_s, struct ccz_err *err);
 CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_propose_role(struct ccz_kms_proposed *out,
                                                  struct ccz_rpc_client *c,

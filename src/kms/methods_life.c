@@ -277,7 +277,8 @@ static ccz_rc delete_item(struct cczi_kms_call *call, const struct cczi_msg_dele
         return ccz_fail(err, CCZ_E_FORMAT, "kms:request", 3, "a window and none");
     if (m->no_recovery) {
         (void)snprintf(call->detail, sizeof(call->detail), "destroyed without recovery");
-        return destroy_versions(call, true, err);
+        ccz_rc rc = cczi_kms_guard(call, err); /* nobody would have a window to object in */
+        return rc == CCZ_OK ? destroy_versions(call, true, err) : rc;
     }
     int64_t window_s = m->recovery_s ? (int64_t)m->recovery_s : RECOVERY_DEFAULT_S;
     if (window_s < RECOVERY_MIN_S || window_s > RECOVERY_MAX_S)

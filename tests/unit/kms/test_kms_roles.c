@@ -381,11 +381,33 @@ static void test_guarded(void)
     CHECK_DENIED(bind_item(DORA, "secret/t/s", "t/p"), "kms:approval-needed");
     CHECK_DENIED(put_secret(DORA, "t/u", "t/p"), "kms:approval-needed");
     CHECK_DENIED(call(DORA, "Delete", cczi_msg_delete_req, &gone), "kms:approval-needed");
+    gone = (struct cczi_msg_delete_req){.target = ccz_span_str("secret/t/s"), .no_recovery = 1};
+    CHECK_DENIED(call(DORA, "Delete", cczi_msg_delete_req, &gone), "kms:approval-needed");
+    gone.version = 1;
+    CHECK_DENIED(call(FIX_ADMIN, "Delete", cczi_msg_delete_req, &gone), "kms:approval-needed");
     CHECK_DENIED(set_role(DORA, DORA, "t", CCZ_KMS_ROLES_ALL), "kms:approval-needed");
     CHECK_DENIED(set_quorum(DORA, "t", 0), "kms:approval-needed"); /* lower it first? no */
     CHECK_DENIED(set_quorum(DORA, "t", 3), "kms:approval-needed");
     CHECK(done(put_policy(EVE, "tt/p"))); /* another one's business */
     CHECK(done(put_policy(FIX_ADMIN, "u/p")));
+    finish();
+}
+
+/* Deleting has a window in which others notice; without one it is several people's to say. */
+static void test_no_recovery(void)
+{
+    struct cczi_msg_delete_req gone = {.target = ccz_span_str("secret/t/s")};
+    struct proposed p;
+    start_team();
+    CHECK(done(grant(DORA, "t", CCZ_KMS_ROLE_ADMIN)));
+    CHECK(done(put_secret(DORA, "t/s", NULL)) && done(put_secret(DORA, "t/u", NULL)));
+    CHECK(done(call(DORA, "Delete", cczi_msg_delete_req, &gone)));
+    CHECK(done(call(DORA, "Undelete", cczi_msg_target_req, &gone)));
+    gone.no_recovery = 1;
+    CHECK_DENIED(call(DORA, "Delete", cczi_msg_delete_req, &gone), "kms:approval-needed");
+    CHECK(done(propose(&p, DORA, "Delete", cczi_msg_delete_req, &gone, 0)));
+    CHECK(done(approve(ANNE, &p)) && done(approve(BOB, &p)) && executed());
+    CHECK(refused(named(DORA, "Describe", "secret/t/s"), CCZ_E_NOT_FOUND, "kms:not-found"));
     finish();
 }
 
@@ -752,6 +774,7 @@ static const struct ccz_test tests[] = {
     {"kms.list_pages", test_list_pages},
     {"kms.bind_namespace", test_bind_namespace},
     {"kms.guarded", test_guarded},
+    {"kms.no_recovery_guarded", test_no_recovery},
     {"kms.own_people", test_own_people},
     {"kms.role_client_all", test_client_all},
     {"kms.approve", test_approve},
