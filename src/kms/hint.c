@@ -125,6 +125,7 @@ static const struct {
     {"kms:key-early", "the window in which the deletion can be taken back has not passed"},
     {"kms:import-expired", "ask for parameters again: they last an hour"},
     {"kms:import-used", "ask for parameters again: they are good for one attempt"},
+    {"kms:import-changed", "the key was made anew while this came in: ask for parameters again"},
     {"kms:import-token", "use the parameters that came for this very name, kind and use"},
     {"kms:decision", "a refusal names it, and so does cczoo kms audit"},
     {"kms:not-staged", "stage one: cczoo kms stage NAME FILE --until TIME"},
