@@ -367,7 +367,7 @@ struct ccz_kms_attestation {
  * Workload: an attestation result (EAR) for others, of the evidence of this very session: a JWT by a key of
  * ccz_kms_token_keys(). Nothing simulated is ever "affirming".
  * @param[out] token  appended  @param[out] info  may be NULL  @param what  NULL = nothing of it
- * @retval CCZ_E_DENIED  "policy:<claim>"  @retval CCZ_E_FORMAT  "kms:attest-nonce", "kms:attest-text", "jwk:.."
+ * @retval CCZ_E_POLICY  "kms:attest-policy": no policy in use by that name that accepts  @retval CCZ_E_FORMAT  "kms:attest-nonce", "kms:attest-text", "jwk:.."
  * @retval CCZ_E_UNSUPPORTED  "kms:attest-key"
  * @retval CCZ_E_EXPIRED  "kms:attest-expired": the collateral that this session's evidence was verified with is no longer good
  */

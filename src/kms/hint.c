@@ -36,6 +36,8 @@ static const struct {
     {"kms:namespace",
      "where approvals are needed an item is bound to a policy of its own namespace, so that its "
      "own people decide"},
+    {"kms:attest-policy", "an auditor sees which: cczoo kms why DECISION; the policy must be one "
+                          "that an item is bound to"},
     {"kms:attest-expired",
      "connect again: what was verified then has to be verified anew (cczoo-kmsd run --reattest)"},
     {"kms:approval-needed", "the same command with propose in front: cczoo kms propose ..."},

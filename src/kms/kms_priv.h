@@ -543,6 +543,7 @@ struct cczi_kms_call {
     bool quiet;                  /* accepted, and nothing was done: leaves no line */
     struct cczi_kms_work **work; /* use_priv.h: of the entry */
     bool later;                  /* ended because its work is not done */
+    bool hides_policy;           /* the caller named a policy, and is not told what became of it */
     bool judged;                 /* by a policy: what it expects is for auditors (told.c) */
     bool accepted;               /* by that policy */
     int64_t grace_until_s;       /* accepted only until then; 0 = no grace in it */

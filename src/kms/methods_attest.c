@@ -188,14 +188,35 @@ static ccz_rc put_result(struct ccz_buf *out, const struct cczi_kms_call *call,
     return ccz_ear_put(out, &ear, err);
 }
 
-/* The policy that the caller names, over its claims: a token with its name in it says that it accepted. */
+static ccz_rc judge_by(struct cczi_kms_call *call, const char *policy, struct ccz_err *err)
+{
+    bool used = false;
+    struct cczi_kms_policy p = {0};
+    ccz_buf_init(&p.json, CCZ_POLICY_SIZE_MAX);
+    ccz_rc rc = cczi_kms_policy_get(&p, call->store, policy, err);
+    ccz_buf_free(&p.json);
+    rc = cczi_kms_or_not_found(err, rc, "policy", policy);
+    if (rc == CCZ_OK)
+        rc = cczi_kms_policy_used(&used, call->store, policy, err);
+    if (rc == CCZ_OK && !used)
+        rc = ccz_refuse(err, CCZ_E_NOT_FOUND, "kms:attest-unbound", policy,
+                        "a policy that an item is bound to");
+    return rc == CCZ_OK ? cczi_kms_judge_by(call, policy, err) : rc;
+}
+
+/* The policy that the caller names, over its claims: a token with its name in it says that it accepted. Any attested peer names any
+ * policy; so it is not told apart which of them there are, and only those for something are counted and recorded. */
 static ccz_rc judge(struct cczi_kms_call *call, struct ccz_span policy, struct ccz_err *err)
 {
     char name[CCZ_KMS_NAME_SIZE];
     if (policy.size == 0)
         return CCZ_OK;
     ccz_rc rc = cczi_kms_name(name, policy, err);
-    return rc == CCZ_OK ? cczi_kms_judge_by(call, name, err) : rc;
+    if (rc != CCZ_OK)
+        return rc;
+    rc = judge_by(call, name, err);
+    call->hides_policy = rc == CCZ_E_NOT_FOUND || rc == CCZ_E_POLICY;
+    return rc;
 }
 
 static ccz_rc sign(struct ccz_buf *token, struct cczi_kms_call *call,

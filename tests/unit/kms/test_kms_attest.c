@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Attestation results: what tokens say, who signs them, which keys are published; no network. */
+#define _GNU_SOURCE
 #include "ccz_test.h"
 #include "kms/kms_fixture.h"
 
@@ -189,12 +190,30 @@ static void test_policy(void)
     CHECK(ccz_json_int(&v, ccz_json_get(vector, "executables")) && v == 3);
     ccz_json_free(j);
     ccz_buf_free(&a.buf);
-    m.policy = ccz_span_str("other");
-    CHECK(attest(&a, s, &m, &err) == CCZ_E_POLICY && strcmp(err.where, "policy:mrenclave") == 0);
-    ccz_buf_free(&a.buf);
-    m.policy = ccz_span_str("nowhere");
-    CHECK(attest(&a, s, &m, &err) == CCZ_E_NOT_FOUND && strcmp(err.where, "kms:not-found") == 0);
-    ccz_buf_free(&a.buf);
+    /* of a policy that refuses, one for nothing (which would accept), and none at all a peer learns the same; those who read the log
+     * learn which */
+    static const char *const policies[] = {"strict", "loose", "nowhere"};
+    static const char *const reasons[] = {"\"where\":\"policy:mrenclave\"",
+                                          "\"where\":\"kms:attest-unbound\"",
+                                          "\"where\":\"kms:not-found\""};
+    CHECK(fix_put_policy(s, "strict", fix_policy_other, false, NULL) == CCZ_OK);
+    CHECK(fix_put_secret(s, "for-strict", "v", "strict", false, NULL) == CCZ_OK);
+    CHECK(fix_put_policy(s, "loose", fix_policy, false, NULL) == CCZ_OK);
+    uint64_t seen = fix_check(s).evidence;
+    CCZ_AUTO_BUF tail;
+    ccz_buf_init(&tail, CCZ_KMS_MESSAGE_SIZE_MAX);
+    for (size_t i = 0; i < 3; i++) {
+        err = (struct ccz_err){0};
+        m.policy = ccz_span_str(policies[i]);
+        CHECK(attest(&a, s, &m, &err) == CCZ_E_POLICY);
+        CHECK(strcmp(err.where, "kms:attest-policy") == 0 && strcmp(err.got, "this peer") == 0);
+        CHECK(strncmp(err.expected, "see decision D", 14) == 0 && !strstr(err.msg, policies[i]));
+        ccz_buf_free(&a.buf);
+        struct cczi_msg_audit_req last = {s->head.seq - 1, 1};
+        CHECK(fix_msg(&tail, s, FIX_ADMIN, "AuditTail", cczi_msg_audit_req, &last, NULL) == CCZ_OK);
+        CHECK(memmem(tail.ptr, tail.size, reasons[i], strlen(reasons[i])) != NULL);
+    }
+    CHECK(fix_check(s).evidence == seen + 1); /* under "strict" */
     m.policy = ccz_span_str("../server");
     CHECK(attest(&a, s, &m, &err) == CCZ_E_FORMAT && strcmp(err.where, "kms:name") == 0);
     ccz_buf_free(&a.buf);
