@@ -294,7 +294,8 @@ static ccz_rc remove_item(struct kms_session *s, struct kms_opts *o, char **args
                                          .no_recovery = o->no_recovery};
     if (o->roles.propose) {
         struct ccz_kms_proposed p;
-        ccz_rc proposed = ccz_kms_propose_delete(&p, s->client, args[0], o->roles.valid_s, err);
+        ccz_rc proposed = ccz_kms_propose_delete(&p, s->client, args[0], (uint32_t)o->version, &how,
+                                                 o->roles.valid_s, err);
         if (proposed == CCZ_OK)
             kms_show_proposed(&o->roles, &p);
         return proposed;

@@ -358,7 +358,8 @@ struct ccz_kms_attest {
 };
 /** What came with a token. */
 struct ccz_kms_attestation {
-    int64_t expires_s; /**< five minutes from now, by the clock of the KMS */
+    int64_t
+        expires_s; /**< five minutes from now by the clock of the KMS, or when the collateral of the evidence expires */
     uint8_t instance[CCZ_KMS_INSTANCE_SIZE];
     struct ccz_kms_receipt receipt;
 };
@@ -366,8 +367,9 @@ struct ccz_kms_attestation {
  * Workload: an attestation result (EAR) for others, of the evidence of this very session: a JWT by a key of
  * ccz_kms_token_keys(). Nothing simulated is ever "affirming".
  * @param[out] token  appended  @param[out] info  may be NULL  @param what  NULL = nothing of it
- * @retval CCZ_E_DENIED  "policy:<claim>"  @retval CCZ_E_FORMAT  "kms:attest-nonce", "kms:attest-text", "jwk:.."
+ * @retval CCZ_E_POLICY  "kms:attest-policy": no policy in use by that name that accepts  @retval CCZ_E_FORMAT  "kms:attest-nonce", "kms:attest-text", "jwk:.."
  * @retval CCZ_E_UNSUPPORTED  "kms:attest-key"
+ * @retval CCZ_E_EXPIRED  "kms:attest-expired": the collateral that this session's evidence was verified with is no longer good
  */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_attest(struct ccz_buf *token, struct ccz_kms_attestation *info,
                                            struct ccz_rpc_client *c,
@@ -414,7 +416,7 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_bind(struct ccz_kms_receipt *receipt, struct
 /** How to delete. NULL or zeroed: with seven days in which it can be undone. */
 struct ccz_kms_deletion {
     uint32_t recovery_s; /**< 1 to 90 days, 0 = seven: until then ccz_kms_destroy() is refused */
-    bool no_recovery;    /**< items: for good, now */
+    bool no_recovery;    /**< items: for good, now; guarded where approvals are needed */
 };
 /** Administrator: deletes "key/NAME" or "secret/NAME" (one version, or all with 0): released to nobody, brought back by
  *  ccz_kms_undelete(), kept until ccz_kms_destroy(). "policy/NAME" (bound to nothing) goes at once. */
@@ -528,9 +530,11 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_propose_bind(struct ccz_kms_proposed *out,
                                                  struct ccz_rpc_client *c, const char *item,
                                                  const char *policy, uint32_t valid_s,
                                                  struct ccz_err *err);
-/** @param policy  "policy/NAME" */
+/** As ccz_kms_delete(). */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_propose_delete(struct ccz_kms_proposed *out,
-                                                   struct ccz_rpc_client *c, const char *policy,
+                                                   struct ccz_rpc_client *c, const char *target,
+                                                   uint32_t version,
+                                                   const struct ccz_kms_deletion *how,
                                                    uint32_t valid_s, struct ccz_err *err);
 CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_propose_role(struct ccz_kms_proposed *out,
                                                  struct ccz_rpc_client *c,

@@ -24,8 +24,9 @@ extern "C" {
 
 #define CCZ_KMS_DECISION_SIZE 24 /**< "D", 20 digits and the NUL */
 #define CCZ_KMS_WORKLOADS_MAX                                                                      \
-    10000 /**< recorded; what never got anything makes room first, then the oldest */
-#define CCZ_KMS_STAGE_S_MAX 31622400 /**< how long a policy may be staged: 366 days */
+    10000 /**< recorded for the policies of a namespace; what never got anything makes room first, then the oldest */
+#define CCZ_KMS_WORKLOADS_OF_POLICY_MAX 2500     /**< and for one policy */
+#define CCZ_KMS_STAGE_S_MAX             31622400 /**< how long a policy may be staged: 366 days */
 
 /** "D17" for 17. */
 CCZ_API void ccz_kms_decision_print(char out[CCZ_KMS_DECISION_SIZE], uint64_t audit_seq);

@@ -90,10 +90,10 @@ static uint32_t number_of(const struct numbers *n)
 }
 
 /* A namespace with a quorum of its own is ruled by its own people: who may change what holds everywhere else could make himself
- * as many approvers there as it takes. */
+ * as many approvers there as it takes, or a client of keys that ask for no evidence. */
 static uint32_t reaching(const struct cczi_kms_admin *a, const struct numbers *n)
 {
-    const uint32_t ruling = CCZ_KMS_ROLE_AUTHOR | CCZ_KMS_ROLE_APPROVER;
+    const uint32_t ruling = CCZ_KMS_ROLE_AUTHOR | CCZ_KMS_ROLE_APPROVER | CCZ_KMS_ROLE_CLIENT;
     if (strcmp(a->ns, n->ns) == 0)
         return a->roles;
     return !is_all(a->ns) ? 0 : n->has_own && n->own ? a->roles & ~ruling : a->roles;

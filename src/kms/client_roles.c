@@ -146,9 +146,14 @@ ccz_rc ccz_kms_propose_bind(struct ccz_kms_proposed *out, struct ccz_rpc_client 
 }
 
 ccz_rc ccz_kms_propose_delete(struct ccz_kms_proposed *out, struct ccz_rpc_client *c,
-                              const char *policy, uint32_t valid_s, struct ccz_err *err)
+                              const char *target, uint32_t version,
+                              const struct ccz_kms_deletion *how, uint32_t valid_s,
+                              struct ccz_err *err)
 {
-    struct cczi_msg_delete_req m = {.target = ccz_span_str(policy)};
+    struct cczi_msg_delete_req m = {.target = ccz_span_str(target),
+                                    .version = version,
+                                    .recovery_s = how ? how->recovery_s : 0,
+                                    .no_recovery = how && how->no_recovery};
     return cczi_kms_propose(out, c, "Delete", cczi_msg_delete_req, &m, valid_s, err);
 }
 

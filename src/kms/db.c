@@ -12,6 +12,9 @@
 #define APPROVAL_COLS "proposal, approver, time_s"
 #define KEY_META_COLS "name, meta"
 #define STAGED_COLS   "policy, json, sha256, created_s, ends_s, would_accept, would_refuse"
+/* Of one policy, or of those of a namespace; $3 = 1: only of those without one. */
+#define EVIDENCE_RANGE                                                                             \
+    "policy >= $1 AND policy <= $2 AND ($3 = CAST(0 AS BIGINT) OR policy NOT LIKE '%/%')"
 #define EVIDENCE_COLS "sha256, policy, tee, claims, evidence, first_s, last_s, accepted, refused"
 #define SELECT(COLS)  "SELECT " COLS ", mac FROM "
 
@@ -127,9 +130,9 @@ static const char *const sql_text[CCZI_SQL_LEN] = {
                                                      " ORDER BY sha256 LIMIT $2",
     [CCZI_SQL_EVIDENCE_OF] = SELECT(EVIDENCE_COLS) "evidence WHERE policy = $1 AND sha256 > $2"
                                                    " ORDER BY sha256 LIMIT $3",
-    [CCZI_SQL_EVIDENCE_COUNT] = "SELECT count(*) FROM evidence",
-    [CCZI_SQL_EVIDENCE_OLDEST] =
-        "SELECT sha256 FROM evidence ORDER BY (accepted > 0), last_s, sha256 LIMIT 1",
+    [CCZI_SQL_EVIDENCE_COUNT] = "SELECT count(*) FROM evidence WHERE " EVIDENCE_RANGE,
+    [CCZI_SQL_EVIDENCE_OLDEST] = "SELECT sha256 FROM evidence WHERE " EVIDENCE_RANGE
+                                 " ORDER BY (accepted > 0), last_s, sha256 LIMIT 1",
     [CCZI_SQL_EVIDENCE_REKEY] = "UPDATE evidence SET mac = $1 WHERE sha256 = $2",
 };
 

@@ -36,6 +36,10 @@ static const struct {
     {"kms:namespace",
      "where approvals are needed an item is bound to a policy of its own namespace, so that its "
      "own people decide"},
+    {"kms:attest-policy", "an auditor sees which: cczoo kms why DECISION; the policy must be one "
+                          "that an item is bound to"},
+    {"kms:attest-expired",
+     "connect again: what was verified then has to be verified anew (cczoo-kmsd run --reattest)"},
     {"kms:approval-needed", "the same command with propose in front: cczoo kms propose ..."},
     {"kms:quorum-none", "nobody has to approve this here: call it directly"},
     {"kms:quorum-unreachable",
@@ -123,6 +127,7 @@ static const struct {
     {"kms:key-early", "the window in which the deletion can be taken back has not passed"},
     {"kms:import-expired", "ask for parameters again: they last an hour"},
     {"kms:import-used", "ask for parameters again: they are good for one attempt"},
+    {"kms:import-changed", "the key was made anew while this came in: ask for parameters again"},
     {"kms:import-token", "use the parameters that came for this very name, kind and use"},
     {"kms:decision", "a refusal names it, and so does cczoo kms audit"},
     {"kms:not-staged", "stage one: cczoo kms stage NAME FILE --until TIME"},

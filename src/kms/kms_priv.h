@@ -549,6 +549,7 @@ struct cczi_kms_call {
     bool quiet;                  /* accepted, and nothing was done: leaves no line */
     struct cczi_kms_work **work; /* use_priv.h: of the entry */
     bool later;                  /* ended because its work is not done */
+    bool hides_policy;           /* the caller named a policy, and is not told what became of it */
     bool judged;                 /* by a policy: what it expects is for auditors (told.c) */
     bool accepted;               /* by that policy */
     int64_t grace_until_s;       /* accepted only until then; 0 = no grace in it */
@@ -586,7 +587,7 @@ extern const size_t cczi_kms_methods_len;
 void cczi_kms_ns_of(char out[CCZ_KMS_NAME_SIZE], const char *name);
 /* "", "*" or one segment of a name. where = "kms:namespace-name" */
 ccz_rc cczi_kms_ns_parse(char out[CCZ_KMS_NAME_SIZE], struct ccz_span text, struct ccz_err *err);
-/* Roles of a principal in @p ns: those given there and those given for all (but author and approver, where the namespace has a
+/* Roles of a principal in @p ns: those given there and those given for all (but author, approver and client, where the namespace has a
  * quorum of its own); NULL = anywhere. *known: he has any at all. */
 ccz_rc cczi_kms_roles_in(uint32_t *roles, bool *known, struct ccz_kms_store *s,
                          const uint8_t id[32], const char *ns, struct ccz_err *err);
@@ -640,7 +641,11 @@ ccz_rc cczi_kms_or_not_found(struct ccz_err *err, ccz_rc rc, const char *what, c
 /* "key/NAME" or "secret/NAME" of a request; from here on the audit line names it. */
 ccz_rc cczi_kms_take_ref(struct cczi_kms_call *call, struct ccz_span text, bool policy_too,
                          struct ccz_err *err);
-/* methods_door.c: whether a version may go to a peer whose evidence is bound to its key alone; fresh evidence needs no such thing. */
+/* methods_door.c: whether metadata open a version for evidence that is not fresh. That is less than policies ask for, so it takes what a
+ * binding takes. */
+ccz_rc cczi_kms_may_open(const struct cczi_kms_call *call, struct ccz_span metadata,
+                         struct ccz_err *err);
+/* whether a version may go to a peer whose evidence is bound to its key alone; fresh evidence needs no such thing. */
 ccz_rc cczi_kms_item_open(const struct cczi_kms_item *it, const struct ccz_ratls_peer *peer,
                           struct ccz_err *err);
 /* Whether the policy that call->ref is bound to for an operation (enum cczi_kms_key_op; 0 = release) accepts the peer. An

@@ -219,9 +219,12 @@ ccz_rc cczi_kms_evidence_get(struct cczi_kms_evidence *out, struct cczi_kms_row 
 ccz_rc cczi_kms_evidence_put(struct ccz_kms_store *s, const struct cczi_kms_evidence *e,
                              struct ccz_err *err);
 ccz_rc cczi_kms_evidence_delete(struct ccz_kms_store *s, const uint8_t id[32], struct ccz_err *err);
-ccz_rc cczi_kms_evidence_count(uint64_t *rows, struct ccz_kms_store *s, struct ccz_err *err);
-/* Id of the row to go first: of those that never got anything the oldest, else the oldest. */
-ccz_rc cczi_kms_evidence_oldest(uint8_t id[32], struct ccz_kms_store *s, struct ccz_err *err);
+/* Rows of @p policy, or with @p whole_ns of all policies of its namespace. */
+ccz_rc cczi_kms_evidence_count(uint64_t *rows, struct ccz_kms_store *s, const char *policy,
+                               bool whole_ns, struct ccz_err *err);
+/* Id of the row among them to go first: of those that never got anything the oldest, else the oldest. */
+ccz_rc cczi_kms_evidence_oldest(uint8_t id[32], struct ccz_kms_store *s, const char *policy,
+                                bool whole_ns, struct ccz_err *err);
 typedef ccz_rc (*cczi_kms_evidence_fn)(void *arg, const struct cczi_kms_evidence *e,
                                        struct ccz_err *err);
 ccz_rc cczi_kms_evidence_each(struct ccz_kms_store *s, cczi_kms_evidence_fn fn, void *arg,

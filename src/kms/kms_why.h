@@ -77,8 +77,8 @@ void cczi_kms_seen_pending(uint64_t *accepted, uint64_t *refused, const struct c
 /* Id of a row: SHA-256 over a label, the identity of the claims, and the name of the policy. */
 ccz_rc cczi_kms_seen_id(uint8_t id[32], const struct ccz_claims *claims, const char *policy,
                         struct ccz_err *err);
-/* Another bound than CCZ_KMS_WORKLOADS_MAX, for tests. */
-void cczi_kms_seen_limit(struct cczi_kms_seen *s, uint64_t rows);
+/* Other bounds than CCZ_KMS_WORKLOADS_OF_POLICY_MAX and CCZ_KMS_WORKLOADS_MAX, for tests. */
+void cczi_kms_seen_limit(struct cczi_kms_seen *s, uint64_t of_policy, uint64_t of_ns);
 
 /* ------------------------------------------------------------------------- staged.c */
 

@@ -186,7 +186,7 @@ static ccz_rc check_extras(const struct cczi_kms_call *call, const struct cczi_m
     bool object = rc == CCZ_OK && ccz_json_type(j) == CCZ_JSON_OBJECT;
     ccz_json_free(j);
     return object
-               ? CCZ_OK
+               ? cczi_kms_may_open(call, m->metadata, err)
                : ccz_refuse(err, CCZ_E_FORMAT, "kms:metadata", "something else", "a JSON object");
 }
 

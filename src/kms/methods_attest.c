@@ -108,6 +108,26 @@ static ccz_rc check_request(const struct cczi_msg_attest_req *m, struct ccz_err 
     return CCZ_OK;
 }
 
+/* What was verified when this session began holds while its collateral does; a connection may be months old. */
+static ccz_rc check_age(const struct cczi_kms_call *call, struct ccz_err *err)
+{
+    int64_t expires_s = call->req->peer->claims.collateral_expires_s;
+    if (call->req->now_s < expires_s)
+        return CCZ_OK;
+    char now[21], expired[21];
+    ccz_time_format(now, call->req->now_s);
+    ccz_time_format(expired, expires_s);
+    ccz_refuse(err, CCZ_E_EXPIRED, "kms:attest-expired", now, expired);
+    return cczi_kms_hint(err, CCZ_E_EXPIRED);
+}
+
+/* So long is the token good; at least a second. */
+static int64_t lifetime_s(const struct cczi_kms_call *call)
+{
+    int64_t left_s = call->req->peer->claims.collateral_expires_s - call->req->now_s;
+    return left_s < CCZI_KMS_TOKEN_LIFETIME_S ? left_s : CCZI_KMS_TOKEN_LIFETIME_S;
+}
+
 static ccz_rc tee_key(struct ccz_jwk **out, struct ccz_span json, struct ccz_err *err)
 {
     *out = NULL;
@@ -161,21 +181,42 @@ static ccz_rc put_result(struct ccz_buf *out, const struct cczi_kms_call *call,
         .audience = t->audience[0] ? t->audience : NULL,
         .id = t->jti,
         .iat_s = call->req->now_s,
-        .lifetime_s = CCZI_KMS_TOKEN_LIFETIME_S,
+        .lifetime_s = lifetime_s(call),
         .submods = &cpu,
         .submods_len = 1,
     };
     return ccz_ear_put(out, &ear, err);
 }
 
-/* The policy that the caller names, over its claims: a token with its name in it says that it accepted. */
+static ccz_rc judge_by(struct cczi_kms_call *call, const char *policy, struct ccz_err *err)
+{
+    bool used = false;
+    struct cczi_kms_policy p = {0};
+    ccz_buf_init(&p.json, CCZ_POLICY_SIZE_MAX);
+    ccz_rc rc = cczi_kms_policy_get(&p, call->store, policy, err);
+    ccz_buf_free(&p.json);
+    rc = cczi_kms_or_not_found(err, rc, "policy", policy);
+    if (rc == CCZ_OK)
+        rc = cczi_kms_policy_used(&used, call->store, policy, err);
+    if (rc == CCZ_OK && !used)
+        rc = ccz_refuse(err, CCZ_E_NOT_FOUND, "kms:attest-unbound", policy,
+                        "a policy that an item is bound to");
+    return rc == CCZ_OK ? cczi_kms_judge_by(call, policy, err) : rc;
+}
+
+/* The policy that the caller names, over its claims: a token with its name in it says that it accepted. Any attested peer names any
+ * policy; so it is not told apart which of them there are, and only those for something are counted and recorded. */
 static ccz_rc judge(struct cczi_kms_call *call, struct ccz_span policy, struct ccz_err *err)
 {
     char name[CCZ_KMS_NAME_SIZE];
     if (policy.size == 0)
         return CCZ_OK;
     ccz_rc rc = cczi_kms_name(name, policy, err);
-    return rc == CCZ_OK ? cczi_kms_judge_by(call, name, err) : rc;
+    if (rc != CCZ_OK)
+        return rc;
+    rc = judge_by(call, name, err);
+    call->hides_policy = rc == CCZ_E_NOT_FOUND || rc == CCZ_E_POLICY;
+    return rc;
 }
 
 static ccz_rc sign(struct ccz_buf *token, struct cczi_kms_call *call,
@@ -211,6 +252,8 @@ ccz_rc cczi_kms_run_attest(struct ccz_buf *response, struct cczi_kms_call *call,
     if (rc == CCZ_OK)
         rc = check_request(&m, err);
     if (rc == CCZ_OK)
+        rc = check_age(call, err);
+    if (rc == CCZ_OK)
         rc = judge(call, m.policy, err);
     CCZ_AUTO_BUF token;
     ccz_buf_init(&token, CCZI_KMS_TOKEN_SIZE_MAX);
@@ -220,7 +263,7 @@ ccz_rc cczi_kms_run_attest(struct ccz_buf *response, struct cczi_kms_call *call,
         return rc;
     struct cczi_msg_attest_resp out = {
         .token = ccz_buf_span(&token),
-        .expires_s = (uint64_t)call->req->now_s + CCZI_KMS_TOKEN_LIFETIME_S,
+        .expires_s = (uint64_t)(call->req->now_s + lifetime_s(call)),
         .instance = CCZ_SPAN(call->store->instance, CCZ_KMS_INSTANCE_SIZE),
     };
     cczi_msg_put(response, cczi_msg_attest_resp, &out);

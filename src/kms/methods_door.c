@@ -26,6 +26,15 @@ static bool names_door(struct ccz_span metadata, const char *door)
     return false;
 }
 
+ccz_rc cczi_kms_may_open(const struct cczi_kms_call *call, struct ccz_span metadata,
+                         struct ccz_err *err)
+{
+    if (!names_door(metadata, key_bound_door))
+        return CCZ_OK;
+    ccz_rc rc = cczi_kms_need(call, CCZ_KMS_ROLE_AUTHOR, err);
+    return rc == CCZ_OK ? cczi_kms_guard(call, err) : rc;
+}
+
 ccz_rc cczi_kms_item_open(const struct cczi_kms_item *it, const struct ccz_ratls_peer *peer,
                           struct ccz_err *err)
 {

@@ -160,6 +160,21 @@ static void run_import(struct cczi_kms_work *w)
     pthread_mutex_unlock(&im->lock);
 }
 
+/* Whether what was opened is what is to be stored: the key may have been destroyed and made again as something else meanwhile. */
+static ccz_rc check_promise(const struct cczi_kms_work *done, const struct cczi_kms_call *call,
+                            const struct cczi_kms_key_spec *now, struct ccz_err *err)
+{
+    const struct cczi_kms_key_spec *then = &done->spec;
+    if (strcmp(done->name, call->ref.name) == 0 && then->kind == now->kind &&
+        then->ops == now->ops && then->exportable == now->exportable &&
+        then->imported == now->imported && then->unattested_insecure == now->unattested_insecure &&
+        then->expires_s == now->expires_s && then->rotate_every_s == now->rotate_every_s)
+        return CCZ_OK;
+    ccz_refuse(err, CCZ_E_MISMATCH, "kms:import-changed", "a key that is something else by now",
+               "the key that the token was asked for");
+    return cczi_kms_hint(err, CCZ_E_MISMATCH);
+}
+
 static ccz_rc open_blob(const struct ccz_secret **material, struct cczi_kms_call *call,
                         const struct cczi_msg_key_req *req, const struct cczi_kms_key_spec *spec,
                         struct ccz_err *err)
@@ -167,8 +182,9 @@ static ccz_rc open_blob(const struct ccz_secret **material, struct cczi_kms_call
     const struct cczi_kms_work *done = cczi_kms_work_of(call, NULL);
     if (done) {
         *material = done->material;
-        if (done->rc != CCZ_OK)
-            *err = done->err;
+        if (done->rc == CCZ_OK)
+            return check_promise(done, call, spec, err);
+        *err = done->err;
         return cczi_kms_hint(err, done->rc);
     }
     struct cczi_kms_importer *im = call->store->importer;

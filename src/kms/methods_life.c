@@ -51,6 +51,13 @@ ccz_rc cczi_kms_item_usable(const struct cczi_kms_item *it, int64_t now_s, struc
 typedef ccz_rc (*version_fn)(bool *changed, struct cczi_kms_call *call, struct cczi_kms_item *it,
                              const void *arg, struct ccz_err *err);
 
+/* Whatever became of it, what is in memory is of its past; opening it again costs little. */
+static void forget(struct cczi_kms_call *call, uint32_t version)
+{
+    if (call->ref.kind == CCZI_KMS_KEY)
+        cczi_kms_opened_forget(call->store->opened, call->ref.name, version);
+}
+
 static ccz_rc on_version(bool *changed, struct cczi_kms_call *call, uint32_t version, version_fn fn,
                          const void *arg, struct ccz_err *err)
 {
@@ -59,6 +66,8 @@ static ccz_rc on_version(bool *changed, struct cczi_kms_call *call, uint32_t ver
     ccz_rc rc = cczi_kms_item_get(&it, call->store, &call->ref, version, err);
     if (rc == CCZ_OK)
         rc = fn(changed, call, &it, arg, err);
+    if (rc == CCZ_OK && *changed)
+        forget(call, it.slot.version);
     cczi_kms_item_deinit(&it);
     return rc;
 }
@@ -147,6 +156,7 @@ static ccz_rc run_set_disabled(struct cczi_kms_call *call, bool disabled, struct
     if (meta.disabled == disabled)
         return refuse_state(err, CCZ_E_MISMATCH, "kms:no-change", got, expected);
     cczi_kms_key_set_disabled(&meta, disabled);
+    forget(call, 0);
     return cczi_kms_meta_put(call, &meta, err);
 }
 
@@ -277,7 +287,8 @@ static ccz_rc delete_item(struct cczi_kms_call *call, const struct cczi_msg_dele
         return ccz_fail(err, CCZ_E_FORMAT, "kms:request", 3, "a window and none");
     if (m->no_recovery) {
         (void)snprintf(call->detail, sizeof(call->detail), "destroyed without recovery");
-        return destroy_versions(call, true, err);
+        ccz_rc rc = cczi_kms_guard(call, err); /* nobody would have a window to object in */
+        return rc == CCZ_OK ? destroy_versions(call, true, err) : rc;
     }
     int64_t window_s = m->recovery_s ? (int64_t)m->recovery_s : RECOVERY_DEFAULT_S;
     if (window_s < RECOVERY_MIN_S || window_s > RECOVERY_MAX_S)
@@ -294,6 +305,7 @@ static ccz_rc delete_item(struct cczi_kms_call *call, const struct cczi_msg_dele
         return change_state(call, set_deleted, &after_s, "kms:no-change", "deleted already",
                             "a version that is not", err);
     const struct cczi_kms_key_deletion how = {.after_s = window_s};
+    forget(call, 0);
     if (rc == CCZ_OK)
         rc = cczi_kms_hint(err, cczi_kms_key_delete(&meta, &how, call->req->now_s, err));
     return rc == CCZ_OK ? cczi_kms_meta_put(call, &meta, err) : rc;

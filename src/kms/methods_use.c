@@ -281,6 +281,10 @@ static ccz_rc open_keys(struct cczi_kms_work *w, struct cczi_kms_call *call,
 
 /* ------------------------------------------------------------------------------- run */
 
+/* Opened AEAD keys have one cipher context each, which the thread of transactions uses: their operations are never left to others. */
+_Static_assert(CCZI_KMS_KEY_TEXT_SIZE_MAX <= SLOW_MESSAGE_SIZE,
+               "AEAD operations would share a context between threads");
+
 /* What else waits in this transaction should not have to wait for this. */
 static bool is_slow(const struct cczi_kms_work *w, enum cczi_kms_key_kind kind)
 {

@@ -9,6 +9,9 @@ struct slot {
     struct cczi_kms_opened_key *key; /* NULL = free */
     uint8_t mac[32];
     uint64_t used; /* turn of the last use */
+    unsigned idle; /* minutes since then */
+    char name[CCZ_KMS_NAME_SIZE];
+    uint32_t version;
 };
 struct cczi_kms_opened {
     struct slot slot[CCZI_KMS_OPENED_MAX];
@@ -86,6 +89,7 @@ ccz_rc cczi_kms_opened_get(struct cczi_kms_opened_key **out, struct cczi_kms_ope
         if (s->key && memcmp(s->mac, row->mac, sizeof(s->mac)) == 0 && /* public on both sides */
             cczi_kms_key_kind(s->key->key) == kind) {
             s->used = c->turn;
+            s->idle = 0;
             c->stat.hits++;
             *out = counted(s->key);
             return CCZ_OK;
@@ -99,11 +103,35 @@ ccz_rc cczi_kms_opened_get(struct cczi_kms_opened_key **out, struct cczi_kms_ope
     if (!s->key)
         c->stat.len++;
     cczi_kms_opened_unref(s->key);
-    *s = (struct slot){.key = k, .used = c->turn};
+    *s = (struct slot){.key = k, .used = c->turn, .version = row->slot.version};
     memcpy(s->mac, row->mac, sizeof(s->mac));
+    memcpy(s->name, row->slot.ref.name, sizeof(s->name));
     c->stat.opened++;
     *out = counted(k);
     return CCZ_OK;
+}
+
+static void drop(struct cczi_kms_opened *c, struct slot *s)
+{
+    cczi_kms_opened_unref(s->key);
+    *s = (struct slot){0};
+    c->stat.len--;
+}
+
+void cczi_kms_opened_forget(struct cczi_kms_opened *c, const char *name, uint32_t version)
+{
+    for (size_t i = 0; i < CCZI_KMS_OPENED_MAX; i++) {
+        struct slot *s = &c->slot[i];
+        if (s->key && (version == 0 || s->version == version) && strcmp(s->name, name) == 0)
+            drop(c, s);
+    }
+}
+
+void cczi_kms_opened_tick(struct cczi_kms_opened *c)
+{
+    for (size_t i = 0; i < CCZI_KMS_OPENED_MAX; i++)
+        if (c->slot[i].key && ++c->slot[i].idle >= CCZI_KMS_OPENED_IDLE)
+            drop(c, &c->slot[i]);
 }
 
 struct cczi_kms_opened_stat cczi_kms_opened_stat(const struct cczi_kms_opened *c)

@@ -41,14 +41,23 @@ struct note {
     const struct cczi_kms_call *call;
 };
 
+enum { OF_POLICY, OF_NS };
+
+/* Rows of the policy that came last, and of its namespace. */
+struct counted {
+    char policy[CCZ_KMS_NAME_SIZE];
+    uint64_t rows[2];
+    unsigned left; /* new rows until they are counted again */
+};
+
 struct cczi_kms_seen {
     struct slot slot[SETS][WAYS];
     struct memo memo[MEMO];
     struct note note[CCZI_KMS_BATCH_MAX]; /* of this transaction, one per slot */
     size_t notes_len;
     uint64_t turn;
-    uint64_t rows, rows_max;
-    unsigned uncounted; /* new rows until they are counted */
+    uint64_t rows_max[2];
+    struct counted counted;
 };
 
 ccz_rc cczi_kms_seen_new(struct cczi_kms_seen **out)
@@ -56,7 +65,7 @@ ccz_rc cczi_kms_seen_new(struct cczi_kms_seen **out)
     *out = calloc(1, sizeof(**out));
     if (!*out)
         return CCZ_E_NOMEM;
-    (*out)->rows_max = CCZ_KMS_WORKLOADS_MAX;
+    cczi_kms_seen_limit(*out, CCZ_KMS_WORKLOADS_OF_POLICY_MAX, CCZ_KMS_WORKLOADS_MAX);
     return CCZ_OK;
 }
 
@@ -65,10 +74,11 @@ void cczi_kms_seen_free(struct cczi_kms_seen *s)
     free(s);
 }
 
-void cczi_kms_seen_limit(struct cczi_kms_seen *s, uint64_t rows)
+void cczi_kms_seen_limit(struct cczi_kms_seen *s, uint64_t of_policy, uint64_t of_ns)
 {
-    s->rows_max = rows;
-    s->uncounted = 0;
+    s->rows_max[OF_POLICY] = of_policy;
+    s->rows_max[OF_NS] = of_ns;
+    s->counted.left = 0;
 }
 
 ccz_rc cczi_kms_seen_id(uint8_t id[32], const struct ccz_claims *claims, const char *policy,
@@ -205,29 +215,49 @@ bool cczi_kms_seen_due(const struct cczi_kms_seen *s)
     return false;
 }
 
-/* Room for one row more. Those that never got anything go first: whoever is refused under ever new identities takes the
- * places of others like him. */
-static ccz_rc make_room(struct ccz_kms_store *store, struct ccz_err *err)
+/* How many rows there are beside one of @p policy: counted, and then reckoned on for a while. */
+static ccz_rc count(struct counted *c, struct ccz_kms_store *store, const char *policy,
+                    struct ccz_err *err)
+{
+    if (c->left && strcmp(c->policy, policy) == 0)
+        return CCZ_OK;
+    ccz_rc rc = cczi_kms_evidence_count(&c->rows[OF_POLICY], store, policy, false, err);
+    if (rc == CCZ_OK)
+        rc = cczi_kms_evidence_count(&c->rows[OF_NS], store, policy, true, err);
+    memcpy(c->policy, policy, strlen(policy) + 1);
+    c->left = rc == CCZ_OK ? COUNT_EVERY : 0;
+    return rc;
+}
+
+/* Room for one row more, at the expense of its policy, or of its namespace: never of another one, whose people may not even know of
+ * each other. Those that never got anything go first: whoever is refused under ever new identities takes the places of others
+ * like him. */
+static ccz_rc make_room(struct ccz_kms_store *store, const char *policy, struct ccz_err *err)
 {
     struct cczi_kms_seen *s = store->watch->seen;
-    ccz_rc rc = CCZ_OK;
-    if (s->uncounted == 0) {
-        rc = cczi_kms_evidence_count(&s->rows, store, err);
-        s->uncounted = COUNT_EVERY;
-    }
-    for (size_t i = 0; rc == CCZ_OK && i < EVICT_MAX && s->rows >= s->rows_max; i++) {
+    struct counted *c = &s->counted;
+    ccz_rc rc = count(c, store, policy, err);
+    for (size_t i = 0, of = OF_POLICY; rc == CCZ_OK && i < EVICT_MAX && of <= OF_NS; i++) {
+        if (c->rows[of] < s->rows_max[of]) {
+            of++;
+            continue;
+        }
         uint8_t id[32];
-        rc = cczi_kms_evidence_oldest(id, store, err);
+        rc = cczi_kms_evidence_oldest(id, store, policy, of == OF_NS, err);
         if (rc == CCZ_OK)
             rc = cczi_kms_evidence_delete(store, id, err);
         if (rc == CCZ_E_NOT_FOUND) { /* fewer than we thought: count again */
-            s->rows = s->uncounted = 0;
+            c->left = 0;
             return CCZ_OK;
         }
         struct slot *gone = (struct slot *)find(s, id);
         if (rc == CCZ_OK && gone)
             gone->known = false; /* if it comes again it is new */
-        s->rows -= rc == CCZ_OK;
+        c->rows[OF_NS] -= rc == CCZ_OK;
+        if (of == OF_POLICY)
+            c->rows[OF_POLICY] -= rc == CCZ_OK;
+        else
+            c->left = 1; /* of which policy it was, we do not know */
     }
     return rc;
 }
@@ -252,7 +282,7 @@ static ccz_rc write_row(struct ccz_kms_store *store, const struct note *n, struc
         return CCZ_OK;
     }
     if (!found) {
-        rc = make_room(store, err);
+        rc = make_room(store, n->call->policy, err);
         if (rc != CCZ_OK)
             return rc;
         e = (struct cczi_kms_evidence){.first_s = now_s};
@@ -274,8 +304,9 @@ static ccz_rc write_row(struct ccz_kms_store *store, const struct note *n, struc
         return rc;
     p->written = true;
     if (!found) {
-        s->rows++;
-        s->uncounted -= s->uncounted > 0;
+        s->counted.rows[OF_POLICY]++;
+        s->counted.rows[OF_NS]++;
+        s->counted.left -= s->counted.left > 0;
     }
     return CCZ_OK;
 }
@@ -290,7 +321,7 @@ ccz_rc cczi_kms_seen_flush(struct ccz_kms_store *store, struct ccz_err *err)
     if (rc != CCZ_OK) { /* all of it is undone */
         for (size_t i = 0; i < s->notes_len; i++)
             s->note[i].slot->written = false;
-        s->uncounted = 0;
+        s->counted.left = 0;
     }
     return rc;
 }

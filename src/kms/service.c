@@ -290,6 +290,7 @@ static void look_for_rotations(struct ccz_kms_service *s)
     struct ccz_err err = {0};
     if (!is_past(&s->look))
         return;
+    cczi_kms_opened_tick(s->cfg.store->opened);
     ccz_rc rc = cczi_kms_rotations_due(&due, s->cfg.store, ccz_clock_now_s(s->cfg.clock), &err);
     if (rc != CCZ_OK)
         ccz_log(CCZ_LOG_WARN, "kms", "cannot look for keys to rotate: where=%s %s", err.where,

@@ -2,6 +2,7 @@
 /* Rows of rows.c as structures. */
 #include "kms_priv.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -555,16 +556,42 @@ ccz_rc cczi_kms_evidence_delete(struct ccz_kms_store *s, const uint8_t id[32], s
     return cczi_kms_row_delete(s, CCZI_KMS_T_EVIDENCE, &r, err);
 }
 
-ccz_rc cczi_kms_evidence_count(uint64_t *rows, struct ccz_kms_store *s, struct ccz_err *err)
+struct range {
+    char from[CCZ_KMS_NAME_SIZE + 1], to[CCZ_KMS_NAME_SIZE + 1];
+    bool no_slash;
+};
+
+/* Names sort by their bytes, and have none from 0x7f on. */
+static struct cczi_q range_query(enum cczi_kms_sql sql, struct range *r, struct ccz_kms_store *s,
+                                 const char *policy, bool whole_ns)
 {
-    struct cczi_q q = cczi_q_start(&s->db, CCZI_SQL_EVIDENCE_COUNT);
+    char ns[CCZ_KMS_NAME_SIZE];
+    cczi_kms_ns_of(ns, policy);
+    r->no_slash = whole_ns && !ns[0];
+    (void)snprintf(r->from, sizeof(r->from), "%s%s", whole_ns ? ns : policy,
+                   whole_ns && ns[0] ? "/" : "");
+    (void)snprintf(r->to, sizeof(r->to), "%s%s", r->from, whole_ns ? "\x7f" : "");
+    struct cczi_q q = cczi_q_start(&s->db, sql);
+    cczi_q_text(&q, r->from);
+    cczi_q_text(&q, r->to);
+    cczi_q_int(&q, r->no_slash);
+    return q;
+}
+
+ccz_rc cczi_kms_evidence_count(uint64_t *rows, struct ccz_kms_store *s, const char *policy,
+                               bool whole_ns, struct ccz_err *err)
+{
+    struct range range;
+    struct cczi_q q = range_query(CCZI_SQL_EVIDENCE_COUNT, &range, s, policy, whole_ns);
     *rows = cczi_q_row(&q) ? (uint64_t)cczi_q_col_int(&q, 0) : 0;
     return cczi_q_end(&q, err);
 }
 
-ccz_rc cczi_kms_evidence_oldest(uint8_t id[32], struct ccz_kms_store *s, struct ccz_err *err)
+ccz_rc cczi_kms_evidence_oldest(uint8_t id[32], struct ccz_kms_store *s, const char *policy,
+                                bool whole_ns, struct ccz_err *err)
 {
-    struct cczi_q q = cczi_q_start(&s->db, CCZI_SQL_EVIDENCE_OLDEST);
+    struct range range;
+    struct cczi_q q = range_query(CCZI_SQL_EVIDENCE_OLDEST, &range, s, policy, whole_ns);
     bool found = cczi_q_row(&q);
     if (found)
         cczi_q_col_bytes(id, 32, &q, 0);

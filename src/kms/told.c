@@ -44,12 +44,29 @@ static void tell_workload(struct ccz_err *err, const struct cczi_kms_call *call,
         (void)cczi_kms_hint(err, full.rc);
 }
 
+/* Whether a policy that it named is there, and what it says, is its namespace's business. */
+static void tell_stranger(struct ccz_err *err, const char *decision)
+{
+    char see[CCZ_ERR_VALUE_SIZE];
+    (void)snprintf(see, sizeof(see), "%s%s", decision[0] ? "see decision " : "not on record",
+                   decision);
+    *err = (struct ccz_err){0};
+    (void)ccz_refuse(err, CCZ_E_POLICY, "kms:attest-policy", "this peer", see);
+    (void)snprintf(err->msg, sizeof(err->msg),
+                   "there is no policy in use by that name that accepts this peer");
+    (void)cczi_kms_hint(err, CCZ_E_POLICY);
+}
+
 void cczi_kms_tell(struct cczi_kms_entry *e)
 {
     if (e->rc == CCZ_OK)
         return;
     if (e->receipt.audit_seq)
         ccz_kms_decision_print(e->decision, e->receipt.audit_seq);
-    if (e->call.judged && e->rc == CCZ_E_POLICY)
+    if (e->call.hides_policy) {
+        tell_stranger(&e->err, e->decision);
+        e->rc = CCZ_E_POLICY;
+    } else if (e->call.judged && e->rc == CCZ_E_POLICY) {
         tell_workload(&e->err, &e->call, e->decision);
+    }
 }

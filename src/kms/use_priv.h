@@ -92,6 +92,11 @@ void cczi_kms_opened_free(struct cczi_kms_opened *c);
 ccz_rc cczi_kms_opened_get(struct cczi_kms_opened_key **out, struct cczi_kms_opened *c,
                            struct cczi_kms_sealer *sealer, const struct cczi_kms_item *row,
                            enum cczi_kms_key_kind kind, struct ccz_err *err);
+/* What was opened of a key, or of one version of it (0 = all), when it may not be used any more. */
+void cczi_kms_opened_forget(struct cczi_kms_opened *c, const char *name, uint32_t version);
+/* Every minute, whatever the clock says: what nobody has used for that many goes. */
+#define CCZI_KMS_OPENED_IDLE 10
+void cczi_kms_opened_tick(struct cczi_kms_opened *c);
 void cczi_kms_opened_unref(struct cczi_kms_opened_key *k); /* any thread; NULL is fine */
 struct cczi_kms_opened_stat {
     uint64_t hits, opened;

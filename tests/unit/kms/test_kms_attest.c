@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Attestation results: what tokens say, who signs them, which keys are published; no network. */
+#define _GNU_SOURCE
 #include "ccz_test.h"
 #include "kms/kms_fixture.h"
 
@@ -189,12 +190,30 @@ static void test_policy(void)
     CHECK(ccz_json_int(&v, ccz_json_get(vector, "executables")) && v == 3);
     ccz_json_free(j);
     ccz_buf_free(&a.buf);
-    m.policy = ccz_span_str("other");
-    CHECK(attest(&a, s, &m, &err) == CCZ_E_POLICY && strcmp(err.where, "policy:mrenclave") == 0);
-    ccz_buf_free(&a.buf);
-    m.policy = ccz_span_str("nowhere");
-    CHECK(attest(&a, s, &m, &err) == CCZ_E_NOT_FOUND && strcmp(err.where, "kms:not-found") == 0);
-    ccz_buf_free(&a.buf);
+    /* of a policy that refuses, one for nothing (which would accept), and none at all a peer learns the same; those who read the log
+     * learn which */
+    static const char *const policies[] = {"strict", "loose", "nowhere"};
+    static const char *const reasons[] = {"\"where\":\"policy:mrenclave\"",
+                                          "\"where\":\"kms:attest-unbound\"",
+                                          "\"where\":\"kms:not-found\""};
+    CHECK(fix_put_policy(s, "strict", fix_policy_other, false, NULL) == CCZ_OK);
+    CHECK(fix_put_secret(s, "for-strict", "v", "strict", false, NULL) == CCZ_OK);
+    CHECK(fix_put_policy(s, "loose", fix_policy, false, NULL) == CCZ_OK);
+    uint64_t seen = fix_check(s).evidence;
+    CCZ_AUTO_BUF tail;
+    ccz_buf_init(&tail, CCZ_KMS_MESSAGE_SIZE_MAX);
+    for (size_t i = 0; i < 3; i++) {
+        err = (struct ccz_err){0};
+        m.policy = ccz_span_str(policies[i]);
+        CHECK(attest(&a, s, &m, &err) == CCZ_E_POLICY);
+        CHECK(strcmp(err.where, "kms:attest-policy") == 0 && strcmp(err.got, "this peer") == 0);
+        CHECK(strncmp(err.expected, "see decision D", 14) == 0 && !strstr(err.msg, policies[i]));
+        ccz_buf_free(&a.buf);
+        struct cczi_msg_audit_req last = {s->head.seq - 1, 1};
+        CHECK(fix_msg(&tail, s, FIX_ADMIN, "AuditTail", cczi_msg_audit_req, &last, NULL) == CCZ_OK);
+        CHECK(memmem(tail.ptr, tail.size, reasons[i], strlen(reasons[i])) != NULL);
+    }
+    CHECK(fix_check(s).evidence == seen + 1); /* under "strict" */
     m.policy = ccz_span_str("../server");
     CHECK(attest(&a, s, &m, &err) == CCZ_E_FORMAT && strcmp(err.where, "kms:name") == 0);
     ccz_buf_free(&a.buf);
@@ -239,7 +258,8 @@ static void kid_of_token(char kid[CCZ_JWK_THUMBPRINT_SIZE + 1], struct ccz_kms_s
 {
     struct answer a;
     const struct cczi_msg_attest_req m = {.full_claims = 0};
-    const struct ccz_ratls_peer p = fix_peer(FIX_WORKLOAD);
+    struct ccz_ratls_peer p = fix_peer(FIX_WORKLOAD);
+    p.claims.collateral_expires_s = now_s + 86400; /* it came just now */
     CCZ_AUTO(ccz_jwks) keys = keys_at(s, now_s);
     CCZ_AUTO_BUF payload;
     const struct ccz_jwk *used = NULL;
@@ -307,12 +327,41 @@ static void test_undone(void)
     ccz_kms_store_free(s);
 }
 
+/* A connection may be old: what was verified when it began is said for as long as its collateral was good, and no longer. */
+static void test_expired(void)
+{
+    struct ccz_kms_store *s = fix_memory_store();
+    struct ccz_ratls_peer p = fix_peer(FIX_WORKLOAD);
+    struct ccz_err err = {0};
+    struct answer a;
+    struct ccz_json *j = NULL;
+    int64_t v = 0;
+    fix_populate(s);
+    for (int i = 0; i < 4; i++) { /* since just now, and since a second; with a policy too */
+        struct cczi_msg_attest_req m = {.policy =
+                                            i & 1 ? ccz_span_str("server") : (struct ccz_span){0}};
+        p.claims.collateral_expires_s = FIX_NOW - i / 2;
+        CHECK(attest_as(&a, s, &p, &m, FIX_NOW, &err) == CCZ_E_EXPIRED);
+        CHECK(strcmp(err.where, "kms:attest-expired") == 0 && err.hint[0] && a.buf.size == 0);
+        ccz_buf_free(&a.buf);
+    }
+    CHECK(!s->token.key); /* none was made */
+    const struct cczi_msg_attest_req m = {0};
+    p.claims.collateral_expires_s = FIX_NOW + 60;
+    CHECK(attest_as(&a, s, &p, &m, FIX_NOW, &err) == CCZ_OK);
+    CHECK(a.m.expires_s == FIX_NOW + 60 && s->token.key);
+    CHECK(verify(&j, s, a.m.token, NULL, FIX_NOW + 59) == CCZ_OK);
+    CHECK(ccz_json_int(&v, ccz_json_get(j, "exp")) && v == FIX_NOW + 60);
+    ccz_json_free(j);
+    CHECK(verify(&j, s, a.m.token, NULL, FIX_NOW + 60) == CCZ_E_EXPIRED);
+    ccz_buf_free(&a.buf);
+    ccz_kms_store_free(s);
+}
+
 static const struct ccz_test tests[] = {
-    {"kms.attest", test_token},
-    {"kms.attest_vector", test_vector},
-    {"kms.attest_policy", test_policy},
-    {"kms.attest_refused", test_refused},
-    {"kms.token_rotation", test_rotation},
+    {"kms.attest", test_token},           {"kms.attest_vector", test_vector},
+    {"kms.attest_policy", test_policy},   {"kms.attest_refused", test_refused},
+    {"kms.attest_expired", test_expired}, {"kms.token_rotation", test_rotation},
     {"kms.token_undone", test_undone},
 };
 

@@ -168,6 +168,67 @@ static void test_key_bound_audit(void)
     ccz_kms_store_free(s);
 }
 
+/* A put by any pinned key; @p metadata NULL = none */
+static ccz_rc put_by(struct ccz_kms_store *s, const uint8_t spki[32], bool key, const char *name,
+                     const char *metadata, bool new_version)
+{
+    struct ccz_ratls_peer peer = {.pinned = true};
+    struct cczi_msg_put_req m = {.name = fix_str(name),
+                                 .alg = key ? fix_str("aes-256") : (struct ccz_span){0},
+                                 .value = key ? (struct ccz_span){0} : fix_str("open sesame"),
+                                 .new_version = new_version,
+                                 .metadata = fix_str(metadata)};
+    CCZ_AUTO_BUF body;
+    memcpy(peer.spki_sha256, spki, 32);
+    ccz_buf_init(&body, 4096);
+    cczi_msg_put(&body, cczi_msg_put_req, &m);
+    err = (struct ccz_err){0};
+    return fix_call_as(NULL, s, &peer, key ? "CreateKey" : "PutSecret", ccz_buf_span(&body), &err);
+}
+
+static void give(uint8_t id[32], struct ccz_kms_store *s, int fill, uint32_t roles)
+{
+    struct ccz_kms_grant g = {.ns = "*", .roles = roles, .label = "somebody"};
+    memset(id, fill, 32);
+    memcpy(g.principal, id, 32);
+    CHECK(ccz_kms_store_grant(s, &g, FIX_NOW, &err) == CCZ_OK);
+}
+
+/* Which evidence is good enough for a value is an author's to say, of each version, and of several people where approvals are needed. */
+static void test_doors_guarded(void)
+{
+    static const char open[] = "{\"doors\":[\"key-bound\"]}", other[] = "{\"doors\":[\"x\"]}";
+    struct ccz_kms_store *s = fix_memory_store();
+    uint8_t admin[32], operator[32], approver[32];
+    fix_spki(admin, FIX_ADMIN);
+    give(operator, s, 0x71, CCZ_KMS_ROLE_OPERATOR);
+    for (int key = 0; key < 2; key++) {
+        const char *name = key ? "k" : "s";
+        CHECK(put_by(s, operator, key, name, open, false) == CCZ_E_DENIED &&
+              strcmp(err.where, "kms:role") == 0);
+        CHECK(put_by(s, operator, key, name, other, false) == CCZ_OK);
+        CHECK(put_by(s, operator, key, name, open, true) == CCZ_E_DENIED &&
+              strcmp(err.where, "kms:role") == 0 && strcmp(err.expected, "author") == 0);
+        CHECK(put_by(s, admin, key, name, open, true) == CCZ_OK);
+        CHECK(put_by(s, operator, key, name, NULL, true) == CCZ_OK); /* closes it again */
+    }
+    give(approver, s, 0x72, CCZ_KMS_ROLE_APPROVER);
+    give(approver, s, 0x73, CCZ_KMS_ROLE_APPROVER);
+    struct cczi_msg_quorum q = {.ns = fix_str("*"), .needed = 2};
+    CHECK(fix_msg(NULL, s, FIX_ADMIN, "SetQuorum", cczi_msg_quorum, &q, &err) == CCZ_OK);
+    for (int key = 0; key < 2; key++) {
+        const char *name = key ? "k" : "s";
+        CHECK(put_by(s, admin, key, name, open, true) == CCZ_E_DENIED &&
+              strcmp(err.where, "kms:approval-needed") == 0);
+        CHECK(put_by(s, admin, key, key ? "k2" : "s2", open, false) == CCZ_E_DENIED &&
+              strcmp(err.where, "kms:approval-needed") == 0);
+        CHECK(put_by(s, operator, key, name, open, true) == CCZ_E_DENIED &&
+              strcmp(err.where, "kms:role") == 0);
+        CHECK(put_by(s, operator, key, name, other, true) == CCZ_OK);
+    }
+    ccz_kms_store_free(s);
+}
+
 int main(int argc, char **argv)
 {
     static const struct ccz_test tests[] = {
@@ -175,6 +236,7 @@ int main(int argc, char **argv)
         {"kms.key_bound_word", test_key_bound_word},
         {"kms.key_bound_order", test_key_bound_order},
         {"kms.key_bound_audit", test_key_bound_audit},
+        {"kms.doors_guarded", test_doors_guarded},
     };
     return ccz_test_main(tests, sizeof(tests) / sizeof(tests[0]), argc, argv);
 }

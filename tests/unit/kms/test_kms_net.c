@@ -426,7 +426,8 @@ static void test_net_roles(void)
     CHECK(a.done && a.approvals == 1 && a.needed == 1 && a.executed_seq + 1 == a.receipt.audit_seq);
     g.label = NULL;
     CHECK(ccz_kms_propose_role(&p, admin.rpc, &g, 3600, &err) == CCZ_OK && p.id == 2);
-    CHECK(ccz_kms_propose_delete(&p, admin.rpc, "policy/p", 0, &err) == CCZ_OK && p.id == 3);
+    CHECK(ccz_kms_propose_delete(&p, admin.rpc, "policy/p", 0, NULL, 0, &err) == CCZ_OK &&
+          p.id == 3);
     CHECK(ccz_kms_propose_quorum(&p, admin.rpc, "team", 0, 0, &err) == CCZ_OK && p.id == 4);
     CHECK(ccz_kms_list_proposals(anne.rpc, 3, 0, see_proposal, &l, &err) == CCZ_OK);
     CHECK(l.proposals == 2 && strcmp(l.text, "SetQuorum namespace=team needed=0") == 0);

@@ -4,6 +4,8 @@
 #include "ccz_test.h"
 #include "kms/kms_fixture.h"
 
+#include "kms/use_priv.h"
+
 /* Principals of these tests; FIX_ADMIN is one more. */
 enum who { ANNE = 0x61, BOB, CARL, DORA, EVE };
 
@@ -379,11 +381,33 @@ static void test_guarded(void)
     CHECK_DENIED(bind_item(DORA, "secret/t/s", "t/p"), "kms:approval-needed");
     CHECK_DENIED(put_secret(DORA, "t/u", "t/p"), "kms:approval-needed");
     CHECK_DENIED(call(DORA, "Delete", cczi_msg_delete_req, &gone), "kms:approval-needed");
+    gone = (struct cczi_msg_delete_req){.target = ccz_span_str("secret/t/s"), .no_recovery = 1};
+    CHECK_DENIED(call(DORA, "Delete", cczi_msg_delete_req, &gone), "kms:approval-needed");
+    gone.version = 1;
+    CHECK_DENIED(call(FIX_ADMIN, "Delete", cczi_msg_delete_req, &gone), "kms:approval-needed");
     CHECK_DENIED(set_role(DORA, DORA, "t", CCZ_KMS_ROLES_ALL), "kms:approval-needed");
     CHECK_DENIED(set_quorum(DORA, "t", 0), "kms:approval-needed"); /* lower it first? no */
     CHECK_DENIED(set_quorum(DORA, "t", 3), "kms:approval-needed");
     CHECK(done(put_policy(EVE, "tt/p"))); /* another one's business */
     CHECK(done(put_policy(FIX_ADMIN, "u/p")));
+    finish();
+}
+
+/* Deleting has a window in which others notice; without one it is several people's to say. */
+static void test_no_recovery(void)
+{
+    struct cczi_msg_delete_req gone = {.target = ccz_span_str("secret/t/s")};
+    struct proposed p;
+    start_team();
+    CHECK(done(grant(DORA, "t", CCZ_KMS_ROLE_ADMIN)));
+    CHECK(done(put_secret(DORA, "t/s", NULL)) && done(put_secret(DORA, "t/u", NULL)));
+    CHECK(done(call(DORA, "Delete", cczi_msg_delete_req, &gone)));
+    CHECK(done(call(DORA, "Undelete", cczi_msg_target_req, &gone)));
+    gone.no_recovery = 1;
+    CHECK_DENIED(call(DORA, "Delete", cczi_msg_delete_req, &gone), "kms:approval-needed");
+    CHECK(done(propose(&p, DORA, "Delete", cczi_msg_delete_req, &gone, 0)));
+    CHECK(done(approve(ANNE, &p)) && done(approve(BOB, &p)) && executed());
+    CHECK(refused(named(DORA, "Describe", "secret/t/s"), CCZ_E_NOT_FOUND, "kms:not-found"));
     finish();
 }
 
@@ -403,6 +427,47 @@ static void test_own_people(void)
     CHECK_DENIED(approve(EVE, &p), "kms:role");
     CHECK(done(approve(ANNE, &p)) && !executed());
     CHECK(done(put_secret(FIX_ADMIN, "t/s", NULL)) && done(named(FIX_ADMIN, "List", "")));
+    finish();
+}
+
+static ccz_rc use_key(int by, const char *method, const struct cczi_msg_field *fields,
+                      const char *sealed)
+{
+    struct cczi_msg_use_req m = {.key = ccz_span_str("t/k"),
+                                 .text = sealed ? (struct ccz_span){0} : ccz_span_str("x"),
+                                 .sealed = fix_str(sealed)};
+    return call(by, method, fields, &m);
+}
+
+/* Of a key that wants no evidence the role is all there is: it reaches as far as those of authors do. */
+static void test_client_all(void)
+{
+    struct cczi_msg_key_req k = {
+        .name = ccz_span_str("t/k"), .kind = ccz_span_str("aes-256-gcm"), .unattested_insecure = 1};
+    struct cczi_msg_name name = {ccz_span_str("t/k")};
+    struct cczi_msg_use_resp r = {0};
+    char sealed[512];
+    struct proposed p;
+    start();
+    CHECK(done(call(FIX_ADMIN, "Generate", cczi_msg_generate_req, &k)));
+    CHECK(done(set_role(FIX_ADMIN, EVE, "*", CCZ_KMS_ROLE_CLIENT)));
+    CHECK(done(use_key(EVE, "Encrypt", cczi_msg_encrypt_req, NULL))); /* nobody rules it yet */
+    CHECK(cczi_msg_get(&r, cczi_msg_use_resp, ccz_buf_span(&g_out), NULL) == CCZ_OK);
+    (void)snprintf(sealed, sizeof(sealed), "%.*s", (int)r.sealed.size, (const char *)r.sealed.ptr);
+    CHECK(done(grant(DORA, "t", CCZ_KMS_ROLE_AUTHOR | CCZ_KMS_ROLE_APPROVER)));
+    CHECK(done(grant(ANNE, "t", CCZ_KMS_ROLE_APPROVER)));
+    CHECK(done(grant(BOB, "t", CCZ_KMS_ROLE_APPROVER)));
+    CHECK(done(set_quorum(FIX_ADMIN, "t", 2)));
+    CHECK_DENIED(set_role(FIX_ADMIN, EVE, "t", CCZ_KMS_ROLE_CLIENT), "kms:role");
+    CHECK(done(set_role(FIX_ADMIN, EVE, "*", CCZ_KMS_ROLE_CLIENT))); /* as often as he likes */
+    CHECK_DENIED(use_key(EVE, "Encrypt", cczi_msg_encrypt_req, NULL), "kms:workload-required");
+    CHECK_DENIED(use_key(EVE, "Decrypt", cczi_msg_decrypt_req, sealed), "kms:workload-required");
+    CHECK_DENIED(use_key(EVE, "Rewrap", cczi_msg_rewrap_req, sealed), "kms:workload-required");
+    CHECK_DENIED(call(EVE, "PublicKey", cczi_msg_name, &name), "kms:workload-required");
+    CHECK(done(propose_role(&p, DORA, EVE, "t", CCZ_KMS_ROLE_CLIENT)));
+    CHECK(done(approve(ANNE, &p)) && done(approve(BOB, &p)) && executed());
+    CHECK(done(use_key(EVE, "Encrypt", cczi_msg_encrypt_req, NULL)));
+    CHECK(done(use_key(EVE, "Decrypt", cczi_msg_decrypt_req, sealed)));
     finish();
 }
 
@@ -709,7 +774,9 @@ static const struct ccz_test tests[] = {
     {"kms.list_pages", test_list_pages},
     {"kms.bind_namespace", test_bind_namespace},
     {"kms.guarded", test_guarded},
+    {"kms.no_recovery_guarded", test_no_recovery},
     {"kms.own_people", test_own_people},
+    {"kms.role_client_all", test_client_all},
     {"kms.approve", test_approve},
     {"kms.propose_refused", test_propose_refused},
     {"kms.proposal_expired", test_expired},

@@ -154,7 +154,7 @@ static void test_flood(void)
     struct ccz_kms_store *s = populated();
     CCZ_AUTO_BUF out;
     ccz_buf_init(&out, CCZ_KMS_MESSAGE_SIZE_MAX);
-    cczi_kms_seen_limit(s->watch->seen, ROWS);
+    cczi_kms_seen_limit(s->watch->seen, ROWS, 2 * ROWS);
     struct ccz_ratls_peer regular = fix_peer(FIX_WORKLOAD);
     for (unsigned i = 0; i < REGULARS; i++) {
         regular.claims.config_id[0] = (uint8_t)i;
@@ -184,6 +184,70 @@ static void test_flood(void)
     n = workloads(g_page, &out, s, "server", FIX_NOW + 20000);
     for (size_t i = 0; i < n; i++)
         CHECK(g_page[i].last_s >= FIX_NOW + 10000 + 2 * ROWS);
+    ccz_kms_store_free(s);
+}
+
+static size_t rows_of(struct ccz_kms_store *s, const char *policy)
+{
+    CCZ_AUTO_BUF out;
+    ccz_buf_init(&out, CCZ_KMS_MESSAGE_SIZE_MAX);
+    return workloads(g_page, &out, s, policy, FIX_NOW);
+}
+
+/* The enclave of somebody, asking for a judgement by @p policy. */
+static void attest_by(struct ccz_kms_store *s, const char *policy, unsigned n)
+{
+    struct cczi_msg_attest_req m = {.policy = ccz_span_str(policy)};
+    struct ccz_ratls_peer peer = fix_peer(FIX_WORKLOAD);
+    CCZ_AUTO_BUF body;
+    ccz_buf_init(&body, 1024);
+    peer.claims.config_id[0] = (uint8_t)n;
+    peer.claims.config_id[1] = (uint8_t)(n >> 8);
+    cczi_attest_req_put(&body, &m);
+    CHECK(fix_call_at(NULL, s, &peer, "Attest", ccz_buf_span(&body), FIX_NOW + 10 + n, &err) ==
+          CCZ_OK);
+}
+
+/* A policy, with an item bound to it. */
+static void used_policy(struct ccz_kms_store *s, const char *policy)
+{
+    CHECK(fix_put_policy(s, policy, fix_policy, false, &err) == CCZ_OK);
+    CHECK(fix_put_secret(s, policy, "v", policy, false, &err) == CCZ_OK);
+}
+
+/* Nobody displaces the workloads of another namespace, nor by one policy all those of the others beside it. */
+static void test_namespaces(void)
+{
+    enum { ROWS = 8, NS_ROWS = 20 };
+    struct ccz_kms_store *s = fix_memory_store();
+    char name[32];
+    cczi_kms_seen_limit(s->watch->seen, ROWS, NS_ROWS);
+    used_policy(s, "bank/prod");
+    used_policy(s, "bank/test");
+    used_policy(s, "plain");
+    for (unsigned i = 0; i < ROWS; i++) { /* the oldest of all */
+        attest_by(s, "bank/prod", i);
+        attest_by(s, "plain", i);
+    }
+    for (unsigned i = 0; i < 3 * NS_ROWS; i++) { /* many policies, each of few workloads */
+        (void)snprintf(name, sizeof(name), "mallory/p%u", i / 3);
+        if (i % 3 == 0)
+            used_policy(s, name);
+        attest_by(s, name, i);
+    }
+    CHECK(rows_of(s, "bank/prod") == ROWS && rows_of(s, "plain") == ROWS);
+    CHECK(evidence_rows(s) == 2 * ROWS + NS_ROWS);
+    CHECK(rows_of(s, "mallory/p0") == 0 && rows_of(s, "mallory/p19") == 3);
+    for (unsigned i = 0; i < 5 * NS_ROWS; i++) /* one policy, many workloads */
+        attest_by(s, "bank/test", i);
+    CHECK(rows_of(s, "bank/prod") == ROWS && rows_of(s, "bank/test") == ROWS);
+    for (unsigned i = 0; i < NS_ROWS; i++) { /* names outside of all namespaces are one of them */
+        (void)snprintf(name, sizeof(name), "q%u", i);
+        used_policy(s, name);
+        attest_by(s, name, i + 500);
+    }
+    CHECK(rows_of(s, "plain") == 0 && rows_of(s, "q0") == 1);
+    CHECK(evidence_rows(s) == 2 * ROWS + 2 * NS_ROWS);
     ccz_kms_store_free(s);
 }
 
@@ -435,6 +499,7 @@ int main(int argc, char **argv)
         {"kms.seen_batch", test_batch},
         {"kms.seen_again", test_again},
         {"kms.seen_flood", test_flood},
+        {"kms.seen_namespaces", test_namespaces},
         {"kms.seen_not_written", test_not_written},
         {"kms.seen_pages", test_pages},
         {"kms.replay", test_replay},

@@ -815,6 +815,44 @@ static void test_opened(void)
     checked(s);
 }
 
+/* Keys that nobody may use any more, or nobody does, do not stay in memory. */
+static void test_opened_forgotten(void)
+{
+    struct ccz_kms_store *s = store();
+    char sealed[ROOM];
+    IS(use_make(s, "k", "aes-256-gcm", NULL, "server"), CCZ_OK, "");
+    IS(use_make(s, "other", "aes-256-gcm", NULL, "server"), CCZ_OK, "");
+    IS(use_encrypt(sealed, ROOM, s, "other", "x"), CCZ_OK, "");
+    IS(use_encrypt(sealed, ROOM, s, "k", "x"), CCZ_OK, "");
+    IS(use_rotate(s, "k"), CCZ_OK, "");
+    IS(use_encrypt(sealed, ROOM, s, "k", "x"), CCZ_OK, "");
+    CHECK(cczi_kms_opened_stat(s->opened).len == 3);
+    IS(use_change(s, "Disable", "k", 1, FIX_NOW), CCZ_OK, ""); /* one version */
+    CHECK(cczi_kms_opened_stat(s->opened).len == 2);
+    IS(use_change(s, "Disable", "k", 0, FIX_NOW), CCZ_OK, ""); /* the whole key */
+    CHECK(cczi_kms_opened_stat(s->opened).len == 1);
+    IS(use_change(s, "Enable", "k", 0, FIX_NOW), CCZ_OK, "");
+    IS(use_encrypt(sealed, ROOM, s, "k", "x"), CCZ_OK, "");
+    CHECK(cczi_kms_opened_stat(s->opened).len == 2);
+    const struct cczi_msg_delete_req gone = {.target = fix_str("key/k"), .no_recovery = 1};
+    IS(fix_msg(NULL, s, FIX_ADMIN, "Delete", cczi_msg_delete_req, &gone, &use_err), CCZ_OK, "");
+    CHECK(cczi_kms_opened_stat(s->opened).len == 1);
+    for (int i = 0; i < 2 * CCZI_KMS_OPENED_IDLE; i++) { /* in use all the time */
+        cczi_kms_opened_tick(s->opened);
+        IS(use_encrypt(sealed, ROOM, s, "other", "x"), CCZ_OK, "");
+    }
+    CHECK(cczi_kms_opened_stat(s->opened).opened == 4);
+    for (int i = 1; i < CCZI_KMS_OPENED_IDLE; i++)
+        cczi_kms_opened_tick(s->opened);
+    CHECK(cczi_kms_opened_stat(s->opened).len == 1);
+    cczi_kms_opened_tick(s->opened);
+    CHECK(cczi_kms_opened_stat(s->opened).len == 0);
+    IS(use_encrypt(sealed, ROOM, s, "other", "x"), CCZ_OK, "");
+    IS(use_delete(s, "other", 0, FIX_NOW), CCZ_OK, "");
+    CHECK(cczi_kms_opened_stat(s->opened).len == 0);
+    checked(s);
+}
+
 /* --------------------------------------------------------- what somebody did to the database */
 
 static void sql(struct ccz_kms_store *s, const char *text)
@@ -881,6 +919,7 @@ int main(int argc, char **argv)
         {"kms.use_export", test_export},
         {"kms.use_record", test_record},
         {"kms.use_opened", test_opened},
+        {"kms.use_opened_forgotten", test_opened_forgotten},
         {"kms.use_tampered", test_tampered},
     };
     return ccz_test_main(tests, sizeof(tests) / sizeof(tests[0]), argc, argv);

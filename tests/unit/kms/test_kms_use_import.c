@@ -258,6 +258,38 @@ static void test_meanwhile(void)
     site_free(&t);
 }
 
+/* Material that came under one promise is not stored under another one, which the key of that name makes meanwhile. */
+static void test_promise(void)
+{
+    struct site t;
+    struct fix_batch b;
+    site_init(&t);
+    ask_token(&t);
+    IS(send_blob(&t), CCZ_OK, "");
+    t.what.new_version = 1; /* of a key that never leaves */
+    t.what.policy = (struct ccz_span){0};
+    ask_token(&t);
+    fix_batch_begin(&b);
+    fix_batch_add(&b, FIX_ADMIN, "Import", cczi_msg_import_req, &t.what);
+    cczi_kms_batch_pass(t.store, b.entry, b.len);
+    CHECK(b.entry[0].later);
+    cczi_kms_work_do(b.entry[0].work);
+    CHECK(b.entry[0].work->rc == CCZ_OK);
+    const struct cczi_msg_delete_req gone = {.target = ccz_span_str("key/in"), .no_recovery = 1};
+    IS(fix_msg(NULL, t.store, FIX_ADMIN, "Delete", cczi_msg_delete_req, &gone, &use_err), CCZ_OK,
+       "");
+    t.what.new_version = 0;
+    t.what.exportable = 1;
+    ask_token(&t);
+    IS(send_blob(&t), CCZ_OK, "");
+    cczi_kms_batch_pass(t.store, b.entry, b.len);
+    CHECK(!b.entry[0].later && b.entry[0].rc == CCZ_E_MISMATCH);
+    CHECK(strcmp(b.entry[0].err.where, "kms:import-changed") == 0 && b.entry[0].err.hint[0]);
+    CHECK(b.entry[0].receipt.audit_seq != 0 && use_meta(t.store, "in").latest == 1);
+    fix_batch_end(&b);
+    site_free(&t);
+}
+
 int main(int argc, char **argv)
 {
     static const struct ccz_test tests[] = {
@@ -266,6 +298,7 @@ int main(int argc, char **argv)
         {"kms.use_import_token", test_token},
         {"kms.use_import_blob", test_blob},
         {"kms.use_import_meanwhile", test_meanwhile},
+        {"kms.use_import_promise", test_promise},
     };
     return ccz_test_main(tests, sizeof(tests) / sizeof(tests[0]), argc, argv);
 }
