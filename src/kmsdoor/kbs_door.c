@@ -133,6 +133,7 @@ static void kbs_free(void *arg)
 {
     struct cczi_kbs *k = arg;
     cczi_kbs_sessions_free(k->sessions);
+    ccz_buf_free(&k->keys.response);
     free(k);
 }
 
@@ -172,6 +173,7 @@ ccz_rc ccz_kms_door_kbs(struct ccz_kms_door *d, const struct ccz_kms_door_kbs_cf
     if (!k)
         return ccz_fail(err, CCZ_E_NOMEM, "kbs:memory", 0, "out of memory");
     k->verifier = cfg->verifier;
+    ccz_buf_init(&k->keys.response, CCZ_KMS_MESSAGE_SIZE_MAX);
     ccz_rc rc = cczi_kbs_sessions_new(&k->sessions, &sessions, err);
     if (rc == CCZ_OK && (rc = cczi_door_at_free(d, kbs_free, k)) != CCZ_OK)
         ccz_fail(err, rc, "kbs:memory", 0, "out of memory");

@@ -833,6 +833,26 @@ static void test_discovery(void)
     stop(&k);
 }
 
+/* Keys cost the KMS an opening of each of them: what strangers ask is answered from what was said last. */
+static void test_keys_cached(void)
+{
+    struct kit k;
+    struct reply r;
+    start(&k);
+    CURL *c = curl_easy_init();
+    CHECK(c);
+    unsigned before = atomic_load(&kit_clock_reads);
+    for (size_t i = 0; i < 50; i++) {
+        CHECK(kit_ask_on(c, &k, &r, &(struct ask){.path = "/.well-known/jwks.json"}) == 200);
+        CHECK(strstr(r.body, "\"keys\":[{"));
+        CHECK(kit_ask_on(c, &k, &r, &(struct ask){.path = "/.well-known/openid-configuration"}) ==
+              404);
+    }
+    CHECK(atomic_load(&kit_clock_reads) - before < 20);
+    curl_easy_cleanup(c);
+    stop(&k);
+}
+
 /* ------------------------------------------------------------------------ genuine platforms */
 
 /* Published evidence of real machines is found genuine, and is not over our nonce. */
@@ -896,7 +916,7 @@ static const struct ccz_test tests[] = {
     {"kbs.tokens", test_tokens},       {"kbs.paths", test_paths},
     {"kbs.admin", test_admin},         {"kbs.bounds", test_bounds},
     {"kbs.discovery", test_discovery}, {"kbs.genuine", test_genuine},
-    {"kbs.site", test_site},
+    {"kbs.site", test_site},           {"kbs.keys_cached", test_keys_cached},
 };
 
 int main(int argc, char **argv)
