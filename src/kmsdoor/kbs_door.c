@@ -7,14 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum {
-    AUTH_BODY_MAX = 65536,
-    SESSIONS = 16384,
-    ATTESTATIONS = 131072,
-    NONCE_S = 300,
-    NONCE_MAX_S = 3600,
-    ERR_SIZE_MAX = 8192
-};
+enum { AUTH_BODY_MAX = 65536, NONCE_MAX_S = 3600, ERR_SIZE_MAX = 8192 };
 
 /* -------------------------------------------------------------------------------- errors */
 
@@ -35,7 +28,7 @@ unsigned cczi_kbs_status(const struct ccz_err *err)
             return 401;
     if (begins(err->where, "nonce:"))
         return 401;
-    if (strcmp(err->where, "replay:full") == 0)
+    if (strcmp(err->where, "replay:full") == 0 || strcmp(err->where, "kbs:platform") == 0)
         return 429;
     if (begins(err->where, "kbs:plugin"))
         return 404;
@@ -162,9 +155,9 @@ ccz_rc ccz_kms_door_kbs(struct ccz_kms_door *d, const struct ccz_kms_door_kbs_cf
                         struct ccz_err *err)
 {
     const struct cczi_kbs_sessions_cfg sessions = {
-        .len = cfg->sessions ? cfg->sessions : SESSIONS,
-        .used = cfg->attestations ? cfg->attestations : ATTESTATIONS,
-        .auth_s = cfg->nonce_s ? cfg->nonce_s : NONCE_S,
+        .len = cfg->sessions ? cfg->sessions : CCZI_KBS_SESSIONS,
+        .used = cfg->attestations ? cfg->attestations : CCZI_KBS_ATTESTATIONS,
+        .auth_s = cfg->nonce_s ? cfg->nonce_s : CCZI_KBS_NONCE_S,
     };
     if (!cfg->verifier || sessions.auth_s > NONCE_MAX_S)
         return ccz_fail(err, CCZ_E_ARG, "kbs:config", cfg->nonce_s,
