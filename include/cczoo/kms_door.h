@@ -60,7 +60,8 @@ struct ccz_kms_door_limits {
     uint32_t requests; /**< that wait for their answer; 0 = 512 */
     int64_t
         request_ms; /**< for the handshake, and from one answer to the end of the next request; 0 = 30 s */
-    uint32_t address_rate, address_burst;     /**< one IPv4 address or IPv6 /64; 0 = 200, 400 */
+    uint32_t address_rate,
+        address_burst; /**< one IPv4 address or IPv6 /64; and its handshakes, apart; 0 = 200, 400 */
     uint32_t principal_rate, principal_burst; /**< one key or subject; 0 = 100, 200 */
     uint32_t total_rate, total_burst;         /**< everybody; 0 = 5000, 10000 */
 };

@@ -198,9 +198,20 @@ static uint32_t count_open(const struct ccz_kms_door *d)
     return n;
 }
 
+/* The loop does handshakes itself, and one is dearer than most requests. Not of the rate of requests: who has used that up may be
+ * the one who asks for /healthz. */
+static bool may_shake(struct ccz_kms_door *d, const struct cczi_door_addr *addr, int64_t now_ms)
+{
+    const struct cczi_rate rate = {d->limits.address_rate, d->limits.address_burst};
+    uint32_t wait_s;
+    return cczi_rates_take(&wait_s, &d->handshakes, CCZ_SPAN(addr->bytes, sizeof(addr->bytes)),
+                           rate, now_ms);
+}
+
 void cczi_door_place(void *door)
 {
     struct ccz_kms_door *d = door;
+    int64_t now_ms = ccz_mono_ms();
     for (struct cczi_door_conn *c = d->conns; c; c = c->next) {
         if (c->placed)
             continue;
@@ -209,6 +220,8 @@ void cczi_door_place(void *door)
             cut(c, CCZI_REFUSED_CONNECTIONS);
         else if (count_from(d, &c->addr) >= d->limits.per_address)
             cut(c, CCZI_REFUSED_ADDRESS_CONNECTIONS);
+        else if (!may_shake(d, &c->addr, now_ms))
+            cut(c, CCZI_REFUSED_RATE_HANDSHAKES);
         c->placed = true;
     }
 }

@@ -212,7 +212,8 @@ static ccz_rc copy_cfg(struct ccz_kms_door *d, const struct ccz_kms_door_cfg *cf
     if (cfg->cert_file &&
         (!(d->cert_file = strdup(cfg->cert_file)) || !(d->key_file = strdup(cfg->key_file))))
         return ccz_fail(err, CCZ_E_NOMEM, "door:new", 0, "out of memory");
-    if (cczi_rates_init(&d->by_address) != CCZ_OK || cczi_rates_init(&d->by_principal) != CCZ_OK)
+    if (cczi_rates_init(&d->by_address) != CCZ_OK || cczi_rates_init(&d->by_principal) != CCZ_OK ||
+        cczi_rates_init(&d->handshakes) != CCZ_OK)
         return ccz_fail(err, CCZ_E_UNAVAILABLE, "door:new", 0, "no randomness");
     d->log_lines = (struct cczi_bucket){.at_ms = ccz_mono_ms(), .milli = 50000};
     d->total = (struct cczi_bucket){.at_ms = ccz_mono_ms(),

@@ -130,6 +130,7 @@ enum cczi_door_refusal {
     CCZI_REFUSED_ADDRESS_CONNECTIONS,
     CCZI_REFUSED_SLOW,
     CCZI_REFUSED_BYTES, /* too much of requests that are not answered */
+    CCZI_REFUSED_RATE_HANDSHAKES,
     CCZI_REFUSED_RATE_ADDRESS,
     CCZI_REFUSED_RATE_PRINCIPAL,
     CCZI_REFUSED_RATE_TOTAL,
@@ -184,7 +185,7 @@ struct ccz_kms_door {
     uint32_t conns_len;
     size_t kept;       /* by all that are not cut */
     uint32_t requests; /* that wait for their answer */
-    struct cczi_rates by_address, by_principal;
+    struct cczi_rates by_address, by_principal, handshakes;
     struct cczi_bucket total, log_lines;
     uint64_t unlogged; /* refusals since the last line */
 

@@ -87,6 +87,7 @@ static const char *const refusals[CCZI_REFUSALS] = {
     [CCZI_REFUSED_ADDRESS_CONNECTIONS] = "address_connections",
     [CCZI_REFUSED_SLOW] = "slow",
     [CCZI_REFUSED_BYTES] = "bytes",
+    [CCZI_REFUSED_RATE_HANDSHAKES] = "rate_handshakes",
     [CCZI_REFUSED_RATE_ADDRESS] = "rate_address",
     [CCZI_REFUSED_RATE_PRINCIPAL] = "rate_principal",
     [CCZI_REFUSED_RATE_TOTAL] = "rate_total",

@@ -322,6 +322,31 @@ static void test_rates(void)
     kit_close(&k);
 }
 
+/* A handshake costs more than a request: they are counted before, by address, and apart from requests. */
+static void test_handshakes(void)
+{
+    struct kit k;
+    struct reply r;
+    kit_open(&k, &(struct kit_opts){.limits = {.address_rate = 1, .address_burst = 5}});
+    CURL *kept = curl_easy_init(); /* who is in stays */
+    CHECK(kept && kit_ask_on(kept, &k, &r, &(struct ask){.path = "/healthz"}) == 200);
+    unsigned n = 0;
+    while (n < 100 && kit_ask(&k, &r, &(struct ask){.path = "/healthz"}) == 200)
+        n++;
+    CHECK(n >= 4 && n < 100);
+    CHECK(kit_ask_on(kept, &k, &r, &(struct ask){.path = "/healthz"}) == 200);
+    /* requests do not use up what handshakes need: a probe that connects each time gets through */
+    while (kit_ask_on(kept, &k, &r, &(struct ask){.path = "/nothing"}) == 404)
+        ;
+    CHECK(kit_where(&r, "door:rate-address"));
+    usleep(2100000); /* two more */
+    CHECK(kit_ask_on(kept, &k, &r, &(struct ask){.path = "/nothing"}) == 404);
+    CHECK(kit_ask(&k, &r, &(struct ask){.path = "/healthz"}) == 200);
+    curl_easy_cleanup(kept);
+    CHECK(atomic_load(&k.door->refused[CCZI_REFUSED_RATE_HANDSHAKES]) >= 1);
+    kit_close(&k);
+}
+
 /* The buckets themselves, by a clock of the test's own. */
 static void test_buckets(void)
 {
@@ -924,15 +949,25 @@ static void test_config(void)
 }
 
 static const struct ccz_test tests[] = {
-    {"door.health", test_health},   {"door.paths", test_paths},
-    {"door.sizes", test_sizes},     {"door.certificates", test_certificates},
-    {"door.known", test_known},     {"door.rates", test_rates},
-    {"door.buckets", test_buckets}, {"door.connections", test_connections},
-    {"door.slow", test_slow},       {"door.bodies", test_bodies},
-    {"door.calls", test_calls},     {"door.waiting", test_waiting},
-    {"door.log", test_log},         {"door.gone", test_gone},
-    {"door.stop", test_stop},       {"door.ready", test_ready},
-    {"door.metrics", test_metrics}, {"door.reload", test_reload},
+    {"door.health", test_health},
+    {"door.paths", test_paths},
+    {"door.sizes", test_sizes},
+    {"door.certificates", test_certificates},
+    {"door.known", test_known},
+    {"door.rates", test_rates},
+    {"door.buckets", test_buckets},
+    {"door.connections", test_connections},
+    {"door.slow", test_slow},
+    {"door.bodies", test_bodies},
+    {"door.handshakes", test_handshakes},
+    {"door.calls", test_calls},
+    {"door.waiting", test_waiting},
+    {"door.log", test_log},
+    {"door.gone", test_gone},
+    {"door.stop", test_stop},
+    {"door.ready", test_ready},
+    {"door.metrics", test_metrics},
+    {"door.reload", test_reload},
     {"door.config", test_config},
 };
 
