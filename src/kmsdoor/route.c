@@ -225,6 +225,14 @@ void cczi_door_err_json(struct ccz_buf *out, const struct ccz_err *err)
     ccz_buf_put_str(out, "}");
 }
 
+/* Their texts have addresses, users and statements of the database, and some are told before anybody has said who he is. */
+static bool is_of_database(const struct ccz_err *err)
+{
+    return strncmp(err->where, "kms:store", 9) == 0 ||
+           strcmp(err->where, "kms:commit-unknown") == 0 ||
+           strcmp(err->where, "kms:database-password") == 0;
+}
+
 /* The service logs what it refuses; this is for what never gets there. At most so many lines a second: a flood of requests is
  * no flood of lines, and the metrics count them all. */
 static void log_refusal(struct cczi_door_req *r, unsigned status, const struct ccz_err *err)
@@ -237,7 +245,7 @@ static void log_refusal(struct cczi_door_req *r, unsigned status, const struct c
     /* of other protocols: what their own checks refuse, but for the question who it is, with which stock clients begin */
     bool theirs =
         route && route->put_err && !r->decision[0] && strcmp(err->where, "kbs:no-session") != 0;
-    if (!theirs && strncmp(err->where, "door:", 5) != 0 &&
+    if (!theirs && strncmp(err->where, "door:", 5) != 0 && !is_of_database(err) &&
         strcmp(err->where, "kms:admin-unknown") != 0)
         return;
     if (!cczi_bucket_take(&wait_s, &d->log_lines, lines, ccz_mono_ms())) {
@@ -281,12 +289,17 @@ void cczi_door_reply_err_as(struct cczi_door_req *r, unsigned status, const stru
     CCZ_AUTO_BUF json;
     ccz_buf_init(&json, ERR_JSON_SIZE_MAX);
     const struct cczi_door_route *route = ((struct cczi_door_job *)r)->route;
+    struct ccz_err bare = {0};
+    log_refusal(r, status, err);
+    if (is_of_database(err)) {
+        ccz_fail(&bare, err->rc, err->where, 0, "the log of the server says more");
+        err = &bare;
+    }
     if (route && route->put_err)
         status = route->put_err(&json, status, err);
     else
         cczi_door_err_json(&json, err);
     put_decision(&json, r->decision);
-    log_refusal(r, status, err);
     struct ccz_http_field headers[3];
     char wait[24], allow[64];
     size_t n = 0;

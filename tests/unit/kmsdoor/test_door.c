@@ -793,6 +793,55 @@ static ccz_rc not_ready(void *arg, struct ccz_err *err)
     return ccz_fail(err, CCZ_E_UNAVAILABLE, "test:not-ready", 0, "not yet");
 }
 
+static ccz_rc lost(void *arg, struct ccz_err *err)
+{
+    (void)arg;
+    ccz_fail(err, CCZ_E_UNAVAILABLE, "kms:store-connect", 0,
+             "cannot connect to the database: server at \"10.0.0.5\", port 5432, user \"kms\"");
+    return ccz_hint(err, err->rc, "10.0.0.5 does not listen");
+}
+
+static void on_lost(struct cczi_door_req *r, void *arg)
+{
+    struct ccz_err err = {0};
+    (void)lost(arg, &err);
+    (void)ccz_refuse(&err, err.rc, "kms:store-lost", "10.0.0.5", "10.0.0.6");
+    cczi_door_reply_err(r, &err);
+}
+
+static void add_lost(struct ccz_kms_door *d)
+{
+    const struct cczi_door_route route = {
+        .name = "lost", .methods = "GET", .path = "/lost", .fn = on_lost};
+    struct ccz_err err;
+    CHECK(cczi_door_route(d, &route, &err) == CCZ_OK);
+}
+
+static char heard_lines[8192];
+static void hear(void *arg, enum ccz_log_level level, const char *module, const char *text)
+{
+    (void)arg, (void)level, (void)module;
+    size_t n = strlen(heard_lines);
+    (void)snprintf(heard_lines + n, sizeof(heard_lines) - n, "%s\n", text);
+}
+
+/* Where the database is and who uses it is for the log, and nobody else. */
+static void test_database_texts(void)
+{
+    struct kit k;
+    struct reply r;
+    kit_open(&k, &(struct kit_opts){.ready = lost, .add = add_lost});
+    ccz_log_install(hear, NULL, CCZ_LOG_INFO);
+    CHECK(kit_ask(&k, &r, &(struct ask){.path = "/readyz"}) == 503 &&
+          kit_where(&r, "kms:store-connect") && !strstr(r.body, "10.0.0"));
+    CHECK(kit_ask(&k, &r, &(struct ask){.path = "/lost"}) == 503 &&
+          kit_where(&r, "kms:store-lost") && !strstr(r.body, "10.0.0"));
+    CHECK(strstr(r.headers, "Retry-After: 1\r\n"));
+    kit_close(&k);
+    ccz_log_install(NULL, NULL, CCZ_LOG_INFO);
+    CHECK(strstr(heard_lines, "port 5432") && strstr(heard_lines, "10.0.0.6"));
+}
+
 static void test_ready(void)
 {
     struct kit k;
@@ -959,6 +1008,7 @@ static const struct ccz_test tests[] = {
     {"door.connections", test_connections},
     {"door.slow", test_slow},
     {"door.bodies", test_bodies},
+    {"door.database_texts", test_database_texts},
     {"door.handshakes", test_handshakes},
     {"door.calls", test_calls},
     {"door.waiting", test_waiting},
