@@ -415,11 +415,12 @@ static void on_drained(struct ccz_conn *net, void *arg)
         destroy(c, 0);
 }
 
-static bool same_host(const char *a, const char *b)
+bool cczi_prov_same_client(const char *a, const char *b)
 {
-    const char *end_a = strrchr(a, ':'), *end_b = strrchr(b, ':');
-    size_t n = end_a ? (size_t)(end_a - a) : strlen(a);
-    return n == (end_b ? (size_t)(end_b - b) : strlen(b)) && memcmp(a, b, n) == 0;
+    struct cczi_door_addr of_a, of_b;
+    cczi_door_addr_of(&of_a, a);
+    cczi_door_addr_of(&of_b, b);
+    return memcmp(&of_a, &of_b, sizeof(of_a)) == 0;
 }
 
 /* The oldest of @p stage, of the host of @p address (NULL = of any). @param[in,out] same  those of that host are added */
@@ -428,7 +429,7 @@ static struct conn *oldest(size_t *same, struct ccz_kms_prov *p, enum stage stag
 {
     struct conn *first = NULL;
     for (struct conn *c = p->list[stage].first; c; c = c->next) {
-        if (address && !same_host(c->address, address))
+        if (address && !cczi_prov_same_client(c->address, address))
             continue;
         (*same)++;
         if (!first)

@@ -3,6 +3,7 @@
 #define _GNU_SOURCE
 #include "ccz_test.h"
 #include "kms/kms_fixture.h"
+#include "kmsdoor/prov.h"
 #include "prov_client.h"
 #include "temp_dir.h"
 
@@ -594,6 +595,24 @@ static void test_crowd(void)
     tear_down(&w);
 }
 
+/* Who has one address of a /64 has them all. */
+static void test_addresses(void)
+{
+    static const struct {
+        const char *a, *b;
+        bool same;
+    } t[] = {
+        {"10.0.0.1:1", "10.0.0.1:2", true},
+        {"10.0.0.1:1", "10.0.0.2:1", false},
+        {"10.0.0.1:1", "[::ffff:10.0.0.1]:2", true},
+        {"[2001:db8:1:2::1]:1", "[2001:db8:1:2::1]:2", true},
+        {"[2001:db8:1:2::1]:1", "[2001:db8:1:2:ffff:ffff:ffff:ffff]:9", true},
+        {"[2001:db8:1:2::1]:1", "[2001:db8:1:3::1]:1", false},
+    };
+    for (size_t i = 0; i < sizeof(t) / sizeof(t[0]); i++)
+        CHECK(cczi_prov_same_client(t[i].a, t[i].b) == t[i].same);
+}
+
 static size_t open_files(void)
 {
     size_t n = 0;
@@ -783,6 +802,7 @@ int main(int argc, char **argv)
         {"prov.early_ends", test_early_ends},
         {"prov.slow", test_slow},
         {"prov.crowd", test_crowd},
+        {"prov.addresses", test_addresses},
         {"prov.refused_flood", test_refused_flood},
         {"prov.busy_kms", test_busy_kms},
         {"prov.stops", test_stops},
