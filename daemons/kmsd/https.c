@@ -134,8 +134,7 @@ static ccz_rc open_door(struct kmsd_https *h, const struct kmsd_opts *o,
         .issuers_len = issuers.len,
         .limits = {.address_rate = (uint32_t)o->https_rate,
                    .principal_rate = (uint32_t)o->https_rate,
-                   .connections = (uint32_t)o->https_connections,
-                   .per_address = (uint32_t)o->https_connections},
+                   .connections = (uint32_t)o->https_connections},
         .collateral_expires_s = cfg->collateral_expires_s,
         .collateral_arg = cfg->arg,
     };
@@ -144,7 +143,9 @@ static ccz_rc open_door(struct kmsd_https *h, const struct kmsd_opts *o,
     if (rc == CCZ_OK && o->transit)
         rc = ccz_kms_door_transit(h->door, err);
     ccz_json_free(issuers.json);
-    const struct ccz_kms_door_kbs_cfg kbs = {.verifier = ccz_party_verifier(cfg->party)};
+    const struct ccz_kms_door_kbs_cfg kbs = {.verifier = ccz_party_verifier(cfg->party),
+                                             .sessions = (uint32_t)o->kbs_sessions,
+                                             .attestations = (uint32_t)o->kbs_attestations};
     if (rc == CCZ_OK && o->kbs)
         rc = ccz_kms_door_kbs(h->door, &kbs, err);
     return rc;
@@ -224,6 +225,8 @@ bool kmsd_https_check(const struct kmsd_opts *o)
     }
     return ui_count("https-rate", o->https_rate, 0, 1000000) &&
            ui_count("https-connections", o->https_connections, 0, 1000000) &&
+           ui_count("kbs-sessions", o->kbs_sessions, 0, 1 << 20) &&
+           ui_count("kbs-attestations", o->kbs_attestations, 0, CCZ_REPLAY_LEN_MAX) &&
            ui_count("jwt-skew", o->jwt_skew_s, 0, CCZ_JWT_SKEW_MAX_S);
 }
 

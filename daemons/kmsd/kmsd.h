@@ -32,7 +32,7 @@ struct kmsd_opts {
     /* https.c */
     const char *https, *https_port_file, *tls_cert, *tls_key, *metrics, *metrics_port_file;
     const char *jwt_issuers, *jwt_issuer, *jwt_audience, *jwt_keys, *jwt_ca_file, *jwt_subject;
-    int64_t jwt_skew_s, https_rate, https_connections;
+    int64_t jwt_skew_s, https_rate, https_connections, kbs_sessions, kbs_attestations;
     bool plain_http_insecure, transit;
     bool kbs; /* the KBS protocol, too */
     const char *issuer;

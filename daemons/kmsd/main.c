@@ -283,6 +283,14 @@ static int help(void)
          &(o)->plain_http_insecure, NULL, "no TLS, on a loopback address alone"},                    \
         {"kbs",     NULL, NULL,                                                                      \
          &(o)->kbs, NULL, "serve the KBS protocol of Confidential Containers there, too"},           \
+        {"kbs-sessions", NULL, &(o)->kbs_sessions,                                                   \
+         NULL,           "N",  "attested clients that are remembered; default 65536"},               \
+        {"kbs-attestations",                                                                         \
+         NULL,                                                                                       \
+         &(o)->kbs_attestations,                                                                     \
+         NULL,                                                                                       \
+         "N",                                                                                        \
+         "attestations in a minute; default 131072"},                                                \
         UI_TEXT("issuer", &(o)->issuer, "URL",                                                       \
                 "iss of attestation results: the https URL under which --https is reached"),         \
         UI_TEXT("metrics", &(o)->metrics, "ADDR",                                                    \
@@ -299,7 +307,7 @@ static int help(void)
          &(o)->https_connections,                                                                    \
          NULL,                                                                                       \
          "N",                                                                                        \
-         "connections in all, and from one address; default 1024, 128"},                             \
+         "connections in all, an eighth of them from one address; default 1024"},                    \
         UI_TEXT("jwt-issuer", &(o)->jwt_issuer, "ISS", "take tokens of this issuer (OIDC)"),         \
         UI_TEXT("jwt-audience", &(o)->jwt_audience, "AUD", "that are for this audience"),            \
         UI_TEXT("jwt-keys", &(o)->jwt_keys, "FILE|URL", "the keys of the issuer, a JWKS"),           \

@@ -10,6 +10,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/resource.h>
 
 enum { DRAIN_MS = 10000 };
 
@@ -159,9 +160,25 @@ static ccz_rc prepare(struct kmsd *k, bool *stopped, const struct kmsd_opts *o,
     return kmsd_wait_unsealed(k->listen, stopped, &k->keys, o, signals, err);
 }
 
+/* Each door limits its connections; together they must not be more than the process may have, or one door's crowd shuts the
+ * others, and whoever watches /healthz restarts the KMS. */
+static void raise_files(void)
+{
+    enum { ENOUGH = 4096 };
+    struct rlimit files;
+    if (getrlimit(RLIMIT_NOFILE, &files) != 0)
+        return;
+    files.rlim_cur = files.rlim_max;
+    (void)setrlimit(RLIMIT_NOFILE, &files);
+    if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < ENOUGH)
+        ccz_log(CCZ_LOG_WARN, "kmsd", "files=%llu of %d that connections may need: ulimit -Hn",
+                (unsigned long long)files.rlim_cur, ENOUGH);
+}
+
 int kmsd_run(const struct kmsd_opts *o)
 {
     ccz_log_install(ccz_log_stderr, NULL, CCZ_LOG_INFO);
+    raise_files();
     sigset_t signals; /* blocked in every thread, waited for in this one */
     (void)sigemptyset(&signals);
     (void)sigaddset(&signals, SIGTERM);

@@ -328,6 +328,7 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_ear_put(struct ccz_buf *out, const struct ccz_ea
 
 #define CCZ_NONCE_SIZE      32
 #define CCZ_NONCE_TEXT_SIZE 44 /**< base64, standard alphabet, with padding */
+#define CCZ_NONCE_TIME_SIZE 5  /**< it begins with the second in which it was made, big-endian */
 #define CCZ_NONCE_AGE_MAX_S 86400
 /**
  * A nonce that the one who made it knows again without having kept it: time (40 bits), 88 random bits, and the first 128 bits of

@@ -52,11 +52,16 @@ struct ccz_kms_door_limits {
     size_t body_size_max;   /**< 0 = CCZ_KMS_DOOR_BODY_SIZE_MAX; routes may have less */
     size_t header_size_max; /**< request line and headers; 0 = 16 KiB */
     uint32_t connections;   /**< open at once; 0 = 1024 */
-    uint32_t per_address;   /**< of them from one address; 0 = 128 */
-    uint32_t requests;      /**< that wait for their answer; 0 = 512 */
+    uint32_t
+        per_address; /**< of them from one address; 0 = an eighth, but 16 if there are as many */
+    size_t
+        kept_size_max; /**< bytes of requests that are not answered, of all connections; an address has an eighth. Who has been
+                                 sending for longest is cut. Not less than eight largest requests; 0 = 64 MiB */
+    uint32_t requests; /**< that wait for their answer; 0 = 512 */
     int64_t
         request_ms; /**< for the handshake, and from one answer to the end of the next request; 0 = 30 s */
-    uint32_t address_rate, address_burst;     /**< one IPv4 address or IPv6 /64; 0 = 200, 400 */
+    uint32_t address_rate,
+        address_burst; /**< one IPv4 address or IPv6 /64; and its handshakes, apart; 0 = 200, 400 */
     uint32_t principal_rate, principal_burst; /**< one key or subject; 0 = 100, 200 */
     uint32_t total_rate, total_burst;         /**< everybody; 0 = 5000, 10000 */
 };

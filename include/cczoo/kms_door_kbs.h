@@ -27,11 +27,13 @@ struct ccz_kms_door_kbs_cfg {
     /** Required; outlives the door. It says whether evidence is genuine (simulated only where it trusts a software TEE); its policy is not
      *  asked. On the door's workers. */
     struct ccz_verifier *verifier;
-    /** Sessions that have attested and are kept; the oldest goes first, and its client attests again. 0 = 16,384, at most 1,048,576; about 4 KB each. */
+    /** Sessions that have attested and are kept; the oldest goes first, and its client attests again; of the
+     *  same platform, where that one has an eighth. 0 = 65,536, at most 1,048,576; about 4 KB each, when there are. */
     uint32_t sessions;
-    /** Attestations within `nonce_s`; more are refused with 429. 0 = 131,072, at most CCZ_REPLAY_LEN_MAX; about 150 bytes each. */
+    /** Attestations within `nonce_s`; more are refused with 429. when half of them are in use, each platform has an
+     *  eighth. 0 = 131,072 (2,000 a second), at most CCZ_REPLAY_LEN_MAX; about 150 bytes each. */
     uint32_t attestations;
-    int64_t nonce_s; /**< how long a nonce is good; 0 = five minutes, at most an hour */
+    int64_t nonce_s; /**< how long a nonce is good; 0 = a minute, at most an hour */
 };
 /**
  * Adds the routes; between ccz_kms_door_new() and ccz_kms_door_start().

@@ -36,7 +36,7 @@ struct ccz_kms_prov_cfg {
     /** The server's identity, PEM: its certificate and those between it and the root; its key, not encrypted, mode 0600. */
     const char *cert_file, *key_file;
     const char *map_file;     /**< which program gets which item; see below */
-    uint32_t connections_max; /**< that have not made their request; 0 = 256 */
+    uint32_t connections_max; /**< at once, in any state; 0 = 256 */
     uint32_t per_address_max; /**< of them from one address; 0 = a quarter */
     int64_t timeout_ms;       /**< for handshake and request, and again for the answer; 0 = 10 s */
 };

@@ -31,6 +31,7 @@ static ccz_rc fail_openssl(struct ccz_err *err, ccz_rc rc, const char *where, co
 struct hook {
     void (*freed)(void *arg);
     void *arg;
+    void (*bytes)(void *arg, size_t size);
 };
 static int conn_index = -1;
 static CRYPTO_ONCE conn_index_once = CRYPTO_ONCE_STATIC_INIT;
@@ -75,9 +76,29 @@ struct ssl_st *cczi_web_conn(struct cczi_web *w, void (*freed)(void *arg), void 
         ERR_clear_error();
         return NULL;
     }
-    *h = (struct hook){freed, arg}; /* last: nothing is told about what never was */
+    *h = (struct hook){freed, arg, NULL}; /* last: nothing is told about what never was */
     SSL_set_accept_state(ssl);
     return ssl;
+}
+
+/* RFC 8446, 5.1: type, version, length. */
+static void on_record(int write, int version, int type, const void *buf, size_t size, SSL *ssl,
+                      void *arg)
+{
+    const struct hook *h = SSL_get_ex_data(ssl, conn_index);
+    const uint8_t *head = buf;
+    (void)version, (void)arg;
+    if (!write && type == SSL3_RT_HEADER && size == SSL3_RT_HEADER_LENGTH && h && h->bytes)
+        h->bytes(h->arg, (size_t)head[3] << 8 | head[4]);
+}
+
+void cczi_web_on_bytes(struct ssl_st *ssl, void (*fn)(void *arg, size_t size))
+{
+    struct hook *h = have_index() ? SSL_get_ex_data(ssl, conn_index) : NULL;
+    if (!h)
+        return;
+    h->bytes = fn;
+    SSL_set_msg_callback(ssl, on_record);
 }
 
 void *cczi_web_conn_arg(const struct ssl_st *ssl)

@@ -35,6 +35,8 @@ void cczi_web_validity(int64_t *not_before_s, int64_t *not_after_s, const struct
 
 /* A connection, to be accepted; NULL = no memory. @p freed is called once when it ends, by whoever frees it. */
 struct ssl_st *cczi_web_conn(struct cczi_web *w, void (*freed)(void *arg), void *arg);
+/* @p fn is called for each record that comes, with its size and the `arg` of cczi_web_conn(), before anybody has read it. */
+void cczi_web_on_bytes(struct ssl_st *ssl, void (*fn)(void *arg, size_t size));
 /* The `arg` of cczi_web_conn(); NULL for other objects. */
 void *cczi_web_conn_arg(const struct ssl_st *ssl);
 /* SHA-256 of the client's public key (SubjectPublicKeyInfo). @retval CCZ_E_NOT_FOUND it showed no certificate, or is not through

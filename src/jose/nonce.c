@@ -5,7 +5,7 @@
 #include <string.h>
 
 enum {
-    TIME_SIZE = 5, /* beyond the year 9999 */
+    TIME_SIZE = CCZ_NONCE_TIME_SIZE, /* beyond the year 9999 */
     MAC_AT = 16,
     MAC_SIZE = CCZ_NONCE_SIZE - MAC_AT,
     KEY_SIZE_MIN = 32,

@@ -16,7 +16,9 @@ enum {
     PEM_SIZE_MAX = 256 << 10,
     KEY_SIZE_MAX = 16384,
     HEADER_SIZE = 16 << 10,
-    REQUEST_MS = 30000
+    REQUEST_MS = 30000,
+    KEPT_SIZE = 64 << 20,
+    FEW = 16 /* connections that a single client may open at once */
 };
 
 /* ---------------------------------------------------------------------------- configuration */
@@ -37,7 +39,10 @@ static void set_limits(struct ccz_kms_door_limits *out, const struct ccz_kms_doo
     if (out->request_ms <= 0)
         out->request_ms = REQUEST_MS;
     set_default(&out->connections, 1024);
-    set_default(&out->per_address, 128);
+    if (out->kept_size_max == 0)
+        out->kept_size_max = KEPT_SIZE;
+    uint32_t few = out->connections < FEW ? out->connections : FEW;
+    set_default(&out->per_address, out->connections / 8 > few ? out->connections / 8 : few);
     set_default(&out->requests, 512);
     set_default(&out->address_rate, 200);
     set_default(&out->address_burst, 2 * out->address_rate);
@@ -207,7 +212,8 @@ static ccz_rc copy_cfg(struct ccz_kms_door *d, const struct ccz_kms_door_cfg *cf
     if (cfg->cert_file &&
         (!(d->cert_file = strdup(cfg->cert_file)) || !(d->key_file = strdup(cfg->key_file))))
         return ccz_fail(err, CCZ_E_NOMEM, "door:new", 0, "out of memory");
-    if (cczi_rates_init(&d->by_address) != CCZ_OK || cczi_rates_init(&d->by_principal) != CCZ_OK)
+    if (cczi_rates_init(&d->by_address) != CCZ_OK || cczi_rates_init(&d->by_principal) != CCZ_OK ||
+        cczi_rates_init(&d->handshakes) != CCZ_OK)
         return ccz_fail(err, CCZ_E_UNAVAILABLE, "door:new", 0, "no randomness");
     d->log_lines = (struct cczi_bucket){.at_ms = ccz_mono_ms(), .milli = 50000};
     d->total = (struct cczi_bucket){.at_ms = ccz_mono_ms(),

@@ -15,7 +15,8 @@
  *  6. Evidence in a body: verify it, fill in a struct ccz_ratls_peer (attested, fresh only if it is bound to a nonce of ours),
  *     give it to the call. Never set `pinned` beside `attested`.
  *
- * Done for all routes before the handler: limits of sizes, connections and rates, refusal of unsound paths, who calls.
+ * Done for all routes before the handler: limits of sizes, connections and rates, refusal of unsound paths, who calls, and that
+ * what changes something was not sent by a page of another site.
  * A client that has gone changes nothing for the handler: replies then do nothing but free the request.
  */
 #include <cczoo/kms_door.h>

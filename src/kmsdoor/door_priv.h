@@ -47,10 +47,12 @@ struct cczi_door_conn {
     struct cczi_door_conn *prev, *next;
     struct ssl_st *ssl; /* NULL: there is none yet */
     struct cczi_door_addr addr;
-    bool placed;     /* addr is known, and it was counted */
-    bool cut;        /* shut down, its end is on the way */
-    bool busy;       /* a request waits for its answer */
-    int64_t from_ms; /* when its time began */
+    bool placed;      /* addr is known, and it was counted */
+    bool cut;         /* shut down, its end is on the way */
+    bool busy;        /* a request waits for its answer */
+    int64_t from_ms;  /* when its time began */
+    size_t kept;      /* bytes since the last answer: nothing has taken them away */
+    int64_t large_ms; /* since when there are more than is free */
 };
 /* ccz_http_server_cfg.new_ssl */
 struct ssl_st *cczi_door_new_ssl(void *door);
@@ -127,6 +129,8 @@ enum cczi_door_refusal {
     CCZI_REFUSED_CONNECTIONS,
     CCZI_REFUSED_ADDRESS_CONNECTIONS,
     CCZI_REFUSED_SLOW,
+    CCZI_REFUSED_BYTES, /* too much of requests that are not answered */
+    CCZI_REFUSED_RATE_HANDSHAKES,
     CCZI_REFUSED_RATE_ADDRESS,
     CCZI_REFUSED_RATE_PRINCIPAL,
     CCZI_REFUSED_RATE_TOTAL,
@@ -179,8 +183,9 @@ struct ccz_kms_door {
     /* of the door's thread */
     struct cczi_door_conn *conns;
     uint32_t conns_len;
+    size_t kept;       /* by all that are not cut */
     uint32_t requests; /* that wait for their answer */
-    struct cczi_rates by_address, by_principal;
+    struct cczi_rates by_address, by_principal, handshakes;
     struct cczi_bucket total, log_lines;
     uint64_t unlogged; /* refusals since the last line */
 

@@ -7,14 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum {
-    AUTH_BODY_MAX = 65536,
-    SESSIONS = 16384,
-    ATTESTATIONS = 131072,
-    NONCE_S = 300,
-    NONCE_MAX_S = 3600,
-    ERR_SIZE_MAX = 8192
-};
+enum { AUTH_BODY_MAX = 65536, NONCE_MAX_S = 3600, ERR_SIZE_MAX = 8192 };
 
 /* -------------------------------------------------------------------------------- errors */
 
@@ -35,7 +28,7 @@ unsigned cczi_kbs_status(const struct ccz_err *err)
             return 401;
     if (begins(err->where, "nonce:"))
         return 401;
-    if (strcmp(err->where, "replay:full") == 0)
+    if (strcmp(err->where, "replay:full") == 0 || strcmp(err->where, "kbs:platform") == 0)
         return 429;
     if (begins(err->where, "kbs:plugin"))
         return 404;
@@ -133,6 +126,7 @@ static void kbs_free(void *arg)
 {
     struct cczi_kbs *k = arg;
     cczi_kbs_sessions_free(k->sessions);
+    ccz_buf_free(&k->keys.response);
     free(k);
 }
 
@@ -161,9 +155,9 @@ ccz_rc ccz_kms_door_kbs(struct ccz_kms_door *d, const struct ccz_kms_door_kbs_cf
                         struct ccz_err *err)
 {
     const struct cczi_kbs_sessions_cfg sessions = {
-        .len = cfg->sessions ? cfg->sessions : SESSIONS,
-        .used = cfg->attestations ? cfg->attestations : ATTESTATIONS,
-        .auth_s = cfg->nonce_s ? cfg->nonce_s : NONCE_S,
+        .len = cfg->sessions ? cfg->sessions : CCZI_KBS_SESSIONS,
+        .used = cfg->attestations ? cfg->attestations : CCZI_KBS_ATTESTATIONS,
+        .auth_s = cfg->nonce_s ? cfg->nonce_s : CCZI_KBS_NONCE_S,
     };
     if (!cfg->verifier || sessions.auth_s > NONCE_MAX_S)
         return ccz_fail(err, CCZ_E_ARG, "kbs:config", cfg->nonce_s,
@@ -172,6 +166,7 @@ ccz_rc ccz_kms_door_kbs(struct ccz_kms_door *d, const struct ccz_kms_door_kbs_cf
     if (!k)
         return ccz_fail(err, CCZ_E_NOMEM, "kbs:memory", 0, "out of memory");
     k->verifier = cfg->verifier;
+    ccz_buf_init(&k->keys.response, CCZ_KMS_MESSAGE_SIZE_MAX);
     ccz_rc rc = cczi_kbs_sessions_new(&k->sessions, &sessions, err);
     if (rc == CCZ_OK && (rc = cczi_door_at_free(d, kbs_free, k)) != CCZ_OK)
         ccz_fail(err, rc, "kbs:memory", 0, "out of memory");

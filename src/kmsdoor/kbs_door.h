@@ -7,9 +7,17 @@
 
 #include <cczoo/kms_door_kbs.h>
 
+/* What the KMS said last about the keys of tokens. */
+struct cczi_kbs_keys {
+    bool known, asking;
+    int64_t at_ms;
+    struct ccz_buf response; /* TokenKeysResponse */
+    struct ccz_err err;      /* rc CCZ_OK: the response counts */
+};
 struct cczi_kbs {
     struct ccz_verifier *verifier;
     struct cczi_kbs_sessions *sessions;
+    struct cczi_kbs_keys keys;
 };
 
 /* What the client does next depends on the status: 401 makes it attest again, so that nothing else may be one. 404: there is no such resource. */

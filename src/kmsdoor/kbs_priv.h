@@ -63,13 +63,18 @@ ccz_rc cczi_kbs_snp_get(struct ccz_buf *out, const struct ccz_jnode *primary, st
 
 /*
  * Who has asked for a nonce costs nothing: the session's id names its TEE and is a MAC over its nonce, so that it is known again without having
- * been kept. Who has proved something is kept: bounded, the oldest goes first. One thread at a time.
+ * been kept. Who has proved something is kept: bounded, the oldest goes first, of the same platform
+ * where that one has its share. One thread at a time.
  */
 enum {
     CCZI_KBS_ID_SIZE = 16,
     CCZI_KBS_ID_TEXT = 2 * CCZI_KBS_ID_SIZE,
     CCZI_KBS_SKEW_S = 5,
-    CCZI_KBS_SESSIONS_MAX = 1 << 20
+    CCZI_KBS_SESSIONS_MAX = 1 << 20,
+    /* What is usual: 1,000 attestations a second from many platforms, twice over, and their sessions for a minute. */
+    CCZI_KBS_SESSIONS = 65536,
+    CCZI_KBS_ATTESTATIONS = 131072,
+    CCZI_KBS_NONCE_S = 60
 };
 struct cczi_kbs_sessions;
 struct cczi_kbs_sessions_cfg {
@@ -103,10 +108,11 @@ struct cczi_kbs_open {
 ccz_rc cczi_kbs_resume(struct cczi_kbs_open *out, const struct cczi_kbs_sessions *s,
                        struct ccz_span cookie, struct ccz_span nonce, int64_t now_s,
                        struct ccz_err *err);
-/* Its nonce is good once. After the evidence was verified, so that only who has a TEE fills the memory.
- * @retval CCZ_E_EXISTS "replay:used"  @retval CCZ_E_LIMIT "replay:full" */
-ccz_rc cczi_kbs_spend(struct cczi_kbs_sessions *s, const struct cczi_kbs_open *o, int64_t now_s,
-                      struct ccz_err *err);
+/* Its nonce is good once. After the evidence was verified, so that only who has a TEE fills the memory; one platform does not fill
+ * it: when half is in use, each has an eighth.
+ * @retval CCZ_E_EXISTS "replay:used"  @retval CCZ_E_LIMIT "replay:full", "kbs:platform" */
+ccz_rc cczi_kbs_spend(struct cczi_kbs_sessions *s, const struct cczi_kbs_open *o,
+                      const struct ccz_claims *claims, int64_t now_s, struct ccz_err *err);
 
 /* One that has attested. */
 struct cczi_kbs_session {
@@ -116,7 +122,8 @@ struct cczi_kbs_session {
     unsigned refs; /* the table's, and one for each answer under way */
     /* of the table */
     uint8_t id[CCZI_KBS_ID_SIZE], token_sha256[32];
-    struct cczi_kbs_session *by_id, *by_token, *newer;
+    size_t platform;
+    struct cczi_kbs_session *by_id, *by_token, *newer, *older, *newer_there;
 };
 /* @param tee_key  taken over if it succeeds  @param token  known again by all its bytes */
 ccz_rc cczi_kbs_attested(struct cczi_kbs_sessions *s, const struct cczi_kbs_open *o,

@@ -97,33 +97,14 @@ static void get(struct cczi_door_req *r, const struct cczi_kbs *k, const char *n
 struct put {
     char name[CCZI_KBS_NAME_SIZE];
     struct ccz_buf policy; /* to bind to; empty: as it is */
-    bool again;            /* it exists: the next version */
+    bool
+        new_version; /* it exists: the next version. Never by itself, for what workloads get would be another value */
 };
 
 static void put_free(struct put *p)
 {
     ccz_buf_free(&p->policy);
     free(p);
-}
-
-static void on_put(struct cczi_door_req *r, void *arg, struct ccz_span response,
-                   const struct ccz_err *err);
-
-/* PutRequest: name 1, value 3, policy 4, new_version 5. */
-static void send_put(struct cczi_door_req *r, struct put *p)
-{
-    CCZ_AUTO_BUF body;
-    struct ccz_span value = ccz_http_body(r->http);
-    ccz_buf_init(&body, value.size + p->policy.size + BODY_ROOM);
-    body.wipe = true;
-    ccz_pb_put_bytes(&body, 1, ccz_span_str(p->name));
-    ccz_pb_put_bytes(&body, 3, value);
-    if (p->policy.size)
-        ccz_pb_put_bytes(&body, 4, ccz_buf_span(&p->policy));
-    if (p->again)
-        ccz_pb_put_uint(&body, 5, 1);
-    const struct cczi_door_call call = {.method = "PutSecret", .body = ccz_buf_span(&body)};
-    cczi_door_call(r, &call, on_put, p);
 }
 
 static void reply_version(struct cczi_door_req *r, uint64_t version)
@@ -137,11 +118,6 @@ static void on_put(struct cczi_door_req *r, void *arg, struct ccz_span response,
                    const struct ccz_err *err)
 {
     struct put *p = arg;
-    if (err && !p->again && strcmp(err->where, "kms:exists") == 0) {
-        p->again = true;
-        send_put(r, p);
-        return;
-    }
     put_free(p);
     ccz_http_wipe(r->http);
     if (err)
@@ -150,10 +126,30 @@ static void on_put(struct cczi_door_req *r, void *arg, struct ccz_span response,
         reply_version(r, uint_field(response, 1));
 }
 
-static ccz_rc take_policy(struct put *p, struct cczi_door_req *r, struct ccz_err *err)
+/* PutRequest: name 1, value 3, policy 4, new_version 5. */
+static void send_put(struct cczi_door_req *r, struct put *p)
 {
-    struct ccz_span policy;
+    CCZ_AUTO_BUF body;
+    struct ccz_span value = ccz_http_body(r->http);
+    ccz_buf_init(&body, value.size + p->policy.size + BODY_ROOM);
+    body.wipe = true;
+    ccz_pb_put_bytes(&body, 1, ccz_span_str(p->name));
+    ccz_pb_put_bytes(&body, 3, value);
+    if (p->policy.size)
+        ccz_pb_put_bytes(&body, 4, ccz_buf_span(&p->policy));
+    if (p->new_version)
+        ccz_pb_put_uint(&body, 5, 1);
+    const struct cczi_door_call call = {.method = "PutSecret", .body = ccz_buf_span(&body)};
+    cczi_door_call(r, &call, on_put, p);
+}
+
+static ccz_rc take_query(struct put *p, struct cczi_door_req *r, struct ccz_err *err)
+{
+    struct ccz_span policy, again;
     ccz_buf_init(&p->policy, CCZ_KMS_NAME_SIZE);
+    p->new_version = ccz_http_query_get(&again, ccz_http_query(r->http), "new_version");
+    if (p->new_version && (again.size != 1 || again.ptr[0] != '1'))
+        return ccz_refuse(err, CCZ_E_FORMAT, "kbs:new-version", "another value", "new_version=1");
     if (!ccz_http_query_get(&policy, ccz_http_query(r->http), "policy"))
         return CCZ_OK;
     return ccz_http_decode(&p->policy, policy, err);
@@ -169,7 +165,7 @@ static void put(struct cczi_door_req *r, const char *name)
         return;
     }
     memcpy(p->name, name, sizeof(p->name));
-    if (take_policy(p, r, &err) == CCZ_OK) {
+    if (take_query(p, r, &err) == CCZ_OK) {
         send_put(r, p);
         return;
     }

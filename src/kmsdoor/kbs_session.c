@@ -8,12 +8,30 @@
  */
 #include "kbs_priv.h"
 
+#include "base/siphash.h"
+
 #include <cczoo/crypto.h>
 
 #include <stdlib.h>
 #include <string.h>
 
-enum { KEY_SIZE = 32 };
+enum {
+    KEY_SIZE = 32,
+    PLATFORMS = 8192, /* a power of two; platforms that meet in one place share */
+    SHARE = 8,        /* this part of a table is one platform's where it gets tight */
+    SHARE_MIN = 16
+};
+
+/* How much of what is remembered is whose, in two halves that change places as those of the memory of nonces do. */
+struct shares {
+    uint32_t *current, *older; /* by platform */
+    size_t current_len, older_len;
+    int64_t since_s; /* of current */
+};
+struct platform {
+    struct cczi_kbs_session *oldest, *newest;
+    size_t len;
+};
 
 static const char id_purpose[] = "cczoo kbs session v1";
 static const char cookie_name[] = "kbs-session-id";
@@ -23,6 +41,10 @@ static const char cookie_name[] = "kbs-session-id";
 struct cczi_kbs_sessions {
     struct ccz_secret *nonce_key, *id_key;
     struct ccz_replay *used;
+    size_t used_max;
+    struct shares shares;
+    struct platform *platforms;
+    uint64_t platform_key[2];
     int64_t auth_s;
     size_t len, len_max, buckets; /* a power of two */
     struct cczi_kbs_session **by_id, **by_token;
@@ -55,7 +77,15 @@ ccz_rc cczi_kbs_sessions_new(struct cczi_kbs_sessions **out,
         s->buckets *= 2;
     s->by_id = calloc(s->buckets, sizeof(*s->by_id));
     s->by_token = calloc(s->buckets, sizeof(*s->by_token));
-    ccz_rc rc = s->by_id && s->by_token ? CCZ_OK : CCZ_E_NOMEM;
+    s->used_max = cfg->used;
+    s->shares.current = calloc(PLATFORMS, sizeof(*s->shares.current));
+    s->shares.older = calloc(PLATFORMS, sizeof(*s->shares.older));
+    s->platforms = calloc(PLATFORMS, sizeof(*s->platforms));
+    ccz_rc rc = s->by_id && s->by_token && s->shares.current && s->shares.older && s->platforms
+                    ? CCZ_OK
+                    : CCZ_E_NOMEM;
+    if (rc == CCZ_OK)
+        rc = ccz_random(s->platform_key, sizeof(s->platform_key));
     if (rc == CCZ_OK)
         rc = draw(&s->nonce_key);
     if (rc == CCZ_OK)
@@ -89,6 +119,9 @@ void cczi_kbs_sessions_free(struct cczi_kbs_sessions *s)
     }
     free(s->by_id);
     free(s->by_token);
+    free(s->shares.current);
+    free(s->shares.older);
+    free(s->platforms);
     ccz_replay_free(s->used);
     ccz_secret_free(s->nonce_key);
     ccz_secret_free(s->id_key);
@@ -169,10 +202,63 @@ ccz_rc cczi_kbs_resume(struct cczi_kbs_open *out, const struct cczi_kbs_sessions
     return CCZ_OK;
 }
 
-ccz_rc cczi_kbs_spend(struct cczi_kbs_sessions *s, const struct cczi_kbs_open *o, int64_t now_s,
-                      struct ccz_err *err)
+/* By what no program on it can change. Platforms that do not say who they are (a masked chip id) are one. */
+static size_t platform_of(const struct cczi_kbs_sessions *s, const struct ccz_claims *c)
 {
-    return ccz_replay_use(s->used, o->nonce, now_s + s->auth_s + CCZI_KBS_SKEW_S, now_s, err);
+    uint8_t id[1 + sizeof(c->fmspc) + sizeof(c->ppid) + sizeof(c->snp.chip_id)];
+    uint8_t *to = id;
+    *to++ = (uint8_t)c->tee;
+    memcpy(to, c->fmspc, sizeof(c->fmspc));
+    memcpy(to += sizeof(c->fmspc), c->ppid, sizeof(c->ppid));
+    memcpy(to += sizeof(c->ppid), c->snp.chip_id, sizeof(c->snp.chip_id));
+    return (size_t)cczi_siphash(s->platform_key, id, sizeof(id)) & (PLATFORMS - 1);
+}
+
+static size_t share_of(size_t all)
+{
+    return all / SHARE > SHARE_MIN ? all / SHARE : SHARE_MIN;
+}
+
+static void let_time_pass(struct shares *h, int64_t life_s, int64_t now_s)
+{
+    for (int i = 0; i < 2 && now_s - h->since_s >= life_s; i++) {
+        uint32_t *t = h->older;
+        memset(t, 0, PLATFORMS * sizeof(*t));
+        h->older = h->current;
+        h->older_len = h->current_len;
+        h->current = t;
+        h->current_len = 0;
+        h->since_s += life_s;
+    }
+    if (now_s - h->since_s >= life_s)
+        h->since_s = now_s;
+}
+
+/* The nonce says when it was made, and is refused by its age when that was too long ago: it is remembered until then. */
+static int64_t end_of(const struct cczi_kbs_sessions *s, const struct cczi_kbs_open *o)
+{
+    int64_t made_s = 0;
+    for (size_t i = 0; i < CCZ_NONCE_TIME_SIZE; i++)
+        made_s = made_s << 8 | o->nonce[i];
+    return made_s + s->auth_s + CCZI_KBS_SKEW_S;
+}
+
+ccz_rc cczi_kbs_spend(struct cczi_kbs_sessions *s, const struct cczi_kbs_open *o,
+                      const struct ccz_claims *claims, int64_t now_s, struct ccz_err *err)
+{
+    struct shares *h = &s->shares;
+    size_t p = platform_of(s, claims);
+    let_time_pass(h, s->auth_s + CCZI_KBS_SKEW_S, now_s);
+    if (h->current_len + h->older_len >= s->used_max / 2 &&
+        h->current[p] + h->older[p] >= share_of(s->used_max))
+        return ccz_fail(err, CCZ_E_LIMIT, "kbs:platform", (int64_t)share_of(s->used_max),
+                        "this platform has attested too often");
+    ccz_rc rc = ccz_replay_use(s->used, o->nonce, end_of(s, o), now_s, err);
+    if (rc != CCZ_OK)
+        return rc;
+    h->current[p]++;
+    h->current_len++;
+    return CCZ_OK;
 }
 
 /* ------------------------------------------------------------------------------- attested */
@@ -196,9 +282,10 @@ static struct cczi_kbs_session **token_chain(const struct cczi_kbs_sessions *s,
     return &s->by_token[bucket(s, sha256)];
 }
 
-static void forget_oldest(struct cczi_kbs_sessions *s)
+/* The oldest of all, or of its platform. */
+static void forget(struct cczi_kbs_sessions *s, struct cczi_kbs_session *e)
 {
-    struct cczi_kbs_session *e = s->oldest, **at = id_chain(s, e->id);
+    struct cczi_kbs_session **at = id_chain(s, e->id);
     while (*at != e)
         at = &(*at)->by_id;
     *at = e->by_id;
@@ -206,11 +293,35 @@ static void forget_oldest(struct cczi_kbs_sessions *s)
     while (*at != e)
         at = &(*at)->by_token;
     *at = e->by_token;
-    s->oldest = e->newer;
-    if (!s->oldest)
-        s->newest = NULL;
+    *(e->older ? &e->older->newer : &s->oldest) = e->newer;
+    *(e->newer ? &e->newer->older : &s->newest) = e->older;
+    struct platform *p = &s->platforms[e->platform];
+    p->oldest = e->newer_there;
+    if (!p->oldest)
+        p->newest = NULL;
+    p->len--;
     s->len--;
     cczi_kbs_session_unref(e);
+}
+
+/* Who has more than its share makes room for itself. */
+static void make_room(struct cczi_kbs_sessions *s, size_t platform)
+{
+    const struct platform *p = &s->platforms[platform];
+    if (s->len == s->len_max)
+        forget(s, p->len >= share_of(s->len_max) ? p->oldest : s->oldest);
+}
+
+static void append(struct cczi_kbs_sessions *s, struct cczi_kbs_session *e)
+{
+    struct platform *p = &s->platforms[e->platform];
+    e->older = s->newest;
+    *(s->newest ? &s->newest->newer : &s->oldest) = e;
+    s->newest = e;
+    *(p->newest ? &p->newest->newer_there : &p->oldest) = e;
+    p->newest = e;
+    p->len++;
+    s->len++;
 }
 
 ccz_rc cczi_kbs_attested(struct cczi_kbs_sessions *s, const struct cczi_kbs_open *o,
@@ -225,8 +336,8 @@ ccz_rc cczi_kbs_attested(struct cczi_kbs_sessions *s, const struct cczi_kbs_open
         free(e);
         return ccz_fail(err, rc, "kbs:hash", 0, "cannot hash a token");
     }
-    if (s->len == s->len_max)
-        forget_oldest(s);
+    e->platform = platform_of(s, &peer->claims);
+    make_room(s, e->platform);
     e->refs = 1;
     e->peer = *peer;
     e->tee_key = ccz_jwk_take(tee_key);
@@ -238,12 +349,7 @@ ccz_rc cczi_kbs_attested(struct cczi_kbs_sessions *s, const struct cczi_kbs_open
     chain = token_chain(s, e->token_sha256);
     e->by_token = *chain;
     *chain = e;
-    if (s->newest)
-        s->newest->newer = e;
-    else
-        s->oldest = e;
-    s->newest = e;
-    s->len++;
+    append(s, e);
     return CCZ_OK;
 }
 

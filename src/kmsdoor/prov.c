@@ -6,6 +6,8 @@
 #define _DEFAULT_SOURCE
 #include "prov.h"
 
+#include "door_priv.h"
+
 #include "wire/wire.h"
 
 #include <cczoo/net.h>
@@ -26,15 +28,19 @@ enum {
 };
 static const char release_path[] = "/cczoo.kms.v1.Kms/Release";
 
-/* One way through: a connection is in the list of those that have not asked, or has asked and is in the other. */
+/* One way through: it has not asked; the KMS was asked; it has its value or its refusal and is waited for to take it. All three
+ * are counted, and in a crowd the last go first. */
+enum stage { ASKING, ANSWERED, LEAVING, STAGES };
 struct conn {
     struct conn *next, **link; /* in its list */
+    enum stage stage;
     struct ccz_kms_prov *prov;
     struct cczi_prov_site *site;
     struct ccz_conn *net;
     struct ccz_tls *tls;
     struct ccz_ratls_peer *peer; /* the hook's, once the evidence was verified */
     struct call *call;           /* the KMS is asked; or NULL */
+    bool eof;                    /* the client has ended its direction */
     struct cczi_deadline deadline;
     struct cczi_prov_request request;
     char address[CCZ_ADDR_TEXT_SIZE];
@@ -60,11 +66,12 @@ struct ccz_kms_prov {
     pthread_t thread;
     bool running;
     bool stopping;
-    struct list asking;   /* oldest first */
-    struct list answered; /* the KMS was asked */
-    size_t calls;         /* of which the KMS has not answered */
-    pthread_mutex_t lock; /* site */
+    struct list list[STAGES]; /* oldest first */
+    size_t calls;             /* of which the KMS has not answered */
+    pthread_mutex_t lock;     /* site */
     struct cczi_prov_site *site;
+    struct cczi_bucket log_lines;
+    uint64_t unlogged; /* since the last line */
     atomic_ullong open, accepted, released, refused, dropped;
 };
 
@@ -89,10 +96,18 @@ static void list_remove(struct list *l, struct conn *c)
     l->len--;
 }
 
-static void leave_asking(struct conn *c)
+static void leave_list(struct conn *c)
 {
-    list_remove(&c->prov->asking, c);
-    atomic_fetch_sub(&c->prov->open, 1);
+    list_remove(&c->prov->list[c->stage], c);
+    if (c->stage == ASKING)
+        atomic_fetch_sub(&c->prov->open, 1);
+}
+
+static void go_to(struct conn *c, enum stage stage)
+{
+    leave_list(c);
+    c->stage = stage;
+    list_add(&c->prov->list[stage], c);
 }
 
 /* --------------------------------------------------------------------------------- ends */
@@ -101,12 +116,9 @@ static void leave_asking(struct conn *c)
 static void destroy(struct conn *c, int64_t linger_ms)
 {
     struct ccz_kms_prov *p = c->prov;
-    if (c->call) {
+    if (c->call)
         c->call->conn = NULL;
-        list_remove(&p->answered, c);
-    } else {
-        leave_asking(c);
-    }
+    leave_list(c);
     cczi_deadline_cancel(&p->deadlines, &c->deadline);
     if (linger_ms > 0)
         ccz_conn_end(c->net, linger_ms);
@@ -127,28 +139,81 @@ static bool flush(struct conn *c)
            (out.size == 0 || ccz_conn_write(c->net, ccz_buf_span(&out)) == CCZ_OK);
 }
 
+static struct conn *conn_of(struct cczi_deadline *d)
+{
+    return (struct conn *)((char *)d - offsetof(struct conn, deadline));
+}
+
+static void on_left(struct cczi_deadline *d)
+{
+    destroy(conn_of(d), 0);
+}
+
+/* What has been queued is sent and the client's end awaited; meanwhile it is one of those that are counted. */
+static void leave(struct conn *c, int64_t wait_ms)
+{
+    struct ccz_kms_prov *p = c->prov;
+    if (c->call) /* which is over */
+        c->call->conn = NULL;
+    c->call = NULL;
+    bool nothing_left = c->eof && ccz_conn_pending(c->net) == 0;
+    if (p->stopping || nothing_left) { /* the loop ends when the last of them has */
+        destroy(c, nothing_left ? 0 : wait_ms);
+        return;
+    }
+    go_to(c, LEAVING);
+    ccz_conn_shutdown(c->net);
+    if (c->eof)
+        ccz_conn_tell_sent(c->net);
+    c->deadline.fn = on_left;
+    if (!cczi_deadline_set(&p->deadlines, &c->deadline, ccz_mono_ms() + wait_ms))
+        destroy(c, 0);
+}
+
+/* A flood of clients is no flood of lines; the counters have them all. */
+static bool may_log(struct ccz_kms_prov *p)
+{
+    static const struct cczi_rate rate = {10, 50};
+    uint32_t wait_s;
+    bool may = cczi_bucket_take(&wait_s, &p->log_lines, rate, ccz_mono_ms());
+    p->unlogged = may ? p->unlogged : p->unlogged + 1;
+    return may;
+}
+
+static void log_line(struct ccz_kms_prov *p, const char *what, const char *address,
+                     const struct ccz_err *err)
+{
+    char text[CCZ_ADDR_TEXT_SIZE + 64];
+    if (!may_log(p))
+        return;
+    (void)snprintf(text, sizeof(text), "%s peer=%s unlogged=%llu", what, address,
+                   (unsigned long long)p->unlogged);
+    p->unlogged = 0;
+    ccz_log_err(CCZ_LOG_INFO, "prov", text, err);
+}
+
 /* The client learns from an alert or an early end that there is nothing; the log says why. */
 static void refuse(struct conn *c, const struct ccz_err *err)
 {
-    char text[CCZ_ADDR_TEXT_SIZE + 16];
-    (void)snprintf(text, sizeof(text), "refused peer=%s", c->address);
-    ccz_log_err(CCZ_LOG_INFO, "prov", text, err);
+    log_line(c->prov, "refused", c->address, err);
     atomic_fetch_add(&c->prov->refused, 1);
     ccz_tls_close(c->tls);
     (void)flush(c);
-    destroy(c, LINGER_MS);
+    leave(c, LINGER_MS);
 }
 
 static void drop(struct conn *c, const char *where)
 {
-    ccz_log(CCZ_LOG_INFO, "prov", "dropped peer=%s where=%s", c->address, where);
+    struct ccz_err err = {0};
+    (void)ccz_fail(&err, CCZ_E_CLOSED, where, 0, "the connection has ended");
+    log_line(c->prov, "dropped", c->address, &err);
     atomic_fetch_add(&c->prov->dropped, 1);
     destroy(c, 0);
 }
 
 static void on_deadline(struct cczi_deadline *d)
 {
-    drop((struct conn *)((char *)d - offsetof(struct conn, deadline)), "prov:timeout");
+    drop(conn_of(d), "prov:timeout");
 }
 
 static ccz_rc set_deadline(struct conn *c, struct ccz_err *err)
@@ -206,7 +271,7 @@ static void write_secret(struct conn *c, const struct ccz_secret *value)
     }
     ccz_log(CCZ_LOG_INFO, "prov", "released peer=%s", c->address);
     atomic_fetch_add(&c->prov->released, 1);
-    destroy(c, c->prov->cfg.timeout_ms);
+    leave(c, c->prov->cfg.timeout_ms);
 }
 
 static void free_call(struct call *k)
@@ -270,8 +335,7 @@ static ccz_rc start_call(struct conn *c, const char *item, struct ccz_err *err)
     }
     p->calls++;
     c->call = k;
-    leave_asking(c);
-    list_add(&p->answered, c);
+    go_to(c, ANSWERED);
     return CCZ_OK;
 }
 
@@ -310,7 +374,7 @@ static void on_data(struct ccz_conn *net, void *arg, struct ccz_span data)
 {
     (void)net;
     struct conn *c = arg;
-    if (c->call) /* bytes of the client's own protocol: nobody reads them */
+    if (c->stage != ASKING) /* bytes of the client's own protocol: nobody reads them */
         return;
     struct ccz_err err = {0};
     bool done = false;
@@ -331,46 +395,74 @@ static void on_data(struct ccz_conn *net, void *arg, struct ccz_span data)
 
 static void on_closed(struct ccz_conn *net, void *arg, const struct ccz_err *err)
 {
-    (void)net;
     struct conn *c = arg;
+    c->eof = true;
     /* who has asked may have ended its direction: what is sent still arrives */
-    if (!c->call || err->rc != CCZ_E_CLOSED)
+    bool more = err->rc == CCZ_E_CLOSED && ccz_conn_pending(net) > 0;
+    if (c->stage == LEAVING && more)
+        ccz_conn_tell_sent(net);
+    else if (c->stage == LEAVING)
+        destroy(c, 0);
+    else if (c->stage == ASKING || err->rc != CCZ_E_CLOSED)
         drop(c, err->where);
 }
 
-static bool same_host(const char *a, const char *b)
+static void on_drained(struct ccz_conn *net, void *arg)
 {
-    const char *end_a = strrchr(a, ':'), *end_b = strrchr(b, ':');
-    size_t n = end_a ? (size_t)(end_a - a) : strlen(a);
-    return n == (end_b ? (size_t)(end_b - b) : strlen(b)) && memcmp(a, b, n) == 0;
+    (void)net;
+    struct conn *c = arg;
+    if (c->stage == LEAVING && c->eof)
+        destroy(c, 0);
 }
 
-/* A client is some milliseconds from its connection to its request: who has been silent for longest goes first, of the same host
- * where that one has its share. @return false: nobody can be sent away */
+bool cczi_prov_same_client(const char *a, const char *b)
+{
+    struct cczi_door_addr of_a, of_b;
+    cczi_door_addr_of(&of_a, a);
+    cczi_door_addr_of(&of_b, b);
+    return memcmp(&of_a, &of_b, sizeof(of_a)) == 0;
+}
+
+/* The oldest of @p stage, of the host of @p address (NULL = of any). @param[in,out] same  those of that host are added */
+static struct conn *oldest(size_t *same, struct ccz_kms_prov *p, enum stage stage,
+                           const char *address)
+{
+    struct conn *first = NULL;
+    for (struct conn *c = p->list[stage].first; c; c = c->next) {
+        if (address && !cczi_prov_same_client(c->address, address))
+            continue;
+        (*same)++;
+        if (!first)
+            first = c;
+    }
+    return first;
+}
+
+/* A client is some milliseconds from its connection to its request: first goes who has all that it will get, then who has been silent
+ * for longest; of the same host where that one has its share. @return false: nobody can be sent away */
 static bool make_room(struct ccz_kms_prov *p, const char *address)
 {
-    struct conn *oldest = NULL;
-    size_t same = 0;
-    for (struct conn *c = p->asking.first; c; c = c->next) {
-        if (!same_host(c->address, address))
-            continue;
-        same++;
-        if (!oldest)
-            oldest = c;
-    }
-    if (same >= p->cfg.per_address_max) {
-        drop(oldest, "prov:per-address");
+    size_t same = 0, all = 0;
+    struct conn *left = oldest(&same, p, LEAVING, address);
+    struct conn *silent = oldest(&same, p, ASKING, address);
+    bool share = same >= p->cfg.per_address_max;
+    for (size_t i = 0; i < STAGES; i++)
+        all += p->list[i].len;
+    if (!share && all < p->cfg.connections_max)
         return true;
+    if (!share) {
+        left = p->list[LEAVING].first;
+        silent = p->list[ASKING].first;
     }
-    if (p->asking.len + p->answered.len < p->cfg.connections_max)
-        return true;
-    if (p->asking.len == 0)
-        return false;
-    drop(p->asking.first, "prov:connections");
-    return true;
+    if (left)
+        destroy(left, 0);
+    else if (silent)
+        drop(silent, share ? "prov:per-address" : "prov:connections");
+    return left || silent;
 }
 
-static const struct ccz_conn_ops conn_ops = {.on_data = on_data, .on_closed = on_closed};
+static const struct ccz_conn_ops conn_ops = {
+    .on_data = on_data, .on_closed = on_closed, .on_drained = on_drained};
 
 static struct conn *new_conn(struct ccz_kms_prov *p, const char *address)
 {
@@ -398,12 +490,14 @@ static void on_accept(void *arg, int fd, const char *address)
         .ops = &conn_ops, .arg = c, .out_size_max = 4 * CCZ_KMS_VALUE_SIZE_MAX};
     struct ccz_err err = {0};
     if (!c) {
-        ccz_log(CCZ_LOG_WARN, "prov", "dropped peer=%s where=prov:busy", address);
+        (void)ccz_fail(&err, CCZ_E_LIMIT, "prov:busy", p->cfg.connections_max,
+                       "all connections wait for the KMS");
+        log_line(p, "dropped", address, &err);
         atomic_fetch_add(&p->dropped, 1);
         close(fd);
         return;
     }
-    list_add(&p->asking, c);
+    list_add(&p->list[ASKING], c);
     atomic_fetch_add(&p->open, 1);
     if (ccz_conn_adopt(&c->net, p->loop, fd, &cfg) != CCZ_OK || set_deadline(c, &err) != CCZ_OK)
         drop(c, "prov:memory");
@@ -475,8 +569,8 @@ ccz_rc ccz_kms_prov_start(struct ccz_kms_prov **out, const struct ccz_kms_prov_c
     struct ccz_kms_prov *p = calloc(1, sizeof(*p));
     if (!p)
         return ccz_fail(err, CCZ_E_NOMEM, "prov:config", 0, "out of memory");
-    p->asking.last = &p->asking.first;
-    p->answered.last = &p->answered.first;
+    for (size_t i = 0; i < STAGES; i++)
+        p->list[i].last = &p->list[i].first;
     pthread_mutex_init(&p->lock, NULL);
     ccz_rc rc = take_cfg(p, cfg, err);
     if (rc == CCZ_OK)
@@ -528,8 +622,10 @@ static void stop(void *arg)
     p->stopping = true;
     ccz_listener_free(p->listener);
     p->listener = NULL;
-    while (p->asking.first)
-        destroy(p->asking.first, 0);
+    while (p->list[ASKING].first)
+        destroy(p->list[ASKING].first, 0);
+    while (p->list[LEAVING].first)
+        destroy(p->list[LEAVING].first, LINGER_MS);
     if (p->calls == 0)
         ccz_loop_finish(p->loop);
 }

@@ -42,6 +42,11 @@ size_t cczi_prov_map_len(const struct cczi_prov_map *m);
 ccz_rc cczi_prov_map_find(const char **item, const struct cczi_prov_map *m,
                           const struct ccz_claims *c, struct ccz_err *err);
 
+/* -------------------------------------------------------------------------------- prov.c */
+
+/* Whether two addresses, "ip:port", count as one client: an IPv4 address, the /64 of an IPv6 address. */
+bool cczi_prov_same_client(const char *a, const char *b);
+
 /* --------------------------------------------------------------------------- prov_site.c */
 
 /* What is read from files. A connection keeps the one it began with. */

@@ -10,7 +10,6 @@
 
 enum { JSON_SIZE_MAX = 8 << 20, OPENAPI_SIZE_MAX = 1 << 20 };
 
-/* Browsers ask before they send this type on behalf of another site, and are refused then. */
 static bool is_json(const char *type)
 {
     static const char json[] = "application/json";

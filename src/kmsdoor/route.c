@@ -225,6 +225,14 @@ void cczi_door_err_json(struct ccz_buf *out, const struct ccz_err *err)
     ccz_buf_put_str(out, "}");
 }
 
+/* Their texts have addresses, users and statements of the database, and some are told before anybody has said who he is. */
+static bool is_of_database(const struct ccz_err *err)
+{
+    return strncmp(err->where, "kms:store", 9) == 0 ||
+           strcmp(err->where, "kms:commit-unknown") == 0 ||
+           strcmp(err->where, "kms:database-password") == 0;
+}
+
 /* The service logs what it refuses; this is for what never gets there. At most so many lines a second: a flood of requests is
  * no flood of lines, and the metrics count them all. */
 static void log_refusal(struct cczi_door_req *r, unsigned status, const struct ccz_err *err)
@@ -237,7 +245,7 @@ static void log_refusal(struct cczi_door_req *r, unsigned status, const struct c
     /* of other protocols: what their own checks refuse, but for the question who it is, with which stock clients begin */
     bool theirs =
         route && route->put_err && !r->decision[0] && strcmp(err->where, "kbs:no-session") != 0;
-    if (!theirs && strncmp(err->where, "door:", 5) != 0 &&
+    if (!theirs && strncmp(err->where, "door:", 5) != 0 && !is_of_database(err) &&
         strcmp(err->where, "kms:admin-unknown") != 0)
         return;
     if (!cczi_bucket_take(&wait_s, &d->log_lines, lines, ccz_mono_ms())) {
@@ -281,12 +289,17 @@ void cczi_door_reply_err_as(struct cczi_door_req *r, unsigned status, const stru
     CCZ_AUTO_BUF json;
     ccz_buf_init(&json, ERR_JSON_SIZE_MAX);
     const struct cczi_door_route *route = ((struct cczi_door_job *)r)->route;
+    struct ccz_err bare = {0};
+    log_refusal(r, status, err);
+    if (is_of_database(err)) {
+        ccz_fail(&bare, err->rc, err->where, 0, "the log of the server says more");
+        err = &bare;
+    }
     if (route && route->put_err)
         status = route->put_err(&json, status, err);
     else
         cczi_door_err_json(&json, err);
     put_decision(&json, r->decision);
-    log_refusal(r, status, err);
     struct ccz_http_field headers[3];
     char wait[24], allow[64];
     size_t n = 0;
@@ -354,7 +367,8 @@ static ccz_rc check_principal(struct cczi_door_req *r, int64_t now_ms, struct cc
 /* Two of them: which one counts? */
 static ccz_rc check_headers(const struct cczi_door_req *r, struct ccz_err *err)
 {
-    static const char *const once[] = {"Authorization", "Content-Type", "Content-Encoding"};
+    static const char *const once[] = {"Authorization", "Content-Type", "Content-Encoding",
+                                       "Origin", "Sec-Fetch-Site"};
     for (size_t i = 0; i < sizeof(once) / sizeof(*once); i++)
         if (ccz_http_header_count(r->http, once[i]) > 1)
             return ccz_refuse(err, CCZ_E_FORMAT, "door:header-twice", once[i], "one of them");
@@ -392,6 +406,58 @@ static ccz_rc check_request(struct cczi_door_job *j, struct ccz_err *err)
     return CCZ_OK;
 }
 
+/* Of this type or with parameters behind it. */
+static bool is_type(const char *value, const char *type)
+{
+    size_t n = strlen(type);
+    return value && strncasecmp(value, type, n) == 0 &&
+           (value[n] == 0 || value[n] == ';' || value[n] == ' ');
+}
+
+/* scheme://host:port of a page that came from here; behind a proxy that ends TLS the scheme is not ours to know. */
+static bool is_own_origin(const struct cczi_door_req *r, const char *origin)
+{
+    const char *host = ccz_http_header(r->http, "Host"), *at = strstr(origin, "://");
+    if (!host || !at || (ccz_http_ssl(r->http) && strncmp(origin, "https://", 8) != 0))
+        return false;
+    return strcasecmp(at + 3, host) == 0;
+}
+
+/* No browser sends one of these on behalf of another site without asking first, which is refused (OPTIONS: 405). */
+static bool is_no_simple_request(const struct cczi_door_req *r)
+{
+    static const char *const headers[] = {"Authorization", "X-Vault-Token", "X-Vault-Request"};
+    const char *type = ccz_http_header(r->http, "Content-Type");
+    for (size_t i = 0; i < sizeof(headers) / sizeof(*headers); i++)
+        if (ccz_http_header(r->http, headers[i]))
+            return true;
+    return strcmp(ccz_http_method(r->http), "POST") != 0 || is_type(type, "application/json") ||
+           is_type(type, "application/octet-stream");
+}
+
+/* A page of another site can make a browser send requests that carry the client certificate of whoever looks at the page. For
+ * all routes, so that no protocol can forget it. What a browser says about where a request is from decides; what says nothing
+ * must not be one that a page could have sent. */
+static ccz_rc check_site(const struct cczi_door_req *r, struct ccz_err *err)
+{
+    const char *method = ccz_http_method(r->http);
+    const char *site = ccz_http_header(r->http, "Sec-Fetch-Site");
+    const char *origin = ccz_http_header(r->http, "Origin");
+    if (strcmp(method, "GET") == 0 || strcmp(method, "HEAD") == 0)
+        return CCZ_OK;
+    bool from_here = site     ? strcmp(site, "same-origin") == 0 || strcmp(site, "none") == 0
+                     : origin ? is_own_origin(r, origin)
+                              : true;
+    if (!from_here)
+        return ccz_fail(err, CCZ_E_DENIED, "door:site", 0, "a request from a page of another site");
+    if (r->auth.kind != CCZI_DOOR_PINNED || is_no_simple_request(r))
+        return CCZ_OK;
+    ccz_fail(err, CCZ_E_DENIED, "door:site", 0, "a page of another site could have sent this");
+    return ccz_hint(err, err->rc,
+                    "Content-Type: application/json (of /kbs: application/octet-stream), a token, "
+                    "or X-Vault-Request: true");
+}
+
 static ccz_rc admit(struct cczi_door_job *j, struct ccz_err *err)
 {
     struct cczi_door_req *r = &j->req;
@@ -419,6 +485,8 @@ static ccz_rc admit(struct cczi_door_job *j, struct ccz_err *err)
     rc = cczi_door_identify(r, j->route->flags, err);
     if (rc != CCZ_OK)
         cczi_door_refused(d, CCZI_REFUSED_TOKEN);
+    else if ((rc = check_site(r, err)) != CCZ_OK)
+        cczi_door_refused(d, CCZI_REFUSED_REQUEST);
     return rc == CCZ_OK && rated ? check_principal(r, now_ms, err) : rc;
 }
 

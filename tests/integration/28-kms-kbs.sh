@@ -48,7 +48,7 @@ KMSD=(--https 127.0.0.1:0 --https-port-file "$RUN/https.port" --tls-cert "$RUN/t
 up
 policy_for "$RUN/workload.json" "$BIN/cczoo" # which makes the evidence here
 kms policy put default/workload "$RUN/workload.json" >"$RUN/out" 2>"$RUN/err"
-expect 200 admin --data-binary 'correct horse' '/kbs/v0/resource/default/key/one?policy=default/workload'
+expect 200 admin -H 'Content-Type: application/octet-stream' --data-binary 'correct horse' '/kbs/v0/resource/default/key/one?policy=default/workload'
 key workload
 expect 401 ask /kbs/v0/resource/default/key/one
 says '"type":"https://github.com/confidential-containers/kbs/errors/'

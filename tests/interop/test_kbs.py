@@ -142,7 +142,7 @@ def put(server, name, value, tee):
     text = base64.b64encode(json.dumps(policy(tee)).encode()).decode()
     status, data = admin.ask("POST", "/v1/PutPolicy", {"name": own, "json": text})
     check(status == 200, data)
-    status, data = admin.ask("POST", "/kbs/v0/resource/%s?policy=%s" % (name, own), value)
+    status, data = admin.ask("POST", "/kbs/v0/resource/%s?policy=%s" % (name, own), value, {"Content-Type": "application/octet-stream"})
     check((status, json.loads(data)) == (200, {"version": 1}), data)
     return admin
 

@@ -322,6 +322,31 @@ static void test_rates(void)
     kit_close(&k);
 }
 
+/* A handshake costs more than a request: they are counted before, by address, and apart from requests. */
+static void test_handshakes(void)
+{
+    struct kit k;
+    struct reply r;
+    kit_open(&k, &(struct kit_opts){.limits = {.address_rate = 1, .address_burst = 5}});
+    CURL *kept = curl_easy_init(); /* who is in stays */
+    CHECK(kept && kit_ask_on(kept, &k, &r, &(struct ask){.path = "/healthz"}) == 200);
+    unsigned n = 0;
+    while (n < 100 && kit_ask(&k, &r, &(struct ask){.path = "/healthz"}) == 200)
+        n++;
+    CHECK(n >= 4 && n < 100);
+    CHECK(kit_ask_on(kept, &k, &r, &(struct ask){.path = "/healthz"}) == 200);
+    /* requests do not use up what handshakes need: a probe that connects each time gets through */
+    while (kit_ask_on(kept, &k, &r, &(struct ask){.path = "/nothing"}) == 404)
+        ;
+    CHECK(kit_where(&r, "door:rate-address"));
+    usleep(2100000); /* two more */
+    CHECK(kit_ask_on(kept, &k, &r, &(struct ask){.path = "/nothing"}) == 404);
+    CHECK(kit_ask(&k, &r, &(struct ask){.path = "/healthz"}) == 200);
+    curl_easy_cleanup(kept);
+    CHECK(atomic_load(&k.door->refused[CCZI_REFUSED_RATE_HANDSHAKES]) >= 1);
+    kit_close(&k);
+}
+
 /* The buckets themselves, by a clock of the test's own. */
 static void test_buckets(void)
 {
@@ -448,6 +473,83 @@ static void test_slow(void)
     close(silent);
     close(drip);
     curl_easy_cleanup(c);
+    kit_close(&k);
+}
+
+static size_t resident(void)
+{
+    unsigned long all = 0, here = 0;
+    FILE *f = fopen("/proc/self/statm", "r");
+    CHECK(f && fscanf(f, "%lu %lu", &all, &here) == 2);
+    (void)fclose(f);
+    return here * (size_t)sysconf(_SC_PAGESIZE);
+}
+
+/* A request that does not end. @return bytes of its body that were taken */
+static size_t send_body(CURL *c, struct kit *k, const char *path, size_t size)
+{
+    static char part[16384];
+    char head[256];
+    size_t sent = 0, n = 0;
+    (void)snprintf(head, sizeof(head), "POST %s HTTP/1.1\r\nHost: x\r\nContent-Length: %zu\r\n\r\n",
+                   path, (size_t)2 << 20);
+    curl_easy_setopt(c, CURLOPT_URL, k->base);
+    curl_easy_setopt(c, CURLOPT_CONNECT_ONLY, 1L);
+    curl_easy_setopt(c, CURLOPT_SSL_VERIFYPEER, 0L);
+    curl_easy_setopt(c, CURLOPT_SSL_VERIFYHOST, 0L);
+    curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L);
+    if (curl_easy_perform(c) != CURLE_OK || curl_easy_send(c, head, strlen(head), &n) != CURLE_OK)
+        return 0;
+    for (int tries = 0; sent < size && tries < 2000;) {
+        CURLcode rc = curl_easy_send(c, part, sizeof(part), &n);
+        if (rc == CURLE_OK) {
+            sent += n;
+        } else if (rc == CURLE_AGAIN) {
+            usleep(1000);
+            tries++;
+        } else {
+            break;
+        }
+    }
+    return sent;
+}
+
+/* What strangers send is kept within bounds, whatever its route: of one address, and of all; who has sent for longest goes. */
+static void test_bodies(void)
+{
+    enum { CLIENTS = 100, BODY = 1536 << 10 };
+    struct kit k;
+    struct reply r;
+    static CURL *clients[CLIENTS];
+    kit_open(&k, &(struct kit_opts){.add = add_size});
+    char *body = malloc(((size_t)1 << 20) + 1);
+    CHECK(body);
+    memset(body, 'x', (size_t)1 << 20);
+    body[(size_t)1 << 20] = 0;
+    size_t before = resident(), sent = 0;
+    for (size_t i = 0; i < CLIENTS; i++) {
+        clients[i] = curl_easy_init();
+        CHECK(clients[i]);
+        sent += send_body(clients[i], &k, i % 2 ? "/healthz" : "/any", BODY);
+        if (i % 25 == 24) /* honest ones get through */
+            CHECK(kit_ask(&k, &r, &(struct ask){.path = "/any", .body = body}) == 200 &&
+                  strcmp(r.body, "1048576") == 0);
+    }
+    CHECK(sent > (size_t)64 << 20);
+#ifndef __SANITIZE_ADDRESS__ /* which keeps what was freed */
+    CHECK(resident() - before < (size_t)48 << 20);
+#endif
+    CHECK(before > 0);
+    for (size_t i = 0; i < CLIENTS; i++)
+        curl_easy_cleanup(clients[i]);
+    free(body);
+    kit_close(&k);
+    /* an address has its share of the connections, however many there may be */
+    kit_open(&k, &(struct kit_opts){.limits = {.connections = 8000}});
+    CHECK(k.door->limits.per_address == 1000);
+    kit_close(&k);
+    kit_open(&k, &(struct kit_opts){.limits = {.connections = 4}});
+    CHECK(k.door->limits.per_address == 4);
     kit_close(&k);
 }
 
@@ -691,6 +793,55 @@ static ccz_rc not_ready(void *arg, struct ccz_err *err)
     return ccz_fail(err, CCZ_E_UNAVAILABLE, "test:not-ready", 0, "not yet");
 }
 
+static ccz_rc lost(void *arg, struct ccz_err *err)
+{
+    (void)arg;
+    ccz_fail(err, CCZ_E_UNAVAILABLE, "kms:store-connect", 0,
+             "cannot connect to the database: server at \"10.0.0.5\", port 5432, user \"kms\"");
+    return ccz_hint(err, err->rc, "10.0.0.5 does not listen");
+}
+
+static void on_lost(struct cczi_door_req *r, void *arg)
+{
+    struct ccz_err err = {0};
+    (void)lost(arg, &err);
+    (void)ccz_refuse(&err, err.rc, "kms:store-lost", "10.0.0.5", "10.0.0.6");
+    cczi_door_reply_err(r, &err);
+}
+
+static void add_lost(struct ccz_kms_door *d)
+{
+    const struct cczi_door_route route = {
+        .name = "lost", .methods = "GET", .path = "/lost", .fn = on_lost};
+    struct ccz_err err;
+    CHECK(cczi_door_route(d, &route, &err) == CCZ_OK);
+}
+
+static char heard_lines[8192];
+static void hear(void *arg, enum ccz_log_level level, const char *module, const char *text)
+{
+    (void)arg, (void)level, (void)module;
+    size_t n = strlen(heard_lines);
+    (void)snprintf(heard_lines + n, sizeof(heard_lines) - n, "%s\n", text);
+}
+
+/* Where the database is and who uses it is for the log, and nobody else. */
+static void test_database_texts(void)
+{
+    struct kit k;
+    struct reply r;
+    kit_open(&k, &(struct kit_opts){.ready = lost, .add = add_lost});
+    ccz_log_install(hear, NULL, CCZ_LOG_INFO);
+    CHECK(kit_ask(&k, &r, &(struct ask){.path = "/readyz"}) == 503 &&
+          kit_where(&r, "kms:store-connect") && !strstr(r.body, "10.0.0"));
+    CHECK(kit_ask(&k, &r, &(struct ask){.path = "/lost"}) == 503 &&
+          kit_where(&r, "kms:store-lost") && !strstr(r.body, "10.0.0"));
+    CHECK(strstr(r.headers, "Retry-After: 1\r\n"));
+    kit_close(&k);
+    ccz_log_install(NULL, NULL, CCZ_LOG_INFO);
+    CHECK(strstr(heard_lines, "port 5432") && strstr(heard_lines, "10.0.0.6"));
+}
+
 static void test_ready(void)
 {
     struct kit k;
@@ -847,15 +998,27 @@ static void test_config(void)
 }
 
 static const struct ccz_test tests[] = {
-    {"door.health", test_health},   {"door.paths", test_paths},
-    {"door.sizes", test_sizes},     {"door.certificates", test_certificates},
-    {"door.known", test_known},     {"door.rates", test_rates},
-    {"door.buckets", test_buckets}, {"door.connections", test_connections},
-    {"door.slow", test_slow},       {"door.calls", test_calls},
-    {"door.waiting", test_waiting}, {"door.log", test_log},
-    {"door.gone", test_gone},       {"door.stop", test_stop},
-    {"door.ready", test_ready},     {"door.metrics", test_metrics},
-    {"door.reload", test_reload},   {"door.config", test_config},
+    {"door.health", test_health},
+    {"door.paths", test_paths},
+    {"door.sizes", test_sizes},
+    {"door.certificates", test_certificates},
+    {"door.known", test_known},
+    {"door.rates", test_rates},
+    {"door.buckets", test_buckets},
+    {"door.connections", test_connections},
+    {"door.slow", test_slow},
+    {"door.bodies", test_bodies},
+    {"door.database_texts", test_database_texts},
+    {"door.handshakes", test_handshakes},
+    {"door.calls", test_calls},
+    {"door.waiting", test_waiting},
+    {"door.log", test_log},
+    {"door.gone", test_gone},
+    {"door.stop", test_stop},
+    {"door.ready", test_ready},
+    {"door.metrics", test_metrics},
+    {"door.reload", test_reload},
+    {"door.config", test_config},
 };
 
 int main(int argc, char **argv)

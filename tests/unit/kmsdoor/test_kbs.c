@@ -463,6 +463,8 @@ static struct cczi_kbs_sessions *sessions(size_t len, size_t used)
     return s;
 }
 
+static const struct ccz_claims nobody; /* a platform that does not say who it is */
+
 static struct ccz_span str(const char *s)
 {
     return ccz_span_str(s);
@@ -505,9 +507,9 @@ static void test_session(void)
             "kbs:session");
     /* once */
     CHECK(cczi_kbs_resume(&o, s, str(b.id), str(b.nonce), NOW_S, NULL) == CCZ_OK);
-    CHECK(cczi_kbs_spend(s, &o, NOW_S, NULL) == CCZ_OK);
-    REFUSED(cczi_kbs_spend(s, &o, NOW_S + 1, err), CCZ_E_EXISTS, "replay:used");
-    REFUSED(cczi_kbs_spend(s, &o, NOW_S + AUTH_S, err), CCZ_E_EXISTS, "replay:used");
+    CHECK(cczi_kbs_spend(s, &o, &nobody, NOW_S, NULL) == CCZ_OK);
+    REFUSED(cczi_kbs_spend(s, &o, &nobody, NOW_S + 1, err), CCZ_E_EXISTS, "replay:used");
+    REFUSED(cczi_kbs_spend(s, &o, &nobody, NOW_S + AUTH_S, err), CCZ_E_EXISTS, "replay:used");
     cczi_kbs_sessions_free(s);
     cczi_kbs_sessions_free(elsewhere);
 }
@@ -592,9 +594,123 @@ static void test_used_full(void)
         struct cczi_kbs_open o;
         CHECK(cczi_kbs_begin(&b, s, CCZ_TEE_SNP, NOW_S, NULL) == CCZ_OK);
         CHECK(cczi_kbs_resume(&o, s, str(b.id), str(b.nonce), NOW_S, NULL) == CCZ_OK);
-        rc = cczi_kbs_spend(s, &o, NOW_S, &err);
+        rc = cczi_kbs_spend(s, &o, &nobody, NOW_S, &err);
     }
     CHECK(n >= 11 && n < 100 && rc == CCZ_E_LIMIT && strcmp(err.where, "replay:full") == 0);
+    cczi_kbs_sessions_free(s);
+}
+
+/* Nonces as one server makes them, one after the other. */
+static struct cczi_kbs_open opened(uint64_t number, int64_t made_s)
+{
+    struct cczi_kbs_open o = {.tee = CCZ_TEE_SGX};
+    for (size_t i = 0; i < CCZ_NONCE_TIME_SIZE; i++)
+        o.nonce[i] = (uint8_t)(made_s >> 8 * (CCZ_NONCE_TIME_SIZE - 1 - i));
+    memcpy(o.nonce + CCZ_NONCE_TIME_SIZE, &number, sizeof(number));
+    return o;
+}
+
+static struct ccz_claims on_platform(uint16_t number)
+{
+    struct ccz_claims c = {.tee = CCZ_TEE_SGX};
+    memcpy(c.ppid, &number, sizeof(number));
+    return c;
+}
+
+/* What is usual lasts for 1,000 attestations a second for ever: from a thousand platforms, and from one. */
+static void test_capacity(void)
+{
+    for (uint16_t platforms = 1; platforms <= 1000; platforms = (uint16_t)(platforms + 999)) {
+        struct cczi_kbs_sessions *s = NULL;
+        const struct cczi_kbs_sessions_cfg cfg = {16, CCZI_KBS_ATTESTATIONS, CCZI_KBS_NONCE_S};
+        uint64_t n = 0;
+        if (platforms == 1) {
+            struct cczi_kbs_open o = opened(0, NOW_S);
+            struct ccz_claims c = on_platform(0);
+            CHECK(cczi_kbs_sessions_new(&s, &cfg, NULL) == CCZ_OK);
+            CHECK(cczi_kbs_spend(s, &o, &c, NOW_S, NULL) == CCZ_OK);
+            /* for what is left of its life, and not longer than it is looked at */
+            REFUSED(cczi_kbs_spend(s, &o, &c, NOW_S + CCZI_KBS_NONCE_S, err), CCZ_E_EXISTS,
+                    "replay:used");
+            REFUSED(cczi_kbs_spend(s, &o, &c, NOW_S + CCZI_KBS_NONCE_S + CCZI_KBS_SKEW_S, err),
+                    CCZ_E_EXPIRED, "replay:expired");
+            cczi_kbs_sessions_free(s);
+        }
+        CHECK(cczi_kbs_sessions_new(&s, &cfg, NULL) == CCZ_OK);
+        for (int64_t t = NOW_S; t < NOW_S + 300 && platforms > 1; t++) {
+            for (int i = 0; i < 1000; i++, n++) {
+                struct cczi_kbs_open o = opened(n, t - i % 3);
+                struct ccz_claims c = on_platform((uint16_t)(n % platforms));
+                CHECK(cczi_kbs_spend(s, &o, &c, t, NULL) == CCZ_OK);
+            }
+        }
+        cczi_kbs_sessions_free(s);
+    }
+}
+
+static void attested_on(struct cczi_kbs_begun *b, struct cczi_kbs_sessions *s, const char *token,
+                        uint16_t platform)
+{
+    struct cczi_kbs_open o;
+    struct ccz_jwk *key = NULL;
+    struct ccz_ratls_peer peer = {.attested = true, .fresh = true, .claims = on_platform(platform)};
+    CHECK(ccz_jwk_parse(&key, str(bob), NULL) == CCZ_OK);
+    CHECK(cczi_kbs_begin(b, s, CCZ_TEE_SGX, NOW_S, NULL) == CCZ_OK);
+    CHECK(cczi_kbs_resume(&o, s, str(b->id), str(b->nonce), NOW_S, NULL) == CCZ_OK);
+    CHECK(cczi_kbs_attested(s, &o, &peer, &key, str(token), NOW_S + 300, NULL) == CCZ_OK);
+}
+
+/* Who has one machine fills its own share: neither nonces nor sessions of others are refused or forgotten for it. */
+static void test_one_tee(void)
+{
+    struct cczi_kbs_sessions *s = sessions(128, 1024);
+    const struct ccz_claims greedy = on_platform(1);
+    struct cczi_kbs_begun other[8], own;
+    size_t refused_of_others = 0, kept = 0;
+    struct cczi_kbs_session *e;
+    char token[32];
+    ccz_rc rc = CCZ_OK;
+    struct ccz_err err = {0};
+    uint64_t n = 0;
+    for (; n < 2048 && rc == CCZ_OK; n++) {
+        struct cczi_kbs_open o = opened(n, NOW_S);
+        rc = cczi_kbs_spend(s, &o, &greedy, NOW_S, &err);
+    }
+    CHECK(n == 513 && rc == CCZ_E_LIMIT && strcmp(err.where, "kbs:platform") == 0);
+    for (uint16_t i = 2; i < 402; i++) {
+        struct cczi_kbs_open o = opened(n++, NOW_S);
+        const struct ccz_claims c = on_platform(i);
+        refused_of_others += cczi_kbs_spend(s, &o, &c, NOW_S, NULL) != CCZ_OK;
+    }
+    CHECK(refused_of_others <= 4); /* who meets it in its place, by chance one in 8,192 */
+    /* in its time, again */
+    struct cczi_kbs_open o = opened(n++, NOW_S + 2 * (AUTH_S + CCZI_KBS_SKEW_S));
+    CHECK(cczi_kbs_spend(s, &o, &greedy, NOW_S + 2 * (AUTH_S + CCZI_KBS_SKEW_S), NULL) == CCZ_OK);
+
+    for (uint16_t i = 0; i < 8; i++) {
+        (void)snprintf(token, sizeof(token), "other %d", i);
+        attested_on(&other[i], s, token, (uint16_t)(2 + i));
+    }
+    for (int i = 0; i < 1000; i++) {
+        (void)snprintf(token, sizeof(token), "greedy %d", i);
+        attested_on(&own, s, token, 1);
+    }
+    CHECK(cczi_kbs_sessions_len(s) == 128);
+    for (size_t i = 0; i < 8; i++) {
+        kept += cczi_kbs_by_cookie(&e, s, str(other[i].id), NOW_S, NULL) == CCZ_OK;
+        cczi_kbs_session_unref(e);
+    }
+    CHECK(kept >= 5);
+    CHECK(cczi_kbs_by_cookie(&e, s, str(own.id), NOW_S, NULL) == CCZ_OK);
+    cczi_kbs_session_unref(e);
+    for (uint16_t i = 3; i < 150; i++) { /* others push out what is older than they */
+        (void)snprintf(token, sizeof(token), "%d", i);
+        attested_on(&own, s, token, i);
+    }
+    CHECK(cczi_kbs_sessions_len(s) == 128);
+    CHECK(cczi_kbs_by_token(&e, s, str("149"), NOW_S, NULL) == CCZ_OK);
+    cczi_kbs_session_unref(e);
+    CHECK(cczi_kbs_by_token(&e, s, str("greedy 999"), NOW_S, NULL) == CCZ_E_DENIED);
     cczi_kbs_sessions_free(s);
 }
 
@@ -639,6 +755,8 @@ static const struct ccz_test tests[] = {
     {"kbs.session", test_session},
     {"kbs.attested", test_attested},
     {"kbs.used_full", test_used_full},
+    {"kbs.capacity", test_capacity},
+    {"kbs.one_tee", test_one_tee},
     {"kbs.cookie", test_cookie},
 };
 

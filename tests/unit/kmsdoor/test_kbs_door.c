@@ -325,7 +325,7 @@ static void exchange(const char *provider)
     CHECK(get_bearer(&p, &r, "default/key/one", p.token) == 200 && opens(&p, &r, "correct horse"));
     CHECK(get(&p, &r, "default/key/two") == 404 && refused(&r, 404, "kms:not-found"));
     /* a new version by the same path */
-    put_resource(&k, "default/key/one", "battery staple", "default/us");
+    put_resource(&k, "default/key/one", "battery staple", "default/us&new_version=1");
     CHECK(get(&p, &r, "default/key/one") == 200 && opens(&p, &r, "battery staple"));
     /* again, with all claims */
     CHECK(auth(&p, &r) == 200 &&
@@ -708,13 +708,18 @@ static void test_admin(void)
     CHECK(kit_ask(&k, &r, &a) == 403 && refused(&r, 403, "kms:role"));
     a.as = "admin";
     CHECK(kit_ask(&k, &r, &a) == 200 && strcmp(r.body, "{\"version\":1}") == 0);
+    /* what workloads get next is not replaced by accident */
+    CHECK(kit_ask(&k, &r, &a) == 409 && refused(&r, 409, "kms:exists"));
+    a.path = "/kbs/v0/resource/a/b/c?new_version=2";
+    CHECK(kit_ask(&k, &r, &a) == 400 && refused(&r, 400, "kbs:new-version"));
+    a.path = "/kbs/v0/resource/a/b/c?new_version=1";
     CHECK(kit_ask(&k, &r, &a) == 200 && strcmp(r.body, "{\"version\":2}") == 0);
     /* bound to nothing: for nobody */
     CHECK(get(&p, &r, "a/b/c") == 403 && refused(&r, 403, "kms:unbound"));
-    a.path = "/kbs/v0/resource/a/b/c?policy=a/nowhere";
+    a.path = "/kbs/v0/resource/a/b/c?policy=a/nowhere&new_version=1";
     CHECK(kit_ask(&k, &r, &a) == 404 && refused(&r, 404, "kms:not-found"));
     put_policy(&k, &p, "a/us", false);
-    a.path = "/kbs/v0/resource/a/b/c?policy=a%2F%75s";
+    a.path = "/kbs/v0/resource/a/b/c?new_version=1&policy=a%2F%75s";
     CHECK(kit_ask(&k, &r, &a) == 200 && get(&p, &r, "a/b/c") == 200 && opens(&p, &r, "value"));
     a = (struct ask){.path = "/kbs/v0/resource/a/b/c", .method = "DELETE"};
     CHECK(kit_ask(&k, &r, &a) == 401 && get(&p, &r, "a/b/c") == 200);
@@ -726,6 +731,67 @@ static void test_admin(void)
     a.method = "PUT";
     CHECK(kit_ask(&k, &r, &a) == 405 && refused(&r, 405, "door:method"));
     peer_close(&p);
+    stop(&k);
+}
+
+/* What a page of another site can make a browser send, with the operator's certificate, changes nothing. */
+static void test_site(void)
+{
+    static const char resource[] = "/kbs/v0/resource/a/b/c";
+    static const struct {
+        const char *path, *method, *header;
+    } t[] = {
+        {resource, "POST", "Content-Type: text/plain"},
+        {resource, "POST", "Content-Type: application/x-www-form-urlencoded"},
+        {resource, "POST", "Content-Type: multipart/form-data; boundary=x"},
+        {resource, "POST", "Content-Type: application/octet-streams"},
+        {resource, "POST", "Content-Type:"},
+        {resource, "POST", "Sec-Fetch-Site: cross-site"},
+        {resource, "POST", "Sec-Fetch-Site: same-site"},
+        {resource, "POST", "Origin: https://evil.example"},
+        {resource, "POST", "Origin: null"},
+        {resource, "DELETE", "Origin: https://evil.example"},
+        {resource, "DELETE", "Sec-Fetch-Site: cross-site"},
+        {"/kbs/v0/auth", "POST", "Origin: https://evil.example"},
+        {"/kbs/v0/attest", "POST", "Sec-Fetch-Site: cross-site"},
+        {"/kbs/v0/else", "PUT", "Sec-Fetch-Site: cross-site"},
+        {"/v1/Status", "POST", "Sec-Fetch-Site: cross-site"},
+        {"/v1/Status", "POST", "Origin: https://evil.example"},
+        {"/v1/Status", "POST", "Content-Type: text/plain"},
+    };
+    struct kit k;
+    struct reply r;
+    start(&k);
+    uint64_t before = k.store->head.seq;
+    for (size_t i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
+        kit_ask(&k, &r,
+                &(struct ask){.path = t[i].path,
+                              .method = t[i].method,
+                              .body = "{}",
+                              .as = "admin",
+                              .header = t[i].header});
+        if (r.status != 403 || !strstr(r.body, "\"where\":\"door:site\""))
+            fprintf(stderr, "%s %s: %u %s\n", t[i].path, t[i].header, r.status, r.body);
+        CHECK(r.status == 403 && strstr(r.body, "\"where\":\"door:site\""));
+    }
+    CHECK(k.store->head.seq == before);
+    /* our own pages, and clients that are no browsers */
+    char own[128];
+    (void)snprintf(own, sizeof(own), "Origin: %s", k.base);
+    const char *const fine[] = {own, "Sec-Fetch-Site: same-origin", "Sec-Fetch-Site: none",
+                                "Content-Type: application/octet-stream",
+                                "Content-Type: Application/JSON; charset=utf-8"};
+    for (size_t i = 0; i < sizeof(fine) / sizeof(fine[0]); i++) {
+        const char *path = i ? "/kbs/v0/resource/a/b/c?new_version=1" : resource;
+        const struct ask a = {.path = path, .body = "value", .as = "admin", .header = fine[i]};
+        CHECK(kit_ask(&k, &r, &a) == 200);
+    }
+    /* nobody's request is simple by accident: two answers to where it comes from are none */
+    const struct ask twice = {.path = resource,
+                              .body = "value",
+                              .as = "admin",
+                              .header = "Origin: https://a\r\nOrigin: https://b"};
+    CHECK(kit_ask(&k, &r, &twice) == 400 && refused(&r, 400, "door:header-twice"));
     stop(&k);
 }
 
@@ -764,6 +830,26 @@ static void test_discovery(void)
           !strstr(r.body, "\"d\""));
     CHECK(kit_ask(&k, &r, &(struct ask){.path = "/.well-known/openid-configuration"}) == 404);
     CHECK(kit_where(&r, "kbs:issuer"));
+    stop(&k);
+}
+
+/* Keys cost the KMS an opening of each of them: what strangers ask is answered from what was said last. */
+static void test_keys_cached(void)
+{
+    struct kit k;
+    struct reply r;
+    start(&k);
+    CURL *c = curl_easy_init();
+    CHECK(c);
+    unsigned before = atomic_load(&kit_clock_reads);
+    for (size_t i = 0; i < 50; i++) {
+        CHECK(kit_ask_on(c, &k, &r, &(struct ask){.path = "/.well-known/jwks.json"}) == 200);
+        CHECK(strstr(r.body, "\"keys\":[{"));
+        CHECK(kit_ask_on(c, &k, &r, &(struct ask){.path = "/.well-known/openid-configuration"}) ==
+              404);
+    }
+    CHECK(atomic_load(&kit_clock_reads) - before < 20);
+    curl_easy_cleanup(c);
     stop(&k);
 }
 
@@ -830,6 +916,7 @@ static const struct ccz_test tests[] = {
     {"kbs.tokens", test_tokens},       {"kbs.paths", test_paths},
     {"kbs.admin", test_admin},         {"kbs.bounds", test_bounds},
     {"kbs.discovery", test_discovery}, {"kbs.genuine", test_genuine},
+    {"kbs.site", test_site},           {"kbs.keys_cached", test_keys_cached},
 };
 
 int main(int argc, char **argv)

@@ -3,10 +3,12 @@
 #define _GNU_SOURCE
 #include "ccz_test.h"
 #include "kms/kms_fixture.h"
+#include "kmsdoor/prov.h"
 #include "prov_client.h"
 #include "temp_dir.h"
 
 #include <cczoo/kms_prov.h>
+#include <dirent.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -593,6 +595,79 @@ static void test_crowd(void)
     tear_down(&w);
 }
 
+/* Who has one address of a /64 has them all. */
+static void test_addresses(void)
+{
+    static const struct {
+        const char *a, *b;
+        bool same;
+    } t[] = {
+        {"10.0.0.1:1", "10.0.0.1:2", true},
+        {"10.0.0.1:1", "10.0.0.2:1", false},
+        {"10.0.0.1:1", "[::ffff:10.0.0.1]:2", true},
+        {"[2001:db8:1:2::1]:1", "[2001:db8:1:2::1]:2", true},
+        {"[2001:db8:1:2::1]:1", "[2001:db8:1:2:ffff:ffff:ffff:ffff]:9", true},
+        {"[2001:db8:1:2::1]:1", "[2001:db8:1:3::1]:1", false},
+    };
+    for (size_t i = 0; i < sizeof(t) / sizeof(t[0]); i++)
+        CHECK(cczi_prov_same_client(t[i].a, t[i].b) == t[i].same);
+}
+
+static size_t open_files(void)
+{
+    size_t n = 0;
+    DIR *dir = opendir("/proc/self/fd");
+    CHECK(dir);
+    while (readdir(dir))
+        n++;
+    closedir(dir);
+    return n;
+}
+
+static atomic_uint lines;
+
+static void count_lines(void *arg, enum ccz_log_level level, const char *module, const char *text)
+{
+    (void)arg;
+    (void)level;
+    (void)module;
+    (void)text;
+    atomic_fetch_add(&lines, 1);
+}
+
+/* Who was refused and stays is counted, and goes first; the log does not grow with them. */
+static void test_refused_flood(void)
+{
+    enum { FLOOD = 1000 };
+    struct world w;
+    build(&w);
+    struct ccz_kms_prov_cfg cfg = cfg_of(&w);
+    cfg.connections_max = 32;
+    cfg.per_address_max = 16;
+    serve_with(&w, &cfg);
+    static int fds[FLOOD];
+    size_t before = open_files(), most = 0;
+    ccz_log_install(count_lines, NULL, CCZ_LOG_INFO);
+    for (size_t i = 0; i < FLOOD; i++) {
+        fds[i] = pc_socket(w.port);
+        CHECK(send(fds[i], "GET / HTTP/1.1\r\n\r\n", 18, MSG_NOSIGNAL) == 18);
+        if (i % 250 == 249) {
+            const char *got = get(&w, 0xaa);
+            CHECK(got && strcmp(got, "open sesame") == 0);
+            WAIT_FOR(stats(&w).refused + stats(&w).dropped == i + 1);
+            size_t now = open_files() - before - (i + 1);
+            most = now > most ? now : most;
+        }
+    }
+    ccz_log_install(NULL, NULL, CCZ_LOG_INFO);
+    CHECK(most <= 16 + 16);
+    CHECK(stats(&w).released == 4 && stats(&w).refused > 0);
+    CHECK(atomic_load(&lines) < 200);
+    for (size_t i = 0; i < FLOOD; i++)
+        close(fds[i]);
+    tear_down(&w);
+}
+
 static void *get_in_thread(void *arg)
 {
     struct world *w = arg;
@@ -727,6 +802,8 @@ int main(int argc, char **argv)
         {"prov.early_ends", test_early_ends},
         {"prov.slow", test_slow},
         {"prov.crowd", test_crowd},
+        {"prov.addresses", test_addresses},
+        {"prov.refused_flood", test_refused_flood},
         {"prov.busy_kms", test_busy_kms},
         {"prov.stops", test_stops},
         {"prov.reload", test_reload},

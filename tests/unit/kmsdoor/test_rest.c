@@ -98,8 +98,14 @@ static void test_refused(void)
         CHECK(kit_ask(&k, &r,
                       &(struct ask){
                           .path = "/v1/Status", .body = "{}", .as = "admin", .header = types[i]}) ==
-                  415 &&
-              kit_where(&r, "door:content-type"));
+                  403 &&
+              kit_where(&r, "door:site"));
+    CHECK(kit_ask(&k, &r,
+                  &(struct ask){.path = "/v1/Status",
+                                .body = "{}",
+                                .as = "admin",
+                                .header = "Content-Type: application/octet-stream"}) == 415 &&
+          kit_where(&r, "door:content-type"));
     CHECK(kit_ask(&k, &r,
                   &(struct ask){.path = "/v1/Status",
                                 .body = "{}",

@@ -439,11 +439,11 @@ static void test_shapes(void)
                                 .as = "seal",
                                 .method = "POST",
                                 .header = "Content-Type: text/plain"});
-    CHECK(refused(&r, 403, "transit:site"));
+    CHECK(refused(&r, 403, "door:site"));
     (void)kit_ask(
         &k, &r,
         &(struct ask){.path = "/v1/transit/keys/team-key", .as = "admin", .method = "POST"});
-    CHECK(refused(&r, 403, "transit:site"));
+    CHECK(refused(&r, 403, "door:site"));
     CHECK(kit_ask(&k, &r,
                   &(struct ask){.path = "/v1/transit/keys/team-key",
                                 .as = "admin",
