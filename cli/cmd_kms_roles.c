@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli.h"
+#include "key_file.h"
 #include "kms_roles.h"
 
 #include <cczoo/codec.h>
@@ -9,25 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { KEY_FILE_SIZE_MAX = 4096, PRINT_SIZE_MAX = 4 << 20 };
+enum { PRINT_SIZE_MAX = 4 << 20 };
 
 /* ----------------------------------------------------------------------------- whose */
-
-static ccz_rc load_key(struct ccz_key **out, const char *path, struct ccz_err *err)
-{
-    CCZ_AUTO_BUF pem, der;
-    ccz_buf_init(&pem, KEY_FILE_SIZE_MAX);
-    ccz_buf_init(&der, KEY_FILE_SIZE_MAX);
-    pem.wipe = true; /* it may be a private key after all */
-    ccz_rc rc = ccz_file_read(&pem, path, err);
-    if (rc != CCZ_OK)
-        return rc;
-    struct ccz_span text = ccz_buf_span(&pem);
-    rc = ccz_pem_next(&der, &text, "PUBLIC KEY", err);
-    if (rc == CCZ_OK)
-        return ccz_key_from_spki(out, ccz_buf_span(&der), err);
-    return rc == CCZ_E_NOT_FOUND ? ccz_key_load(out, path, err) : rc;
-}
 
 /* 64 hex digits, or a PEM file of a key. */
 static ccz_rc principal_of(uint8_t out[32], const char *who, struct ccz_err *err)
@@ -35,15 +20,8 @@ static ccz_rc principal_of(uint8_t out[32], const char *who, struct ccz_err *err
     if (strlen(who) == 64 && ccz_unhex(out, 32, who, 64) == CCZ_OK)
         return CCZ_OK;
     CCZ_AUTO(ccz_key) key = NULL;
-    CCZ_AUTO_BUF spki;
-    ccz_buf_init(&spki, KEY_FILE_SIZE_MAX);
-    ccz_rc rc = load_key(&key, who, err);
-    if (rc != CCZ_OK)
-        return rc;
-    rc = ccz_key_spki(&spki, key);
-    if (rc == CCZ_OK)
-        rc = ccz_sha256(out, ccz_buf_span(&spki));
-    return rc == CCZ_OK ? rc : ccz_fail(err, rc, "kms:principal", 0, "cannot hash a public key");
+    ccz_rc rc = key_file_load(&key, who, err);
+    return rc == CCZ_OK ? key_file_digest(out, key, err) : rc;
 }
 
 static ccz_rc number_of(uint64_t *out, const char *text, uint64_t max, struct ccz_err *err)

@@ -273,6 +273,55 @@ static int help(void)
     return UI_OK;
 }
 
+#define EPOCH_OPTS(o)                                                                              \
+    UI_TEXT("epoch", &(o)->epoch, "WHERE",                                                         \
+            "counter outside of the store: file:FILE on another disk, or pkcs11:URI"),             \
+        {"epoch-lag",                                                                              \
+         NULL,                                                                                     \
+         &(o)->epoch_lag_s,                                                                        \
+         NULL,                                                                                     \
+         "SECONDS",                                                                                \
+         "advance it at most so much later than a commit; default 0 = before it is acknowledged"}, \
+        {"accept-lost", NULL,                                                                      \
+         NULL,          &(o)->accept_lost,                                                         \
+         NULL,          "epoch: the counter is lost, or new: start it from the store as it is"},   \
+    {                                                                                              \
+        "accept-rolled-back", NULL, NULL, &(o)->accept_rolled_back, NULL,                          \
+            "epoch, check: the store is an older copy on purpose"                                  \
+    }
+
+#define ADMIN_OPTS(o)                                                                              \
+    UI_TEXT(                                                                                       \
+        "role", &(o)->role, "ROLES",                                                               \
+        "admin: auditor, operator, author, approver, client (more with commas), admin or none"),   \
+        UI_TEXT("namespace", &(o)->ns, "NS",                                                       \
+                "admin: of names before their first /; '' = names without one; default: * = all"), \
+        UI_TEXT("label", &(o)->label, "TEXT", "admin: of the key, for people"),                    \
+        {"approvals",                                                                              \
+         NULL,                                                                                     \
+         &(o)->approvals,                                                                          \
+         NULL,                                                                                     \
+         "N",                                                                                      \
+         "init, admin: so many have to agree to changes of policies, bindings and roles"},         \
+        UI_TEXT("approver", &(o)->approver, "FILE,FILE", "init: PEM keys of those who may agree")
+
+#define PROV_OPTS(o)                                                                               \
+    {"transit",                                                                                    \
+     NULL,                                                                                         \
+     NULL,                                                                                         \
+     &(o)->transit,                                                                                \
+     NULL,                                                                                         \
+     "with --https: Vault's transit API, so that Vault and OpenBao can unseal themselves"},        \
+        UI_TEXT("secret-prov", &(o)->prov, "ADDR",                                                 \
+                "Gramine's secret provisioning on this address, e.g. 0.0.0.0:4433"),               \
+        UI_TEXT("secret-prov-cert", &(o)->prov_cert, "FILE",                                       \
+                "PEM chain of the certificate that its clients are told to trust"),                \
+        UI_TEXT("secret-prov-key", &(o)->prov_key, "FILE", "PEM key of that, mode 0600"),          \
+        UI_TEXT("secret-prov-map", &(o)->prov_map, "FILE",                                         \
+                "JSON: which measured program gets which item"),                                   \
+        UI_TEXT("secret-prov-port-file", &(o)->prov_port_file, "FILE",                             \
+                "write its port here when it listens")
+
 #define HTTPS_OPTS(o)                                                                                \
     UI_TEXT("https", &(o)->https, "ADDR", "run: serve HTTPS here, too: REST, health"),               \
         UI_TEXT("https-port-file", &(o)->https_port_file, "FILE", "write its port here"),            \
@@ -355,44 +404,20 @@ static int dispatch(const struct command *c, int argc, char **argv)
          "shamir: shares of the master key, one a line; run waits for those that are missing"},
         {"shares-dir", &o.shares_dir, NULL, NULL, "DIR",
          "init, rekey: new shares are written here"},
-        {"epoch", &o.epoch, NULL, NULL, "WHERE",
-         "counter outside of the store: file:FILE on another disk, or pkcs11:URI"},
-        {"epoch-lag", NULL, &o.epoch_lag_s, NULL, "SECONDS",
-         "advance it at most so much later than a commit; default 0 = before it is acknowledged"},
-        {"accept-lost", NULL, NULL, &o.accept_lost, NULL,
-         "epoch: the counter is lost, or new: start it from the store as it is"},
-        {"accept-rolled-back", NULL, NULL, &o.accept_rolled_back, NULL,
-         "epoch, check: the store is an older copy on purpose"},
+        EPOCH_OPTS(&o),
         {"database", &o.state.database, NULL, NULL, "CONNECTION",
          "PostgreSQL for several servers, e.g. \"host=db dbname=kms user=kms passfile=FILE\"; "
          "default: SQLite in DIR"},
         {"admin-key", &o.admin_key, NULL, NULL, "FILE",
          "PEM key of an administrator; init: made if it does not exist"},
-        {"role", &o.role, NULL, NULL, "ROLES",
-         "admin: auditor, operator, author, approver, client (more with commas), admin or none"},
-        {"namespace", &o.ns, NULL, NULL, "NS",
-         "admin: of names before their first /; '' = names without one; default: * = all"},
-        {"label", &o.label, NULL, NULL, "TEXT", "admin: of the key, for people"},
-        {"approvals", NULL, &o.approvals, NULL, "N",
-         "init, admin: so many have to agree to changes of policies, bindings and roles"},
-        {"approver", &o.approver, NULL, NULL, "FILE,FILE", "init: PEM keys of those who may agree"},
+        ADMIN_OPTS(&o),
         {"listen", &o.listen, NULL, NULL, "ADDR", "address, e.g. 127.0.0.1:8443; port 0 = any"},
         {"port-file", &o.port_file, NULL, NULL, "FILE", "write the port here when ready"},
         UI_OWN_EVIDENCE(&o),
         UI_TRUST(&o, collateral_ca_file),
         {"reattest", NULL, &o.reattest_s, NULL, "SECONDS",
          "ask workloads for evidence again, that often; default 0 = never"},
-        {"transit", NULL, NULL, &o.transit, NULL,
-         "with --https: Vault's transit API, so that Vault and OpenBao can unseal themselves"},
-        {"secret-prov", &o.prov, NULL, NULL, "ADDR",
-         "Gramine's secret provisioning on this address, e.g. 0.0.0.0:4433"},
-        {"secret-prov-cert", &o.prov_cert, NULL, NULL, "FILE",
-         "PEM chain of the certificate that its clients are told to trust"},
-        {"secret-prov-key", &o.prov_key, NULL, NULL, "FILE", "PEM key of that, mode 0600"},
-        {"secret-prov-map", &o.prov_map, NULL, NULL, "FILE",
-         "JSON: which measured program gets which item"},
-        {"secret-prov-port-file", &o.prov_port_file, NULL, NULL, "FILE",
-         "write its port here when it listens"},
+        PROV_OPTS(&o),
         HTTPS_OPTS(&o),
         {0},
     };

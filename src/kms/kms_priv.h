@@ -367,6 +367,10 @@ ccz_rc cczi_kms_signer_ensure(struct ccz_kms_store *s, int64_t now_s, struct ccz
 /* The same inside a transaction, for the caller's use until it commits. */
 ccz_rc cczi_kms_signer_here(struct cczi_kms_signer *out, struct ccz_kms_store *s, int64_t now_s,
                             struct ccz_err *err);
+/* Makes a P-256 key of the KMS's own and stores it as @p slot, inside a transaction. @param where  of an error while making it */
+ccz_rc cczi_kms_system_key_make(struct ccz_key **out, struct ccz_kms_store *s,
+                                const struct cczi_kms_slot *slot, int64_t now_s, const char *where,
+                                struct ccz_err *err);
 /* cczi_kms_batch_fn of every store: one checkpoint over the transaction, and a receipt for each recorded call of it. */
 ccz_rc cczi_kms_sign_batch(void *arg, struct ccz_kms_store *s, struct cczi_kms_entry *entries,
                            size_t len, struct ccz_err *err);

@@ -2,6 +2,7 @@
 /* Attest: what the KMS has verified of a workload, signed for whoever relies on it. Nothing is released here: a token says what was
  * seen, and who takes it for an answer decides what that is worth. */
 #include "kms_priv.h"
+#include "msg_fields.h"
 
 #include "kms_attest.h"
 #include "token.h"
@@ -13,18 +14,6 @@
 
 enum { JTI_SIZE = 16, ISSUER_SIZE_MAX = 256, CLAIMS_SIZE_MAX = 16384 };
 
-#define SPAN(number, type, member, max)                                                            \
-    {                                                                                              \
-        number, CCZI_MSG_SPAN, offsetof(struct type, member), max                                  \
-    }
-#define UINT(number, type, member, max)                                                            \
-    {                                                                                              \
-        number, CCZI_MSG_UINT, offsetof(struct type, member), max                                  \
-    }
-#define END                                                                                        \
-    {                                                                                              \
-        0, CCZI_MSG_END, 0, 0                                                                      \
-    }
 const struct cczi_msg_field cczi_msg_attest_req[] = {
     SPAN(1, cczi_msg_attest_req, tee_pubkey, CCZ_JWK_SIZE_MAX),
     SPAN(2, cczi_msg_attest_req, nonce, CCZI_KMS_ATTEST_NONCE_MAX),

@@ -1,23 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Messages of proto/kms.proto, both directions, driven by one table per message. */
 #include "kms_priv.h"
+#include "msg_fields.h"
 
 #include <cczoo/codec.h>
 
 #include <string.h>
-
-#define SPAN(number, type, member, max)                                                            \
-    {                                                                                              \
-        number, CCZI_MSG_SPAN, offsetof(struct type, member), max                                  \
-    }
-#define UINT(number, type, member, max)                                                            \
-    {                                                                                              \
-        number, CCZI_MSG_UINT, offsetof(struct type, member), max                                  \
-    }
-#define END                                                                                        \
-    {                                                                                              \
-        0, CCZI_MSG_END, 0, 0                                                                      \
-    }
 
 enum {
     NAME_MAX_SIZE = 256,

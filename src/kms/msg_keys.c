@@ -1,22 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Messages about keys that work inside (proto/kms.proto), and sets of operations as text. */
+#include "msg_fields.h"
 #include "use_priv.h"
 
 #include <stdio.h>
 #include <string.h>
-
-#define SPAN(number, type, member, max)                                                            \
-    {                                                                                              \
-        number, CCZI_MSG_SPAN, offsetof(struct type, member), max                                  \
-    }
-#define UINT(number, type, member, max)                                                            \
-    {                                                                                              \
-        number, CCZI_MSG_UINT, offsetof(struct type, member), max                                  \
-    }
-#define END                                                                                        \
-    {                                                                                              \
-        0, CCZI_MSG_END, 0, 0                                                                      \
-    }
 
 enum {
     NAME_MAX_SIZE = 256, /* over-long names are refused by the name rule, with a reason */

@@ -1,19 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The messages of kms_why.h as tables. */
 #include "kms_priv.h"
-
-#define SPAN(number, type, member, max)                                                            \
-    {                                                                                              \
-        number, CCZI_MSG_SPAN, offsetof(struct type, member), max                                  \
-    }
-#define UINT(number, type, member, max)                                                            \
-    {                                                                                              \
-        number, CCZI_MSG_UINT, offsetof(struct type, member), max                                  \
-    }
-#define END                                                                                        \
-    {                                                                                              \
-        0, CCZI_MSG_END, 0, 0                                                                      \
-    }
+#include "msg_fields.h"
 
 enum { NAME_MAX_SIZE = 256, CLAIMS_JSON_MAX = 65536, WORKLOAD_MAX = CLAIMS_JSON_MAX + 1024 };
 

@@ -40,20 +40,33 @@ static ccz_rc record_key(struct ccz_kms_store *s, const struct ccz_key *key, int
     return cczi_kms_audit_append(&receipt, s, now_s, CCZ_SPAN(entry, (size_t)n), err);
 }
 
-static ccz_rc make_key(struct ccz_key **out, struct ccz_kms_store *s, int64_t now_s,
-                       struct ccz_err *err)
+ccz_rc cczi_kms_system_key_make(struct ccz_key **out, struct ccz_kms_store *s,
+                                const struct cczi_kms_slot *slot, int64_t now_s, const char *where,
+                                struct ccz_err *err)
 {
-    struct cczi_kms_slot slot = {.ref = signer_ref, .version = 1};
-    memcpy(slot.alg, signer_alg, sizeof(signer_alg));
+    *out = NULL;
     CCZ_AUTO(ccz_key) key = NULL;
     CCZ_AUTO(ccz_secret) der = NULL;
     ccz_rc rc = ccz_key_generate(&key, CCZ_P256);
     if (rc == CCZ_OK)
         rc = ccz_key_to_pkcs8(&der, key);
     if (rc != CCZ_OK)
-        return ccz_fail(err, rc, "kms:checkpoint-sign", 0, "cannot make a key for checkpoints");
-    rc = cczi_kms_item_put(s, &slot, now_s, 0, (struct ccz_span){0},
+        return ccz_fail(err, rc, where, 0, "cannot make a key of our own");
+    rc = cczi_kms_item_put(s, slot, now_s, 0, (struct ccz_span){0},
                            CCZ_SPAN(ccz_secret_view(der), ccz_secret_size(der)), err);
+    if (rc == CCZ_OK)
+        *out = ccz_key_take(&key);
+    return rc;
+}
+
+static ccz_rc make_key(struct ccz_key **out, struct ccz_kms_store *s, int64_t now_s,
+                       struct ccz_err *err)
+{
+    struct cczi_kms_slot slot = {.ref = signer_ref, .version = 1};
+    memcpy(slot.alg, signer_alg, sizeof(signer_alg));
+    CCZ_AUTO(ccz_key) key = NULL;
+    *out = NULL;
+    ccz_rc rc = cczi_kms_system_key_make(&key, s, &slot, now_s, "kms:checkpoint-sign", err);
     if (rc == CCZ_OK)
         rc = record_key(s, key, now_s, err);
     if (rc == CCZ_OK)

@@ -52,14 +52,7 @@ static ccz_rc make_key(struct ccz_kms_store *s, uint32_t version, int64_t now_s,
     struct cczi_kms_slot slot = {.ref = token_ref, .version = version};
     memcpy(slot.alg, token_alg, sizeof(token_alg));
     CCZ_AUTO(ccz_key) key = NULL;
-    CCZ_AUTO(ccz_secret) der = NULL;
-    ccz_rc rc = ccz_key_generate(&key, CCZ_P256);
-    if (rc == CCZ_OK)
-        rc = ccz_key_to_pkcs8(&der, key);
-    if (rc != CCZ_OK)
-        return ccz_fail(err, rc, "kms:token-key", 0, "cannot make a key for tokens");
-    return cczi_kms_item_put(s, &slot, now_s, 0, (struct ccz_span){0},
-                             CCZ_SPAN(ccz_secret_view(der), ccz_secret_size(der)), err);
+    return cczi_kms_system_key_make(&key, s, &slot, now_s, "kms:token-key", err);
 }
 
 ccz_rc cczi_kms_token_rotate(struct ccz_kms_store *s, int64_t now_s, struct ccz_err *err)
