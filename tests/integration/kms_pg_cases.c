@@ -11,6 +11,7 @@
 #include "kms/use_fixture.h"
 
 #include "kms_pg/kms_pg.h"
+#include "kms_pg_proxy.h"
 
 #include <poll.h>
 #include <pthread.h>
@@ -551,98 +552,13 @@ static void test_commit_waits(void)
 
 /* ------------------------------------------------------------------ lost connections */
 
-/* Between the store and the server: cuts the connection at a COMMIT. */
-enum cut { PASS, BEFORE, AFTER, AFTER_AND_AWAY };
-static _Atomic enum cut g_cut;
-static atomic_int g_cuts;
-static char g_proxy_dir[300], g_proxy_info[600];
-
-static int connect_server(void)
-{
-    struct sockaddr_un a = {.sun_family = AF_UNIX};
-    (void)snprintf(a.sun_path, sizeof(a.sun_path), "%.80s/.s.PGSQL.5499",
-                   must_env("CCZ_TEST_PG_DIR"));
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    CHECK(fd >= 0 && connect(fd, (struct sockaddr *)&a, sizeof(a)) == 0);
-    return fd;
-}
-
-/* Takes one chunk; false = the connection ends. */
-static bool relay(int from, int to, bool *discard, bool from_client)
-{
-    char buf[65536];
-    ssize_t n = read(from, buf, sizeof(buf));
-    if (n <= 0)
-        return false;
-    if (from_client && g_cut != PASS && memmem(buf, (size_t)n, "COMMIT", 7)) {
-        atomic_fetch_add(&g_cuts, 1);
-        if (g_cut == BEFORE) {
-            g_cut = PASS;
-            return false;
-        }
-        *discard = true; /* the answer is read, so that it is committed, and goes nowhere */
-    } else if (*discard) {
-        if (g_cut == AFTER)
-            g_cut = PASS;
-        return false;
-    }
-    return write(to, buf, (size_t)n) == n;
-}
-
-static void *serve_one(void *arg)
-{
-    int client = (int)(intptr_t)arg, server = connect_server();
-    bool discard = false;
-    struct pollfd p[2] = {{client, POLLIN, 0}, {server, POLLIN, 0}};
-    while (poll(p, 2, -1) > 0) {
-        if (p[0].revents && !relay(client, server, &discard, true))
-            break;
-        if (p[1].revents && !relay(server, client, &discard, false))
-            break;
-    }
-    close(client);
-    close(server);
-    return NULL;
-}
-
-static void *accept_all(void *arg)
-{
-    int listener = (int)(intptr_t)arg;
-    for (;;) {
-        int fd = accept(listener, NULL, NULL);
-        if (fd < 0)
-            return NULL;
-        pthread_t t;
-        if (g_cut == AFTER_AND_AWAY && g_cuts) { /* and the server is away */
-            close(fd);
-            continue;
-        }
-        CHECK(pthread_create(&t, NULL, serve_one, (void *)(intptr_t)fd) == 0 &&
-              pthread_detach(t) == 0);
-    }
-}
-
-static void start_proxy(void)
-{
-    struct sockaddr_un a = {.sun_family = AF_UNIX};
-    pthread_t t;
-    (void)snprintf(g_proxy_dir, sizeof(g_proxy_dir), "%s", g_dir);
-    CHECK(snprintf(a.sun_path, sizeof(a.sun_path), "%.80s/.s.PGSQL.5498", g_proxy_dir) < 100);
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    CHECK(fd >= 0 && bind(fd, (struct sockaddr *)&a, sizeof(a)) == 0 && listen(fd, 8) == 0);
-    CHECK(pthread_create(&t, NULL, accept_all, (void *)(intptr_t)fd) == 0);
-    (void)snprintf(g_proxy_info, sizeof(g_proxy_info),
-                   "host=%s port=5498 user=tester dbname=postgres", g_proxy_dir);
-    (void)signal(SIGPIPE, SIG_IGN);
-}
-
 /* The connection is cut before COMMIT reaches the server, or after it was done and before its answer arrives: either
  * way each call is done exactly once and answered. */
 static void test_commit_cut(void)
 {
     fresh();
     init();
-    start_proxy();
+    start_proxy(g_dir);
     struct ccz_kms_store *s = open_at(g_proxy_info);
     fix_populate(s);
     static const enum cut cuts[] = {BEFORE, AFTER, BEFORE, AFTER};
@@ -675,7 +591,7 @@ static void test_commit_unknown(void)
     struct ccz_err err = {0};
     fresh();
     init();
-    start_proxy();
+    start_proxy(g_dir);
     struct ccz_kms_store *s = open_at(g_proxy_info);
     fix_populate(s);
     struct ccz_buf out;
