@@ -70,6 +70,7 @@ void ccz_kms_log_put_checkpoint(struct ccz_buf *out, const struct ccz_kms_checkp
 
 /* --------------------------------------------------------------------------- reading */
 
+enum { MARK_EVERY = 128 };
 enum part { PART_HEADER, PART_LINES, PART_CHECKPOINTS, PART_DONE };
 
 struct ccz_kms_log {
@@ -91,6 +92,9 @@ struct ccz_kms_log {
     size_t len, cap;
     uint8_t end[32];           /* hash of the last line */
     struct cczi_kms_tree tree; /* of the lines up to the last checkpoint */
+    struct cczi_kms_tree *
+        mark; /* [i]: of the first i * MARK_EVERY lines, so that a query need not begin at line 1 */
+    size_t marks; /* 0 until the export has ended */
     struct ccz_kms_checkpoint last;
     uint64_t checkpoints;
 };
@@ -126,6 +130,7 @@ void ccz_kms_log_free(struct ccz_kms_log *log)
     ccz_buf_free(&log->partial);
     ccz_buf_free(&log->again);
     free(log->leaf);
+    free(log->mark);
     free(log);
 }
 
@@ -351,6 +356,8 @@ static ccz_rc root_at(uint8_t root[32], const struct ccz_kms_log *log, uint64_t 
 {
     struct cczi_kms_tree t = {0};
     ccz_rc rc = CCZ_OK;
+    if (log->marks)
+        t = log->mark[size / MARK_EVERY]; /* size is at most log->len */
     while (rc == CCZ_OK && t.size < size)
         rc = cczi_kms_tree_append(&t, log->leaf[t.size]);
     return rc == CCZ_OK ? cczi_kms_tree_root(root, &t) : rc;
@@ -532,11 +539,31 @@ static ccz_rc end(struct ccz_kms_log *log, struct ccz_err *err)
     return CCZ_OK;
 }
 
+static ccz_rc make_marks(struct ccz_kms_log *log, struct ccz_err *err)
+{
+    struct cczi_kms_tree t = {0};
+    size_t len = log->len / MARK_EVERY + 1, n = 0;
+    ccz_rc rc = CCZ_OK;
+    log->mark = calloc(len, sizeof(*log->mark));
+    if (!log->mark)
+        return ccz_fail(err, CCZ_E_NOMEM, "kms:export", 0, "out of memory");
+    for (size_t i = 0; rc == CCZ_OK && i <= log->len; i++) {
+        if (i % MARK_EVERY == 0)
+            log->mark[n++] = t;
+        if (i < log->len)
+            rc = cczi_kms_tree_append(&t, log->leaf[i]);
+    }
+    log->marks = rc == CCZ_OK ? n : 0;
+    return rc == CCZ_OK ? rc : ccz_fail(err, rc, "kms:export", 0, "cannot hash");
+}
+
 ccz_rc ccz_kms_log_end(struct ccz_kms_log *log, struct ccz_err *err)
 {
     if (log->refused)
         return refused_before(err);
     ccz_rc rc = end(log, err);
+    if (rc == CCZ_OK)
+        rc = make_marks(log, err);
     log->refused = rc != CCZ_OK;
     log->part = PART_DONE;
     return rc;

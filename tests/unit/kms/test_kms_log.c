@@ -6,7 +6,7 @@
 
 /* ----------------------------------------------------------------------- a log to export */
 
-enum { LINES_MAX = 16 };
+enum { LINES_MAX = 300 };
 struct maker {
     struct cczi_kms_signer signer;
     struct cczi_kms_tree tree[LINES_MAX + 1]; /* of the first so many lines */
@@ -657,6 +657,28 @@ static struct ccz_kms_inclusion release(struct ccz_kms_store *s)
     return r;
 }
 
+/* Of a log that is longer than what a query begins at: every size is found, and no other root. */
+static void test_export_long(void)
+{
+    static struct maker m;
+    struct ccz_err err = {0};
+    make(&m, 1);
+    while (m.len < LINES_MAX)
+        add_line(&m, "x");
+    struct ccz_kms_log *log = log_of(&m);
+    for (size_t size = 1; size <= LINES_MAX; size++) {
+        struct ccz_kms_checkpoint c = sign_at(&m, size);
+        CHECK(ccz_kms_log_includes(log, &c, NULL) == CCZ_OK);
+    }
+    struct cczi_kms_tree other = m.tree[257];
+    other.node[0][3] ^= 1; /* line 257 alone is another one */
+    struct ccz_kms_checkpoint c;
+    CHECK(cczi_kms_checkpoint_sign(&c, &m.signer, &other, FIX_NOW, NULL) == CCZ_OK);
+    CHECK(ccz_kms_log_includes(log, &c, &err) == CCZ_E_SIG && strcmp(err.where, "kms:forked") == 0);
+    ccz_kms_log_free(log);
+    free_maker(&m);
+}
+
 static void test_store_receipts(void)
 {
     struct ccz_kms_store *s = fix_memory_store();
@@ -873,6 +895,7 @@ static const struct ccz_test tests[] = {
     {"kms.export_continues", test_export_continues},
     {"kms.export_anchor", test_export_anchor},
     {"kms.export_proofs", test_export_proofs},
+    {"kms.export_long", test_export_long},
     {"kms.store_receipts", test_store_receipts},
     {"kms.store_batch", test_store_batch},
     {"kms.store_savepoint", test_store_savepoint},
