@@ -58,9 +58,12 @@ static ccz_rc period_of(int64_t *out, const char *text, struct ccz_err *err)
     return CCZ_OK;
 }
 
-static void done(const struct key_opts *o, const char *what, const char *key, uint32_t version,
-                 const struct ccz_kms_receipt *r)
+/* @return rc; tells of the change if there was one */
+static ccz_rc done(ccz_rc rc, const struct key_opts *o, const char *what, const char *key,
+                   uint32_t version, const struct ccz_kms_receipt *r)
 {
+    if (rc != CCZ_OK)
+        return rc;
     char hex[65];
     ccz_hex(hex, r->audit_sha256, 32);
     if (o->json)
@@ -72,6 +75,7 @@ static void done(const struct key_opts *o, const char *what, const char *key, ui
                (unsigned long long)r->audit_seq);
     else
         ui_out("%s key/%s, audit line %llu\n", what, key, (unsigned long long)r->audit_seq);
+    return CCZ_OK;
 }
 
 static void proposed(const struct key_opts *o, const struct ccz_kms_proposed *p)
@@ -135,7 +139,7 @@ static ccz_rc put_released(struct kms_session *s, const struct key_opts *o, cons
                            const char *alg, const struct ccz_secret *value, struct ccz_err *err)
 {
     struct ccz_kms_receipt receipt;
-    uint32_t version;
+    uint32_t version = 0;
     struct ccz_kms_put put = {.name = name,
                               .alg = alg,
                               .policy = o->bind,
@@ -150,9 +154,7 @@ static ccz_rc put_released(struct kms_session *s, const struct key_opts *o, cons
     ccz_rc rc = time_of(&put.expires_s, o->expires, err);
     if (rc == CCZ_OK)
         rc = ccz_kms_create_key(&version, &receipt, s->client, &put, err);
-    if (rc == CCZ_OK)
-        done(o, value ? "imported" : "created", name, version, &receipt);
-    return rc;
+    return done(rc, o, value ? "imported" : "created", name, version, &receipt);
 }
 
 static ccz_rc spec_of(struct ccz_kms_key_spec *out, const struct key_opts *o, const char *name,
@@ -191,9 +193,7 @@ static ccz_rc create(struct kms_session *s, const struct key_opts *o, char **arg
     }
     if (rc == CCZ_OK)
         rc = ccz_kms_key_generate(&receipt, s->client, &spec, err);
-    if (rc == CCZ_OK)
-        done(o, "created", args[0], 1, &receipt);
-    return rc;
+    return done(rc, o, "created", args[0], 1, &receipt);
 }
 
 static ccz_rc import(struct kms_session *s, const struct key_opts *o, char **args,
@@ -208,13 +208,11 @@ static ccz_rc import(struct kms_session *s, const struct key_opts *o, char **arg
         return put_released(s, o, args[0], alg, value, err);
     struct ccz_kms_key_spec spec;
     struct ccz_kms_receipt receipt;
-    uint32_t version;
+    uint32_t version = 0;
     rc = spec_of(&spec, o, args[0], alg, err);
     if (rc == CCZ_OK)
         rc = ccz_kms_key_import(&version, &receipt, s->client, &spec, o->new_version, value, err);
-    if (rc == CCZ_OK)
-        done(o, "imported", args[0], version, &receipt);
-    return rc;
+    return done(rc, o, "imported", args[0], version, &receipt);
 }
 
 /* For whoever wraps his key elsewhere, as in an HSM. */
@@ -245,7 +243,7 @@ static ccz_rc import_wrapped(struct kms_session *s, const struct key_opts *o, ch
 {
     struct ccz_kms_key_spec spec;
     struct ccz_kms_receipt receipt;
-    uint32_t version;
+    uint32_t version = 0;
     CCZ_AUTO_BUF blob;
     ccz_buf_init(&blob, CCZ_KMS_VALUE_SIZE_MAX);
     ccz_rc rc = kms_read_text(&blob, o->from, err);
@@ -254,9 +252,7 @@ static ccz_rc import_wrapped(struct kms_session *s, const struct key_opts *o, ch
     if (rc == CCZ_OK)
         rc = ccz_kms_import_blob(&version, &receipt, s->client, &spec, o->new_version, o->token,
                                  ccz_buf_span(&blob), err);
-    if (rc == CCZ_OK)
-        done(o, "imported", args[0], version, &receipt);
-    return rc;
+    return done(rc, o, "imported", args[0], version, &receipt);
 }
 
 /* ------------------------------------------------------------------------------- manage */
@@ -265,11 +261,9 @@ static ccz_rc rotate(struct kms_session *s, const struct key_opts *o, char **arg
                      struct ccz_err *err)
 {
     struct ccz_kms_receipt r;
-    uint32_t version;
+    uint32_t version = 0;
     ccz_rc rc = ccz_kms_key_rotate(&version, &r, s->client, args[0], err);
-    if (rc == CCZ_OK)
-        done(o, "rotated", args[0], version, &r);
-    return rc;
+    return done(rc, o, "rotated", args[0], version, &r);
 }
 
 static ccz_rc minimum(struct kms_session *s, const struct key_opts *o, char **args,
@@ -278,9 +272,7 @@ static ccz_rc minimum(struct kms_session *s, const struct key_opts *o, char **ar
     struct ccz_kms_receipt r;
     ccz_rc rc = ccz_kms_key_set_minimum(&r, s->client, args[0], (uint32_t)o->decrypt,
                                         (uint32_t)o->encrypt, err);
-    if (rc == CCZ_OK)
-        done(o, "changed", args[0], 0, &r);
-    return rc;
+    return done(rc, o, "changed", args[0], 0, &r);
 }
 
 static ccz_rc period(struct kms_session *s, const struct key_opts *o, char **args,
@@ -291,9 +283,7 @@ static ccz_rc period(struct kms_session *s, const struct key_opts *o, char **arg
     ccz_rc rc = period_of(&every_s, args[1], err);
     if (rc == CCZ_OK)
         rc = ccz_kms_key_set_period(&r, s->client, args[0], every_s, err);
-    if (rc == CCZ_OK)
-        done(o, "changed", args[0], 0, &r);
-    return rc;
+    return done(rc, o, "changed", args[0], 0, &r);
 }
 
 static ccz_rc expiry(struct kms_session *s, const struct key_opts *o, char **args,
@@ -304,9 +294,7 @@ static ccz_rc expiry(struct kms_session *s, const struct key_opts *o, char **arg
     ccz_rc rc = time_of(&expires_s, args[1], err);
     if (rc == CCZ_OK)
         rc = ccz_kms_key_set_expiry(&r, s->client, args[0], expires_s, err);
-    if (rc == CCZ_OK)
-        done(o, "changed", args[0], 0, &r);
-    return rc;
+    return done(rc, o, "changed", args[0], 0, &r);
 }
 
 static ccz_rc set_binding(struct kms_session *s, const struct key_opts *o, const char *key,
@@ -317,10 +305,10 @@ static ccz_rc set_binding(struct kms_session *s, const struct key_opts *o, const
     ccz_rc rc = o->propose
                     ? ccz_kms_propose_bind_op(&p, s->client, key, op, policy, valid_s(o), err)
                     : ccz_kms_bind_op(&r, s->client, key, op, policy, err);
-    if (rc == CCZ_OK && o->propose)
+    if (!o->propose)
+        return done(rc, o, policy ? "bound" : "unbound", key, 0, &r);
+    if (rc == CCZ_OK)
         proposed(o, &p);
-    else if (rc == CCZ_OK)
-        done(o, policy ? "bound" : "unbound", key, 0, &r);
     return rc;
 }
 

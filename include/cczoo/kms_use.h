@@ -13,6 +13,13 @@
  * Ciphertexts and data keys travel as one text, "ccz1:<version>:<base64url>"; signatures, MACs, wrapped and public keys as the bytes of their
  * standards, with the version beside them. Functions are those of a connected client as in kms.h; `key` is a name without "key/"; version 0
  * is the latest. On failure outputs are untouched or NULL. Design: docs/design/kms-use.md.
+ *
+ * Ownership and threads. Secrets that are returned belong to the caller (ccz_secret_free()); buffers are the caller's, and results are appended
+ * to them; texts in structures end with NUL. Everything given is borrowed during the call. Each function is one blocking call of at most 30 s, and
+ * is not retried: after CCZ_E_TIMEOUT or CCZ_E_CLOSED a change may have been made, which the audit log tells. One call at a time on a client.
+ *
+ * Times are seconds since 1970 UTC, periods seconds, sizes bytes. Besides what stands at each function: CCZ_E_DENIED "kms:role", "kms:admin-required",
+ * "kms:approval-needed" (managing), CCZ_E_NOT_FOUND "kms:not-found", CCZ_E_FORMAT "kms:name", CCZ_E_LIMIT "kms:busy" (ask again), and those of the connection (rpc.h).
  */
 #include <cczoo/kms.h>
 #include <cczoo/pkey.h>
@@ -60,7 +67,9 @@ struct ccz_kms_import {
     char token[96];              /**< good for one attempt, for this spec and wrapping key */
     int64_t expires_s;
 };
+/** Before first use. */
 CCZ_API void ccz_kms_import_init(struct ccz_kms_import *p);
+/** Frees the wrapping key; what was only initialised is fine. */
 CCZ_API void ccz_kms_import_deinit(struct ccz_kms_import *p);
 /** Operator: parameters for an import. @param new_version  the key exists: then `spec` says no more than name and kind
  *  @param life_s  0 = an hour, at most a day */
@@ -100,11 +109,12 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_key_set_minimum(struct ccz_kms_receipt *rece
                                                     struct ccz_rpc_client *c, const char *key,
                                                     uint32_t min_decrypt, uint32_t min_encrypt,
                                                     struct ccz_err *err);
-/** Operator: how often it rotates by itself; 0 = by hand. */
+/** Operator: how often it rotates by itself; 0 = by hand. The first time is one period from now; a server that was down then rotates once when
+ *  it starts. @param rotate_every_s  an hour to ten years  @retval CCZ_E_DENIED  "kms:key-imported" */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_key_set_period(struct ccz_kms_receipt *receipt,
                                                    struct ccz_rpc_client *c, const char *key,
                                                    int64_t rotate_every_s, struct ccz_err *err);
-/** Operator: 0 = never. */
+/** Operator: from then on it makes nothing new (encrypt, sign, wrap, ...), and still opens and verifies what it made. @param expires_s  0 = never */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_key_set_expiry(struct ccz_kms_receipt *receipt,
                                                    struct ccz_rpc_client *c, const char *key,
                                                    int64_t expires_s, struct ccz_err *err);
@@ -135,7 +145,8 @@ struct ccz_kms_key_info {
         char policy[CCZ_KMS_NAME_SIZE];
     } bindings[16];
 };
-/** Auditor. */
+/** Auditor, or whoever reads metadata of the key's namespace. @param[out] out  zeroed on failure; holds no pointers
+ *  @retval CCZ_E_UNSUPPORTED  "kms:key-unmanaged": a key that is only released */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_key_info(struct ccz_kms_key_info *out, struct ccz_rpc_client *c,
                                              const char *key, struct ccz_err *err);
 
@@ -168,7 +179,8 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_data_key(struct ccz_secret **plain, struct c
                                              struct ccz_kms_use *use, struct ccz_rpc_client *c,
                                              const char *key, struct ccz_span aad, size_t size,
                                              struct ccz_err *err);
-/** The same text under the latest version (or @p version); nobody sees it. */
+/** The same text under the latest version (or @p version); nobody sees it. @p aad is that of before, and stays.
+ *  @retval CCZ_E_SIG  "kms:key-decrypt" */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_rewrap(struct ccz_buf *out, struct ccz_kms_use *use,
                                            struct ccz_rpc_client *c, const char *key,
                                            uint32_t version, struct ccz_span aad,
@@ -188,7 +200,7 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_derive(struct ccz_secret **out, struct ccz_k
                                            struct ccz_rpc_client *c, const char *key,
                                            uint32_t version, struct ccz_span context, size_t size,
                                            struct ccz_err *err);
-/** HMAC-SHA-256 of at most 1 MiB. */
+/** HMAC-SHA-256 (RFC 2104) of at most 1 MiB. Compare MACs with ccz_kms_hmac_verify() or ccz_ct_eq(). */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_hmac(uint8_t mac[32], struct ccz_kms_use *use,
                                          struct ccz_rpc_client *c, const char *key,
                                          uint32_t version, struct ccz_span message,
