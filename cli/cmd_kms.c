@@ -3,6 +3,7 @@
  * --policy before anything is sent to it. Values come from files or stdin, never from the command
  * line. */
 #include "cli.h"
+#include "json_out.h"
 #include "kms_audit.h"
 #include "kms_doctor.h"
 #include "kms_key.h"
@@ -30,19 +31,6 @@ struct kms_opts {
 };
 
 /* ------------------------------------------------------------------------------- output */
-
-static void put_hex(struct ccz_buf *b, const char *key, const uint8_t bytes[32])
-{
-    char hex[65];
-    ccz_hex(hex, bytes, 32);
-    ccz_buf_printf(b, ",\"%s\":\"%s\"", key, hex);
-}
-
-static void put_text(struct ccz_buf *b, const char *key, const char *text)
-{
-    ccz_buf_printf(b, ",\"%s\":", key);
-    ccz_json_put_str(b, ccz_span_str(text));
-}
 
 static void show_change(const struct kms_opts *o, const char *what, const char *kind,
                         const char *name, uint32_t version, const struct ccz_kms_receipt *r)
@@ -72,14 +60,6 @@ static void show_time(const char *what, int64_t t_s)
     ccz_time_format(at, t_s);
     if (t_s)
         ui_out("%s%s", what, at);
-}
-
-static void put_time(struct ccz_buf *b, const char *key, int64_t t_s)
-{
-    char at[21] = "";
-    if (t_s)
-        ccz_time_format(at, t_s);
-    put_text(b, key, at);
 }
 
 /* A key that works inside can be bound by operation alone. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* cczoo kms key ...: keys that are released to workloads (aes-128, aes-256), and keys that work inside the KMS. Values come from
  * files or stdin and go to files of mode 0600; ciphertexts, MACs and public keys, which are none, to stdout. */
+#include "json_out.h"
 #include "kms_key.h"
 
 #include "kms_roles.h"
@@ -332,35 +333,34 @@ static void say_time(const char *what, int64_t t_s)
         ui_out("%s %s\n", what, at);
 }
 
-static void put_time(struct ccz_buf *b, const char *key, int64_t t_s)
-{
-    char at[21] = "";
-    if (t_s)
-        ccz_time_format(at, t_s);
-    ccz_buf_printf(b, ",\"%s\":\"%s\"", key, at);
-}
-
 static void put_info(const struct ccz_kms_key_info *k, const char *name)
 {
     CCZ_AUTO_BUF b;
     ccz_buf_init(&b, 16384);
-    ccz_buf_printf(
-        &b,
-        "{\"key\":\"%s\",\"kind\":\"%s\",\"ops\":\"%s\",\"latest\":%u,\"min_decrypt\":%u,"
-        "\"min_encrypt\":%u,\"exportable\":%s,\"imported\":%s,\"disabled\":%s,"
-        "\"unattested_insecure\":%s,\"rotate_every_s\":%lld",
-        name, k->kind, k->ops, k->latest, k->min_decrypt, k->min_encrypt,
-        k->exportable ? "true" : "false", k->imported ? "true" : "false",
-        k->disabled ? "true" : "false", k->unattested_insecure ? "true" : "false",
-        (long long)k->rotate_every_s);
+    ccz_buf_put_str(&b, "{\"key\":");
+    ccz_json_put_str(&b, ccz_span_str(name));
+    put_text(&b, "kind", k->kind);
+    put_text(&b, "ops", k->ops);
+    ccz_buf_printf(&b, ",\"latest\":%u,\"min_decrypt\":%u,\"min_encrypt\":%u", k->latest,
+                   k->min_decrypt, k->min_encrypt);
+    ccz_buf_printf(&b,
+                   ",\"exportable\":%s,\"imported\":%s,\"disabled\":%s,"
+                   "\"unattested_insecure\":%s,\"rotate_every_s\":%lld",
+                   k->exportable ? "true" : "false", k->imported ? "true" : "false",
+                   k->disabled ? "true" : "false", k->unattested_insecure ? "true" : "false",
+                   (long long)k->rotate_every_s);
     put_time(&b, "created", k->created_s);
     put_time(&b, "expires", k->expires_s);
     put_time(&b, "delete_after", k->delete_after_s);
     put_time(&b, "next_rotation", k->next_rotation_s);
     ccz_buf_put_str(&b, ",\"policies\":{");
-    for (size_t i = 0; i < k->bindings_len; i++)
-        ccz_buf_printf(&b, "%s\"%s\":\"%s\"", i ? "," : "",
-                       k->bindings[i].op[0] ? k->bindings[i].op : "default", k->bindings[i].policy);
+    for (size_t i = 0; i < k->bindings_len; i++) {
+        if (i)
+            ccz_buf_put_str(&b, ",");
+        ccz_json_put_str(&b, ccz_span_str(k->bindings[i].op[0] ? k->bindings[i].op : "default"));
+        ccz_buf_put_str(&b, ":");
+        ccz_json_put_str(&b, ccz_span_str(k->bindings[i].policy));
+    }
     ui_out("%s}}\n", ccz_buf_str(&b));
 }
 

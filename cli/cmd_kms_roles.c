@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli.h"
+#include "json_out.h"
 #include "key_file.h"
 #include "kms_roles.h"
 
@@ -40,19 +41,6 @@ static const char *ns_text(const char *ns)
 }
 
 /* ---------------------------------------------------------------------------- output */
-
-static void put_text(struct ccz_buf *b, const char *key, const char *text)
-{
-    ccz_buf_printf(b, ",\"%s\":", key);
-    ccz_json_put_str(b, ccz_span_str(text));
-}
-
-static void put_hex(struct ccz_buf *b, const char *key, const uint8_t bytes[32])
-{
-    char hex[65];
-    ccz_hex(hex, bytes, 32);
-    put_text(b, key, hex);
-}
 
 static void show_done(const struct kms_roles_opts *o, const char *what,
                       const struct ccz_kms_receipt *r)
