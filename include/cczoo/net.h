@@ -3,7 +3,7 @@
 #define CCZ_NET_H
 /**
  * @file net.h
- * Event loop, timers, stream sockets, listeners, an HTTP/1.1 server, metrics, and a blocking HTTP(S) GET client. No
+ * Event loop, timers, stream sockets, listeners, an HTTP/1.1 server, metrics, and a blocking HTTP(S) client. No
  * protocol above the byte stream except HTTP/1.1; TLS is the caller's engine (tls.h) between ccz_conn and its
  * messages, but for the client, which has its own.
  *
@@ -15,7 +15,7 @@
  * their own callbacks, an HTTP server may not.
  *
  * libevent and libcurl are used only in src/net. Signals of the peer (SIGPIPE) never reach the process.
- * Reading order of the sources: sigpipe.c, loop.c, addr.c, resolve.c, lookup.c, conn.c, listen.c, http.c, http_get.c, metrics.c.
+ * Reading order of the sources: sigpipe.c, loop.c, addr.c, resolve.c, lookup.c, conn.c, listen.c, http.c, http_client.c, metrics.c.
  */
 #include <cczoo/base.h>
 
@@ -303,10 +303,10 @@ CCZ_API uint16_t ccz_metrics_port(const struct ccz_metrics *m);
 CCZ_API void ccz_metrics_free(struct ccz_metrics *m);
 CCZ_DEFINE_AUTO(ccz_metrics)
 
-/* ------------------------------------------------------------------------ HTTP(S) GET client */
+/* ---------------------------------------------------------------------------- HTTP(S) client */
 
 /**
- * A blocking client for fetching public documents: GET only, HTTP/1.1, connections are kept between
+ * A blocking client for fetching public documents and asking services: GET and POST, HTTP/1.1, connections are kept between
  * calls. Any thread may call; calls of one client wait for each other. Independent of any loop: do not
  * call it on a loop's thread.
  *
@@ -354,6 +354,22 @@ CCZ_DEFINE_AUTO(ccz_http_client)
 CCZ_API CCZ_MUST_USE ccz_rc ccz_http_get(unsigned *status, struct ccz_buf *body,
                                          struct ccz_buf *headers, struct ccz_http_client *c,
                                          const char *url, struct ccz_err *err);
+/** A request with a body. Texts without CR or LF; borrowed during the call. */
+struct ccz_http_post {
+    const char *url;
+    const char *content_type; /**< required */
+    const char *field;        /**< one more header line "Name: value", or NULL */
+    struct ccz_span body;
+};
+/**
+ * POST: as ccz_http_get(), whatever it answers. For services that may be asked twice: when a kept connection turns out to
+ * be closed, and nothing of an answer came, it is sent again.
+ * @retval CCZ_E_ARG  http:post: no content type, or a line end in a text @retval others  of ccz_http_get()
+ */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_http_send_post(unsigned *status, struct ccz_buf *body,
+                                               struct ccz_buf *headers, struct ccz_http_client *c,
+                                               const struct ccz_http_post *post,
+                                               struct ccz_err *err);
 /** Value of the first field @p name (any case) in header lines, without surrounding blanks; ptr is NULL if
  *  it is absent. */
 CCZ_API struct ccz_span ccz_http_field_get(struct ccz_span headers, const char *name);

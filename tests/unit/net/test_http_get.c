@@ -23,6 +23,14 @@ static void site(void *arg, struct fake_answer *out, const struct ccz_http_req *
         out->body = ccz_span_str(seen);
         out->headers[out->headers_len++] = (struct ccz_http_field){"X-One", "a  b"};
         out->headers[out->headers_len++] = (struct ccz_http_field){"X-Two", "%2B+c"};
+    } else if (strcmp(path, "/post") == 0) {
+        const char *type = ccz_http_header(req, "Content-Type"),
+                   *extra = ccz_http_header(req, "X-Extra");
+        struct ccz_span in = ccz_http_body(req);
+        (void)snprintf(seen, sizeof(seen), "%s %s %s %.*s %s", ccz_http_method(req),
+                       type ? type : "-", extra ? extra : "-", (int)in.size,
+                       in.size ? (const char *)in.ptr : "", key ? key : "-");
+        out->body = ccz_span_str(seen);
     } else if (strcmp(path, "/big") == 0) {
         out->body = CCZ_SPAN(big, sizeof(big));
     } else if (strcmp(path, "/fields") == 0) {
@@ -314,12 +322,47 @@ static void test_fields(void)
     CHECK(ccz_http_field_get((struct ccz_span){NULL, 0}, "A").ptr == NULL);
 }
 
+/* What is sent arrives, and the next GET is none that has a body. */
+static void post(void)
+{
+    struct fake_site f;
+    fake_open(&f, site, NULL);
+    struct ccz_http_client *c = client((struct ccz_http_client_cfg){0});
+    struct got g = {0};
+    ccz_buf_init(&g.body, 1 << 16);
+    ccz_buf_init(&g.headers, 1 << 16);
+    struct ccz_http_post p = {.url = fake_url(&f, "/post"),
+                              .content_type = "application/json",
+                              .field = "X-Extra: 12",
+                              .body = ccz_span_str("{\"a\":1}")};
+    for (int i = 0; i < 2; i++) { /* the connection is kept */
+        CHECK(ccz_http_send_post(&g.status, &g.body, &g.headers, c, &p, &g.err) == CCZ_OK);
+        CHECK(g.status == 200 &&
+              strcmp(ccz_buf_str(&g.body), "POST application/json 12 {\"a\":1} -") == 0);
+    }
+    p.field = NULL;
+    p.body = (struct ccz_span){0};
+    CHECK(ccz_http_send_post(&g.status, &g.body, &g.headers, c, &p, &g.err) == CCZ_OK);
+    CHECK(strcmp(ccz_buf_str(&g.body), "POST application/json -  -") == 0);
+    CHECK(ccz_http_get(&g.status, &g.body, &g.headers, c, fake_url(&f, "/post"), &g.err) == CCZ_OK);
+    CHECK(strcmp(ccz_buf_str(&g.body), "GET - -  -") == 0);
+    p.field = "X: 1\r\nY: 2";
+    CHECK(ccz_http_send_post(&g.status, &g.body, &g.headers, c, &p, &g.err) == CCZ_E_ARG &&
+          strcmp(g.err.where, "http:post") == 0);
+    p.field = NULL;
+    p.content_type = NULL;
+    CHECK(ccz_http_send_post(&g.status, &g.body, &g.headers, c, &p, &g.err) == CCZ_E_ARG);
+    drop(&g);
+    ccz_http_client_free(c);
+    fake_close(&f);
+}
+
 static const struct ccz_test tests[] = {
     {"http_get.answer", test_answer},   {"http_get.urls", test_urls},
     {"http_get.limits", test_limits},   {"http_get.broken", test_broken},
     {"http_get.tls", test_tls},         {"http_get.secret", test_secret},
     {"http_get.proxy", test_proxy},     {"http_get.fields", test_fields},
-    {"http_get.sigpipe", test_sigpipe},
+    {"http_get.sigpipe", test_sigpipe}, {"http_get.post", post},
 };
 
 int main(int argc, char **argv)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The blocking GET client. libcurl is used only here. */
+/* The blocking client. libcurl is used only here. */
 #define _DEFAULT_SOURCE
 #include "net/net_priv.h"
 
@@ -292,26 +292,53 @@ static void free_header(struct curl_slist *list)
     curl_slist_free_all(list);
 }
 
+/* What the client is to send; cleared again by clear_request(). */
+static bool set_request(struct ccz_http_client *c, const char *url,
+                        const struct ccz_http_post *post, struct curl_slist **list)
+{
+    bool ok = curl_easy_setopt(c->curl, CURLOPT_URL, url) == CURLE_OK;
+    if (c->secret && strncmp(url, c->secret_prefix, strlen(c->secret_prefix)) == 0) {
+        *list = secret_header(c);
+        ok &= *list != NULL;
+    }
+    if (post) {
+        char line[VALUE_SIZE_MAX];
+        int n = snprintf(line, sizeof(line), "Content-Type: %s", post->content_type);
+        const char *const fields[] = {n > 0 && (size_t)n < sizeof(line) ? line : NULL,
+                                      "Expect:", post->field ? post->field : "Expect:"};
+        for (size_t i = 0; i < 3; i++) {
+            struct curl_slist *more = fields[i] ? curl_slist_append(*list, fields[i]) : NULL;
+            ok &= more != NULL;
+            *list = more ? more : *list;
+        }
+        ok &= curl_easy_setopt(c->curl, CURLOPT_POST, 1L) == CURLE_OK &&
+              curl_easy_setopt(c->curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)post->body.size) ==
+                  CURLE_OK &&
+              curl_easy_setopt(c->curl, CURLOPT_POSTFIELDS,
+                               post->body.ptr ? (const char *)post->body.ptr : "") == CURLE_OK;
+    }
+    return ok && curl_easy_setopt(c->curl, CURLOPT_HTTPHEADER, *list) == CURLE_OK;
+}
+
+static void clear_request(struct ccz_http_client *c, struct curl_slist *list)
+{
+    (void)curl_easy_setopt(c->curl, CURLOPT_HTTPHEADER, NULL);
+    (void)curl_easy_setopt(c->curl, CURLOPT_POSTFIELDS, NULL);
+    (void)curl_easy_setopt(c->curl, CURLOPT_HTTPGET, 1L);
+    free_header(list);
+}
+
 static ccz_rc transfer(unsigned *status, struct ccz_http_client *c, const char *url,
-                       struct ccz_err *err)
+                       const struct ccz_http_post *post, struct ccz_err *err)
 {
     long code = 0;
     struct curl_slist *list = NULL;
     c->why[0] = 0;
-    if (c->secret && strncmp(url, c->secret_prefix, strlen(c->secret_prefix)) == 0) {
-        list = secret_header(c);
-        if (!list)
-            return ccz_fail(err, CCZ_E_NOMEM, "http:memory", 0, "out of memory");
-    }
-    CURLcode rc = curl_easy_setopt(c->curl, CURLOPT_URL, url);
-    if (rc == CURLE_OK)
-        rc = curl_easy_setopt(c->curl, CURLOPT_HTTPHEADER, list);
-    if (rc == CURLE_OK)
-        rc = curl_easy_perform(c->curl);
+    CURLcode rc =
+        set_request(c, url, post, &list) ? curl_easy_perform(c->curl) : CURLE_OUT_OF_MEMORY;
     if (rc == CURLE_OK)
         rc = curl_easy_getinfo(c->curl, CURLINFO_RESPONSE_CODE, &code);
-    (void)curl_easy_setopt(c->curl, CURLOPT_HTTPHEADER, NULL);
-    free_header(list);
+    clear_request(c, list);
     if (rc == CURLE_WRITE_ERROR && c->headers->bad)
         return ccz_fail(err, CCZ_E_LIMIT, "http:header-size", 0,
                         "the headers of the answer are larger than %zu bytes",
@@ -329,8 +356,9 @@ static ccz_rc transfer(unsigned *status, struct ccz_http_client *c, const char *
     return CCZ_OK;
 }
 
-ccz_rc ccz_http_get(unsigned *status, struct ccz_buf *body, struct ccz_buf *headers,
-                    struct ccz_http_client *c, const char *url, struct ccz_err *err)
+static ccz_rc ask(unsigned *status, struct ccz_buf *body, struct ccz_buf *headers,
+                  struct ccz_http_client *c, const char *url, const struct ccz_http_post *post,
+                  struct ccz_err *err)
 {
     *status = 0;
     ccz_buf_clear(body);
@@ -344,7 +372,7 @@ ccz_rc ccz_http_get(unsigned *status, struct ccz_buf *body, struct ccz_buf *head
     c->body_left = c->body_size_max < body->max_size ? c->body_size_max : body->max_size;
     struct cczi_sigpipe sigpipe; /* CURLOPT_NOSIGNAL leaves it to us */
     cczi_sigpipe_block(&sigpipe);
-    rc = transfer(status, c, url, err);
+    rc = transfer(status, c, url, post, err);
     cczi_sigpipe_restore(&sigpipe);
     c->body = c->headers = NULL;
     pthread_mutex_unlock(&c->lock);
@@ -353,6 +381,24 @@ ccz_rc ccz_http_get(unsigned *status, struct ccz_buf *body, struct ccz_buf *head
         ccz_buf_clear(headers);
     }
     return rc;
+}
+
+ccz_rc ccz_http_get(unsigned *status, struct ccz_buf *body, struct ccz_buf *headers,
+                    struct ccz_http_client *c, const char *url, struct ccz_err *err)
+{
+    return ask(status, body, headers, c, url, NULL, err);
+}
+
+ccz_rc ccz_http_send_post(unsigned *status, struct ccz_buf *body, struct ccz_buf *headers,
+                          struct ccz_http_client *c, const struct ccz_http_post *post,
+                          struct ccz_err *err)
+{
+    const char *const texts[] = {post->content_type, post->field ? post->field : ""};
+    for (size_t i = 0; i < 2; i++)
+        if (!texts[i] || strpbrk(texts[i], "\r\n"))
+            return ccz_fail(err, CCZ_E_ARG, "http:post", 0,
+                            "a POST needs a content type, and no line end in its headers");
+    return ask(status, body, headers, c, post->url, post, err);
 }
 
 struct ccz_span ccz_http_field_get(struct ccz_span headers, const char *name)
