@@ -129,14 +129,20 @@ static unsigned code_of(unsigned status)
     return status == 200 ? 0 : CCZ_RUN_UNKNOWN;
 }
 
+static void fill_post(struct ccz_http_post *post, const struct rest_target *r)
+{
+    *post = (struct ccz_http_post){.url = r->url,
+                                   .content_type = r->request->media_type,
+                                   .field = r->request->field[0] ? r->request->field : NULL,
+                                   .body = ccz_buf_span(&r->request->body)};
+}
+
 static void *rest_thread(void *arg)
 {
     struct rest_thread *t = arg;
     struct rest_target *r = t->target;
-    const struct ccz_http_post post = {.url = r->url,
-                                       .content_type = r->request->media_type,
-                                       .field = r->request->field[0] ? r->request->field : NULL,
-                                       .body = ccz_buf_span(&r->request->body)};
+    struct ccz_http_post post;
+    fill_post(&post, r);
     struct ccz_buf body, headers;
     ccz_buf_init(&body, (size_t)1 << 30);
     ccz_buf_init(&headers, CCZ_HTTP_GET_HEADER_SIZE_MAX);
@@ -215,6 +221,19 @@ static void stop_threads(struct rest_target *r)
     free(r->thread);
 }
 
+/* Whether there is an answer at all: a wrong address or certificate is told as that, not as failed calls. */
+static ccz_rc try_once(const struct rest_target *r, struct ccz_err *err)
+{
+    struct ccz_http_post post;
+    unsigned status = 0;
+    CCZ_AUTO_BUF body;
+    CCZ_AUTO_BUF headers;
+    ccz_buf_init(&body, (size_t)1 << 30);
+    ccz_buf_init(&headers, CCZ_HTTP_GET_HEADER_SIZE_MAX);
+    fill_post(&post, r);
+    return ccz_http_send_post(&status, &body, &headers, r->thread[0].client, &post, err);
+}
+
 static ccz_rc run_rest(struct cczi_load_result *out, const struct load_opts *o,
                        struct cczi_load_cfg *cfg, const struct load_request *request,
                        struct ccz_err *err)
@@ -224,6 +243,8 @@ static ccz_rc run_rest(struct cczi_load_result *out, const struct load_opts *o,
     if (n < 0 || (size_t)n >= sizeof(r.url))
         return ccz_fail(err, CCZ_E_LIMIT, "load:url", n, "the URL is too long");
     ccz_rc rc = start_threads(&r, o, cfg->in_flight, err);
+    if (rc == CCZ_OK)
+        rc = try_once(&r, err);
     cfg->send = send_rest;
     cfg->arg = &r;
     if (rc == CCZ_OK)
