@@ -37,6 +37,8 @@ cli_fn cmd_exec;
 cli_fn cmd_infer;
 /* cmd_load.c */
 cli_fn cmd_load;
+/* cmd_cluster.c: dispatches its own verbs */
+cli_fn cmd_cluster;
 /* cmd_fl.c: dispatches its own verbs */
 cli_fn cmd_fl;
 /* cmd_recsys.c: dispatches its own verbs */

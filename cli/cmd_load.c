@@ -24,7 +24,7 @@ struct load_opts {
     const char *target, *rest, *api, *model, *signature, *input;
     const char *policy, *trust_sim, *collateral, *ca_file;
     const char *rate, *json_file, *html_file;
-    int64_t in_flight, connections, seconds, warm_up, calls, timeout_ms, failures_max, answers_max;
+    int64_t in_flight, connections, seconds, warm_up, calls, timeout_ms, retries, failures_max, answers_max;
     bool insecure_tls_only, any_certificate_insecure, json;
 };
 
@@ -34,6 +34,7 @@ struct grpc_target {
     struct ccz_rpc_client *client;
     const struct load_request *request;
     int64_t timeout_ms;
+    unsigned retries;
     struct grpc_call {
         struct cczi_load *load;
         unsigned slot;
@@ -53,8 +54,10 @@ static void on_answer(void *arg, struct ccz_span response, const struct ccz_rpc_
 static ccz_rc send_grpc(void *arg, struct cczi_load *l, unsigned slot, struct ccz_err *err)
 {
     struct grpc_target *t = arg;
-    const struct ccz_rpc_call_cfg cfg = {
-        .timeout_ms = t->timeout_ms, .request_lent = true, .wait_for_ready = true};
+    const struct ccz_rpc_call_cfg cfg = {.timeout_ms = t->timeout_ms,
+                                         .retries = t->retries,
+                                         .request_lent = true,
+                                         .wait_for_ready = true};
     t->call[slot] = (struct grpc_call){l, slot};
     ccz_rc rc = ccz_rpc_unary_async(t->client, t->request->path, ccz_buf_span(&t->request->body),
                                     &cfg, on_answer, &t->call[slot]);
@@ -75,7 +78,8 @@ static ccz_rc run_grpc(struct cczi_load_result *out, bool *simulated, const stru
         .profile = o->insecure_tls_only ? CCZ_RATLS_TLS_ONLY_INSECURE : CCZ_RATLS_SESSION,
         .peer_evidence_optional = o->insecure_tls_only,
     };
-    struct grpc_target t = {.request = request, .timeout_ms = o->timeout_ms};
+    struct grpc_target t = {
+        .request = request, .timeout_ms = o->timeout_ms, .retries = (unsigned)o->retries};
     ccz_rc rc = ccz_party_new(&party, &p, err);
     if (rc != CCZ_OK)
         return rc;
@@ -382,6 +386,7 @@ static bool check_counts(const struct load_opts *o, enum load_api api)
            ui_count("seconds", o->seconds, 1, CCZI_LOAD_SECONDS_MAX) &&
            ui_count("warm-up", o->warm_up, 0, 3600) && ui_count("calls", o->calls, 0, INT64_MAX) &&
            ui_count("timeout-ms", o->timeout_ms, 1, 3600000) &&
+           ui_count("retries", o->retries, 0, 100) &&
            ui_count("failures-max", o->failures_max, 0, INT64_MAX) &&
            ui_count("answers-max", o->answers_max, 0, INT64_MAX);
 }
@@ -412,6 +417,8 @@ int cmd_load(int argc, char **argv)
         {"warm-up", NULL, &o.warm_up, NULL, "SECONDS", "before anything counts, default 2"},
         {"calls", NULL, &o.calls, NULL, "N", "stop after so many"},
         {"timeout-ms", NULL, &o.timeout_ms, NULL, "N", "deadline of a call, default 30000"},
+        {"retries", NULL, &o.retries, NULL, "N",
+         "gRPC: further attempts of a call whose server vanished, default 0"},
         {"failures-max", NULL, &o.failures_max, NULL, "N",
          "status 1 if more calls fail, default 0"},
         {"answers-max", NULL, &o.answers_max, NULL, "N",

@@ -53,6 +53,7 @@ static const struct cli_cmd {
      cmd_exec},
     {"infer", NULL, "", "send images to attested servers and report accuracy and speed", cmd_infer},
     {"load", NULL, "", "load a model server and report latencies, also as a page", cmd_load},
+    {"cluster", NULL, "VERB ...", "replicas of a model server behind one address", cmd_cluster},
     {"fl", NULL, "VERB ...", "federated learning: simulations, pages with curves", cmd_fl},
     {"recsys", NULL, "VERB ...", "recommenders: from encrypted ratings to bundles that are served",
      cmd_recsys},
