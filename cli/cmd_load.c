@@ -24,7 +24,8 @@ struct load_opts {
     const char *target, *rest, *api, *model, *signature, *input;
     const char *policy, *trust_sim, *collateral, *ca_file;
     const char *rate, *json_file, *html_file;
-    int64_t in_flight, connections, seconds, warm_up, calls, timeout_ms, retries, failures_max, answers_max;
+    int64_t in_flight, connections, seconds, warm_up, calls, timeout_ms, retries, failures_max,
+        answers_max;
     bool insecure_tls_only, any_certificate_insecure, json;
 };
 
