@@ -307,12 +307,27 @@ struct cczi_json_inputs {
 ccz_rc cczi_json_inputs(struct cczi_json_inputs *out, struct ccz_run_status *st,
                         const struct ccz_signature *sig, struct cczi_json root,
                         struct cczi_scratch *scratch);
-ccz_rc cczi_json_outputs(struct ccz_buf *out, struct ccz_run_status *st, const struct ccz_result *r,
-                         bool row);
+/* The outputs of a task as "predictions" (@p row) or "outputs". */
+ccz_rc cczi_json_outputs(struct ccz_buf *out, struct ccz_run_status *st,
+                         const struct ccz_infer_task *t, const struct ccz_tensor *result, bool row);
 /* Member @p key of an object: cursor at its value; false if there is none. The first of two counts.
  */
 bool cczi_json_member(struct cczi_json *value, struct cczi_json object, const char *key,
                       struct cczi_scratch *scratch);
+/* INVALID_ARGUMENT "JSON Value: ..." and what follows. */
+CCZ_FMT(3, 4) ccz_rc cczi_json_error(struct ccz_run_status *st, const struct cczi_json *value,
+                                     const char *fmt, ...);
+/* {"b64": "..."} with nothing else in it */
+bool cczi_json_is_base64(struct cczi_json j, struct cczi_scratch *scratch);
+/* Its bytes; passes the value. */
+ccz_rc cczi_json_base64(struct ccz_span *out, struct ccz_run_status *st, struct cczi_json *j,
+                        struct cczi_scratch *scratch);
+
+/* ---- json_examples.c: tf.Examples out of the body of :classify and :regress */
+
+/* One DT_STRING tensor of serialized examples. @p root as above. */
+ccz_rc cczi_json_examples(struct ccz_tensor *out, struct ccz_run_status *st, struct cczi_json root,
+                          struct cczi_scratch *scratch);
 
 /* Values of an input whose type and shape are set: a flat list, or one nested as the shape says. */
 ccz_rc cczi_json_values(struct ccz_tensor *t, struct ccz_run_status *st, struct ccz_span name,
@@ -321,6 +336,11 @@ ccz_rc cczi_json_values(struct ccz_tensor *t, struct ccz_run_status *st, struct 
 bool cczi_json_put_value(struct cczi_jw *w, const struct ccz_tensor *t, size_t i);
 
 /* ---- rest.c: paths */
+
+/* Reads one request; answers it, or sets t->answer. */
+ccz_rc cczi_rest_begin(struct ccz_infer_task *t, struct ccz_buf *body,
+                       struct ccz_infer_http_answer *answer, struct ccz_run_status *st,
+                       const struct ccz_infer_http *call);
 
 /* Passes @p text, in lower case, if the path goes on with it in any case. */
 bool cczi_path_take(struct ccz_span *path, const char *text);
@@ -334,5 +354,7 @@ struct ccz_span cczi_path_unescape(struct ccz_span s, struct cczi_scratch *scrat
 /* SignatureDefMap, without defaults. */
 void cczi_signature_map_pb(struct ccz_buf *out, const struct ccz_model *m);
 void cczi_signature_map_json(struct ccz_buf *out, const struct ccz_model *m);
+/* "DT_FLOAT", also for types that cannot be fed; NULL if there is no such number. */
+const char *cczi_dtype_text(uint64_t dtype);
 
 #endif

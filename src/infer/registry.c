@@ -292,11 +292,12 @@ ccz_rc ccz_infer_publish(struct ccz_infer *s, const char *name, int64_t version,
     return rc;
 }
 
-/* The newest version that @p v stands for now and that is available, or NULL. */
-static struct cczi_version *older(const struct cczi_version *v)
+/* The newest available version that is older, or NULL. */
+static struct cczi_version *older(struct ccz_infer *s, const char *name, int64_t version)
 {
-    struct cczi_version *o = v->next;
-    while (o && o->state != CCZ_INFER_AVAILABLE)
+    const struct cczi_name *n = cczi_find_name(s, ccz_span_str(name));
+    struct cczi_version *o = n ? n->versions : NULL;
+    while (o && (o->state != CCZ_INFER_AVAILABLE || o->version >= version))
         o = o->next;
     return o;
 }
@@ -311,14 +312,10 @@ static ccz_rc add(struct ccz_infer *s, const char *name, int64_t version, struct
                             "version %" PRId64 " of %s is in service", o->version, name);
     struct cczi_version *v;
     ccz_rc rc = publish(&v, s, name, version, model, err);
-    if (rc != CCZ_OK)
-        return rc;
-    v->uses++; /* somebody may remove it while older ones are waited for: it stays in the list */
-    for (struct cczi_version *o; (o = older(v));)
+    /* The list may change while unload() waits: each time it is looked at from its start. */
+    for (struct cczi_version *o; rc == CCZ_OK && (o = older(s, name, version));)
         unload(s, o);
-    v->uses--;
-    pthread_cond_broadcast(&s->changed);
-    return CCZ_OK;
+    return rc;
 }
 
 ccz_rc ccz_infer_add(struct ccz_infer *s, const char *name, int64_t version,

@@ -62,7 +62,8 @@ void *cczi_scratch_raw(struct cczi_scratch *s, size_t len, size_t size)
         s->full = true;
         return NULL;
     }
-    const size_t whole = (len * size + SCRATCH_ALIGN) / SCRATCH_ALIGN * SCRATCH_ALIGN;
+    const size_t want = len * size > 0 ? len * size : 1; /* every piece has an address of its own */
+    const size_t whole = (want + SCRATCH_ALIGN - 1) / SCRATCH_ALIGN * SCRATCH_ALIGN;
     uint8_t *out = s->at;
     if (whole <= s->room) {
         s->at += whole;
