@@ -341,8 +341,9 @@ static void test_multi(void)
           ccz_result_len(r) == 3);
     ccz_result_free(r);
     const struct ccz_span words[2] = {ccz_span_str("a"), ccz_span_str("b")};
-    struct ccz_tensor out[3] = {kit_floats(four, 1, 2, 0), kit_strings(words, 2, 2, 1),
-                                kit_floats(four, 2, 2, 1)};
+    /* In the order of the model, whatever that of the request: classes, scores, outputs. */
+    struct ccz_tensor out[3] = {kit_strings(words, 2, 2, 1), kit_floats(four, 2, 2, 1),
+                                kit_floats(four, 1, 2, 0)};
     CHECK(finish(&resp, t, out, 3).code == CCZ_RUN_OK);
     struct ccz_rd d = ccz_rd_from(ccz_buf_span(&resp));
     struct ccz_pb_field f, g;
@@ -362,7 +363,14 @@ static void test_multi(void)
         CHECK(len == 2);
     }
     CHECK(ccz_rd_done(&d));
-    out[2] = kit_floats(four, 2, 4, 1);
+    CCZ_AUTO_BUF turned; /* the same two in the other order are the same run */
+    ccz_buf_init(&turned, 1 << 16);
+    add_task(&turned, "m", "classify", KIT_CLASSIFY);
+    add_task(&turned, "m", "regress", KIT_REGRESS);
+    kit_input(&turned, NULL);
+    CCZ_AUTO(ccz_infer_task) again = kit_begin(s, CCZ_INFER_PATH_MULTI, &turned);
+    CHECK(ccz_infer_task_info(again)->req->sig == info->req->sig);
+    out[1] = kit_floats(four, 2, 4, 1);
     const struct ccz_run_status st = finish(&resp, t, out, 3);
     want_status(&st, CCZ_RUN_INVALID_ARGUMENT, "Expected scores output batch size of 2. Got: 4");
 }
