@@ -181,8 +181,9 @@ static ccz_rc parse_body(struct cczi_json *root, struct ccz_span *signature,
 static ccz_rc find_signature(const struct ccz_signature **sig, struct ccz_run_status *st,
                              const struct ccz_model *m, struct ccz_span name)
 {
+    const bool unnamed = name.size == 0;
     ccz_rc rc = cczi_find_signature(sig, st, m, name);
-    if (name.size == 0)
+    if (unnamed)
         name = ccz_span_str("serving_default");
     if (rc != CCZ_OK)
         return ccz_run_status_set(st, CCZ_RUN_INVALID_ARGUMENT,
@@ -190,7 +191,8 @@ static ccz_rc find_signature(const struct ccz_signature **sig, struct ccz_run_st
                                   (int)name.size, (const char *)name.ptr);
     if ((*sig)->in_len == 0)
         return ccz_run_status_set(st, CCZ_RUN_INVALID_ARGUMENT,
-                                  "Failed to get input map for signature: %s", (*sig)->name);
+                                  "Failed to get input map for signature: %s",
+                                  unnamed ? "DEFAULT" : (*sig)->name);
     return CCZ_OK;
 }
 
