@@ -204,6 +204,57 @@ static void test_sidecar(void)
     CHECK(signatures(&m, "{\"s\": ", &err) != CCZ_OK && m.len == 0);
 }
 
+/* ---- one file in memory */
+
+int __real_munmap(void *p, size_t size);
+int __wrap_munmap(void *p, size_t size);
+static const uint8_t *watched;
+static size_t watched_size, left_behind = SIZE_MAX;
+
+/* What lies in a mapping when it is given back (linked with --wrap). */
+int __wrap_munmap(void *p, size_t size)
+{
+    if (p == watched) {
+        left_behind = 0;
+        for (size_t i = 0; i < watched_size; i++)
+            left_behind += watched[i] != 0;
+    }
+    return __real_munmap(p, size);
+}
+
+static ccz_rc read_at(void *arg, size_t file, uint64_t offset, void *out, size_t size,
+                      struct ccz_err *err)
+{
+    uint64_t *next = arg; /* in order, in pieces */
+    CHECK(file == 0 && offset == *next && size <= CCZ_MODEL_CHUNK_SIZE);
+    memset(out, 'm', size);
+    *next += size;
+    watched = (const uint8_t *)out - offset;
+    watched_size = (size_t)*next;
+    return *next > 3000000 ? ccz_fail(err, CCZ_E_IO, "test:read", 0, "damaged") : CCZ_OK;
+}
+
+static void test_image(void)
+{
+    const struct ccz_model_file files[] = {{"model.onnx", 1000001}, {"more", 4000000}};
+    uint64_t next = 0;
+    struct ccz_model_cfg cfg = {.files = files, .files_len = 1, .read_at = read_at, .arg = &next};
+    struct cczi_image i, none;
+    struct ccz_err err = {0};
+    CHECK(cczi_files_read(&i, &none, &cfg, 0, &err) == CCZ_OK && !none.bytes);
+    CHECK(next == 1000001 && i.size == 1000001 && i.bytes[1000000] == 'm' && i.bytes == watched);
+    CHECK(left_behind == SIZE_MAX);
+    cczi_image_free(&i);
+    CHECK(left_behind == 0 && !i.bytes && !i.size);
+    cczi_image_free(&i);
+
+    left_behind = SIZE_MAX; /* a reader that refuses in the middle: what it gave is wiped too */
+    next = 0;
+    cfg.files = &files[1];
+    CHECK(cczi_files_read(&i, &none, &cfg, 0, &err) == CCZ_E_IO && !i.bytes && left_behind == 0);
+    CHECK(cczi_image_read(&i, &cfg, 0, 3999999, &err) == CCZ_E_LIMIT && WHERE(err, "engine:stage"));
+}
+
 /* ---- the loader */
 
 static void test_ort_lib(void)
@@ -227,8 +278,11 @@ static void test_ort_lib(void)
 }
 
 static const struct ccz_test tests[] = {
-    {"engine.detect", test_detect},          {"engine.onnx", test_onnx},
-    {"engine.external_data", test_external}, {"engine.sidecar", test_sidecar},
+    {"engine.detect", test_detect},
+    {"engine.onnx", test_onnx},
+    {"engine.external_data", test_external},
+    {"engine.sidecar", test_sidecar},
+    {"engine.image", test_image},
     {"engine.ort_lib", test_ort_lib},
 };
 
