@@ -111,6 +111,8 @@ void cczi_tmpfs_remove(struct cczi_tmpfs *t); /* the folder and everything that 
 /* The path with its links followed, malloc()ed; refused without a '/'. */
 ccz_rc cczi_lib_path(char **out, const char *library, const char *hint, struct ccz_err *err);
 ccz_rc cczi_lib_load(void **out, const char *path, const char *hint, struct ccz_err *err);
+/* Refuses one that uses functions of the network ("engine:network"). */
+ccz_rc cczi_lib_offline(void *lib, const char *path, struct ccz_err *err);
 /* Did @p symbol come out of the file @p path? */
 ccz_rc cczi_lib_origin(void *symbol, const char *path, struct ccz_err *err);
 

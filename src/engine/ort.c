@@ -189,6 +189,11 @@ static ccz_rc read_signatures(struct ccz_model *m, struct ccz_span model, struct
     return rc;
 }
 
+static bool several_operations(const struct ort_engine *o)
+{
+    return o->inter_threads == 0 || o->inter_threads > 1;
+}
+
 static ccz_rc session_options(struct OrtSessionOptions **out, const struct ort_engine *o,
                               struct ccz_err *err)
 {
@@ -203,7 +208,7 @@ static ccz_rc session_options(struct OrtSessionOptions **out, const struct ort_e
     for (size_t i = 0; rc == CCZ_OK && i < sizeof(entries) / sizeof(entries[0]); i++)
         rc = cczi_ort_check(api, api->AddSessionConfigEntry(*out, entries[i][0], entries[i][1]),
                             CCZ_E_UNAVAILABLE, "engine:threads", err);
-    if (rc == CCZ_OK && o->inter_threads >= 0)
+    if (rc == CCZ_OK && several_operations(o))
         rc = cczi_ort_check(api, api->SetSessionExecutionMode(*out, ORT_PARALLEL),
                             CCZ_E_UNAVAILABLE, "engine:threads", err);
     if (rc == CCZ_OK && !o->own_pools)
@@ -212,7 +217,7 @@ static ccz_rc session_options(struct OrtSessionOptions **out, const struct ort_e
     if (rc == CCZ_OK)
         rc = cczi_ort_check(api, api->SetIntraOpNumThreads(*out, o->intra_threads),
                             CCZ_E_UNAVAILABLE, "engine:threads", err);
-    if (rc == CCZ_OK && o->inter_threads >= 0)
+    if (rc == CCZ_OK && several_operations(o))
         rc = cczi_ort_check(api, api->SetInterOpNumThreads(*out, o->inter_threads),
                             CCZ_E_UNAVAILABLE, "engine:threads", err);
     return rc;

@@ -113,6 +113,8 @@ ccz_rc cczi_ort_lib_open(struct ccz_engine *e, struct ort_engine *o, const char 
     ccz_rc rc = cczi_lib_path(&e->libraries[0], library, hint, err);
     if (rc == CCZ_OK)
         rc = cczi_lib_load(&lib, e->libraries[0], hint, err);
+    if (rc == CCZ_OK) /* before any of it is called */
+        rc = cczi_lib_offline(lib, e->libraries[0], err);
     if (rc == CCZ_OK)
         rc = resolve(e, o, lib, err);
     if (rc == CCZ_OK)

@@ -1,6 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Stand-in for an ONNX Runtime that is older than the API that is asked for, for the test of the loader. */
+/* Stand-ins for ONNX Runtime, for the tests of the loader: one that is older than what is asked for; FAKE_NETWORK: one that could
+ * open connections. */
 #include "engine/ort_api.h"
+
+#if FAKE_NETWORK
+#include <sys/socket.h>
+
+int use_network(void);
+int use_network(void)
+{
+    return socket(AF_INET, SOCK_STREAM, 0);
+}
+#endif
 
 const struct OrtApiBase *OrtGetApiBase(void);
 

@@ -273,6 +273,9 @@ static void test_ort_lib(void)
     cfg.library = FAKE_ORT;
     CHECK(ccz_engine_open(&e, &cfg, &err) == CCZ_E_UNAVAILABLE && WHERE(err, "engine:version") &&
           strstr(err.msg, "1.16-fake") && err.hint[0]);
+    cfg.library = FAKE_ORT_NETWORK; /* of that version too, but it is not even asked for it */
+    CHECK(ccz_engine_open(&e, &cfg, &err) == CCZ_E_DENIED && WHERE(err, "engine:network") &&
+          strstr(err.msg, "socket") && strstr(err.hint, "fetch-onnxruntime"));
     cfg.inter_threads = -2;
     CHECK(ccz_engine_open(&e, &cfg, &err) == CCZ_E_ARG && WHERE(err, "engine:threads") && !e);
 }
