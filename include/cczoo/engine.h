@@ -21,8 +21,8 @@
  * Back ends, chosen by name (no default, no fallback) or given as functions (ccz_engine_custom()):
  *   "tensorflow"   libtensorflow_cc.so.2 (tested with TensorFlow 2.21); its own log goes to stderr, ruled by
  *                  TF_CPP_MIN_LOG_LEVEL in the environment of the process
- *   "onnxruntime"  libonnxruntime.so.1 (tested with ONNX Runtime 1.30; needs its API 17 = release 1.17), on the CPU;
- *                  its own log is off
+ *   "onnxruntime"  libonnxruntime.so.1 (tested with ONNX Runtime 1.28; needs its API 17 = release 1.17), on the CPU;
+ *                  its own log is off. Builds that can reach the network are refused: since 1.29 they send usage data
  *   "echo"         no library; an output is the input that has the same tensor name. For tests.
  * ccz_engine_detect() tells which one a model needs.
  *
@@ -111,6 +111,7 @@ struct ccz_engine_cfg {
  * @retval CCZ_E_UNAVAILABLE  "engine:dlopen" cannot be loaded, "engine:origin" the loader took the
  *                            framework library from another folder, "engine:symbol" a function is missing,
  *                            "engine:version" the library is too old
+ * @retval CCZ_E_DENIED       "engine:network": an ONNX Runtime that uses functions of the network
  */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_engine_open(struct ccz_engine **out,
                                             const struct ccz_engine_cfg *cfg, struct ccz_err *err);
