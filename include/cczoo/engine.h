@@ -3,26 +3,35 @@
 #define CCZ_ENGINE_H
 /**
  * @file engine.h
- * Runs TensorFlow models through TensorFlow's C library, which is loaded from an explicit path.
+ * Runs models through TensorFlow's or ONNX Runtime's C library, which is loaded from an explicit path.
  *
- * Terms. An *engine* is one back end with its thread settings. A *model* is a loaded SavedModel: its
- * *signatures* name inputs and outputs (TensorFlow's MetaGraphDef.signature_def). A *run* maps input
- * tensors to output tensors. Life cycle: engine, models of it, runs of them; free in reverse order.
+ * Terms. An *engine* is one back end with its thread settings. A *model* is a loaded SavedModel, frozen
+ * graph or ONNX file: its *signatures* name inputs and outputs (TensorFlow's MetaGraphDef.signature_def).
+ * A *run* maps input tensors to output tensors. Life cycle: engine, models of it, runs of them; free in
+ * reverse order.
  *
- * Confidentiality. A model comes from a reader callback and is never written to a disk: it is staged
- * in TensorFlow's in-memory file system, or on request in a private folder of a tmpfs, and the staged
- * files are deleted before ccz_model_load() returns. One chunk of plaintext exists outside the stage
- * at any time. What TensorFlow frees it does not wipe; inside a TEE that memory is encrypted, outside
+ * Confidentiality. A model comes from a reader callback and is never written to a disk. A SavedModel is
+ * staged in TensorFlow's in-memory file system, or on request in a private folder of a tmpfs, and the
+ * staged files are deleted before ccz_model_load() returns; one chunk of plaintext exists outside the
+ * stage at any time. An ONNX file or a frozen graph is read into private memory, parsed there by the
+ * library and wiped. What a library frees it does not wipe; inside a TEE that memory is encrypted, outside
  * use ccz_process_harden(). The libraries that are loaded are part of what a measurement must cover:
  * ccz_engine_library() tells their paths.
  *
  * Back ends, chosen by name (no default, no fallback) or given as functions (ccz_engine_custom()):
- *   "tensorflow"  libtensorflow_cc.so.2 (tested with TensorFlow 2.21); its own log goes to stderr, ruled by
- *                 TF_CPP_MIN_LOG_LEVEL in the environment of the process
- *   "echo"        no library; an output is the input that has the same tensor name. For tests.
+ *   "tensorflow"   libtensorflow_cc.so.2 (tested with TensorFlow 2.21); its own log goes to stderr, ruled by
+ *                  TF_CPP_MIN_LOG_LEVEL in the environment of the process
+ *   "onnxruntime"  libonnxruntime.so.1 (tested with ONNX Runtime 1.28; needs its API 17 = release 1.17), on the CPU;
+ *                  its own log is off. Builds that can reach the network are refused: since 1.29 they send usage data
+ *   "echo"         no library; an output is the input that has the same tensor name. For tests.
+ * ccz_engine_detect() tells which one a model needs.
+ *
+ * A model without signatures (frozen graph, ONNX) gets one, "serving_default", of everything that goes in and comes out, each
+ * under its name in the graph; or those of a file signatures.json beside it (docs/reference/signatures-json.md).
  *
  * Threads: engine and model may be used by many threads at once; a result belongs to one thread.
- * Reading order of the sources: tensor.c, meta.c, engine.c, union.c, custom.c, stage.c, echo.c, tf.c.
+ * Reading order of the sources: tensor.c, meta.c, engine.c, union.c, custom.c, files.c, sidecar.c, stage.c, echo.c, lib.c,
+ * tf*.c, onnx.c, ort*.c.
  */
 #include <cczoo/base.h>
 
@@ -84,10 +93,10 @@ CCZ_API CCZ_MUST_USE bool ccz_tensor_len(size_t *len, int rank, const int64_t *d
 
 struct ccz_engine;
 struct ccz_engine_cfg {
-    const char *backend; /**< "tensorflow" or "echo"; required */
+    const char *backend; /**< "tensorflow", "onnxruntime" or "echo"; required */
     /**
-     * For "tensorflow": path of libtensorflow_cc.so.2, with a '/'. libtensorflow_framework.so.2 is
-     * loaded from the same folder, before it; no other place is searched for either.
+     * Path of libtensorflow_cc.so.2 or libonnxruntime.so.1, with a '/'. libtensorflow_framework.so.2 is
+     * loaded from the same folder as the former, before it; no other place is searched for either.
      */
     const char *library;
     int intra_threads; /**< threads inside one operation; 0 = one per core. The first engine of a process decides. */
@@ -95,10 +104,14 @@ struct ccz_engine_cfg {
                             best when the caller has its own pool of workers */
 };
 /**
- * Opens a back end. The libraries stay loaded until the process ends: TensorFlow cannot be unloaded.
+ * Opens a back end. The libraries stay loaded until the process ends: they cannot be unloaded.
+ * "onnxruntime": all models share the thread pools that the first engine of the process made; an engine with other numbers gives
+ * each of its models pools of its own. Threads without work sleep, they do not spin.
  * @retval CCZ_E_ARG          "engine:backend" unknown name; "engine:library" no explicit path
  * @retval CCZ_E_UNAVAILABLE  "engine:dlopen" cannot be loaded, "engine:origin" the loader took the
- *                            framework library from another folder, "engine:symbol" a function is missing
+ *                            framework library from another folder, "engine:symbol" a function is missing,
+ *                            "engine:version" the library is too old
+ * @retval CCZ_E_DENIED       "engine:network": an ONNX Runtime that uses functions of the network
  */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_engine_open(struct ccz_engine **out,
                                             const struct ccz_engine_cfg *cfg, struct ccz_err *err);
@@ -122,12 +135,31 @@ struct ccz_model_file {
         *name; /**< relative, '/' between parts: "saved_model.pb", "variables/variables.index" */
     uint64_t size;
 };
-/** Where ccz_model_load() puts the plaintext that TensorFlow reads. */
+/** Where ccz_model_load() puts the plaintext that TensorFlow reads of a SavedModel. */
 enum ccz_model_stage {
-    CCZ_STAGE_MEMORY, /**< TensorFlow's ram:// file system: heap of this process */
+    CCZ_STAGE_MEMORY, /**< TensorFlow's ram:// file system: heap of this process. All that frozen graphs and ONNX files know */
     CCZ_STAGE_TMPFS /**< a folder of mode 0700 in cfg.tmpfs_dir, which must be a tmpfs or ramfs without
                            swap in the TEE; another file system is refused ("engine:tmpfs") */
 };
+/** What the files of a model are. */
+enum ccz_model_format {
+    CCZ_FORMAT_NONE,
+    CCZ_FORMAT_SAVED_MODEL,  /**< saved_model.pb or .pbtxt, variables/, assets/ */
+    CCZ_FORMAT_FROZEN_GRAPH, /**< one NAME.pb: a serialized GraphDef whose variables are constants */
+    CCZ_FORMAT_ONNX          /**< one NAME.onnx, weights inside */
+};
+struct ccz_model_kind {
+    const char *backend; /**< the one that runs it: "tensorflow" or "onnxruntime" */
+    enum ccz_model_format format;
+    size_t file; /**< number of the .onnx or .pb file */
+};
+/**
+ * Tells by the names of its files what a model is. Nothing is read.
+ * @retval CCZ_E_FORMAT  "engine:model-files": none of these, or more than one; the hint says what a model folder holds
+ */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_engine_detect(struct ccz_model_kind *out,
+                                              const struct ccz_model_file *files, size_t len,
+                                              struct ccz_err *err);
 struct ccz_model_cfg {
     const struct ccz_model_file *files;
     size_t files_len; /**< 1..CCZ_MODEL_FILES_MAX, names unique */
@@ -139,7 +171,7 @@ struct ccz_model_cfg {
     ccz_rc (*read_at)(void *arg, size_t file, uint64_t offset, void *out, size_t size,
                       struct ccz_err *err);
     void *arg;
-    const char *tag; /**< MetaGraphDef to take; NULL = "serve" */
+    const char *tag; /**< SavedModel: MetaGraphDef to take; NULL = "serve" */
     enum ccz_model_stage stage;
     const char *tmpfs_dir; /**< CCZ_STAGE_TMPFS only; NULL = "/dev/shm" */
 };
@@ -168,10 +200,15 @@ struct ccz_signature {
 
 struct ccz_model;
 /**
- * Loads a SavedModel and restores its variables. Blocks; may run beside other loads and runs.
+ * Loads a model and restores its variables. Blocks; may run beside other loads and runs.
+ * Of a frozen graph or an ONNX file only that file and signatures.json are read.
  * @retval CCZ_E_ARG          "engine:file-name" a name is absolute, has an empty or ".." part, or repeats
  * @retval CCZ_E_IO           "engine:tmpfs", "engine:stage" the stage cannot be written
- * @retval CCZ_E_FORMAT       "engine:signature" MetaGraphDef malformed; "engine:load" TensorFlow refused it
+ * @retval CCZ_E_FORMAT       "engine:signature" MetaGraphDef malformed; "engine:load" the library refused it;
+ *                            "engine:model-files" as ccz_engine_detect(), or another back end runs it;
+ *                            "engine:signatures.json" it names what is not in the graph; "engine:onnx" no ONNX file, or damaged
+ * @retval CCZ_E_UNSUPPORTED  "engine:external-data" the weights of an ONNX file lie in other files
+ * @retval CCZ_E_LIMIT        "engine:stage" a frozen graph or ONNX file of 0 bytes or beyond 2 GiB
  * @retval CCZ_E_UNAVAILABLE  the library has no in-memory file system ("engine:stage", with a hint)
  * @retval others             from read_at
  */
@@ -246,20 +283,20 @@ struct ccz_run_req {
     const size_t
         *fetch; /**< indexes into sig->out, without repetition; NULL = all, in their order */
     size_t fetch_len;
-    /** 0 = none. A run that takes longer ends with CCZ_RUN_DEADLINE_EXCEEDED; with inter_threads = -1 it
-     *  is not cut short before. */
+    /** 0 = none. A run that takes longer ends with CCZ_RUN_DEADLINE_EXCEEDED. TensorFlow with inter_threads = -1 does not cut it
+     *  short before; ONNX Runtime always does, after the operation in progress (a thread of the engine tells it to). */
     uint32_t timeout_ms;
-    /** For signatures that keep their inputs, as assigned variables do: else variables may go on living in the caller's memory,
-     *  where it is aligned, and training changes it. */
+    /** TensorFlow only. For signatures that keep their inputs, as assigned variables do: else variables may go on living in the
+     *  caller's memory, where it is aligned, and training changes it. */
     bool copy_in;
 };
 struct ccz_result; /**< outputs of one run */
 /**
- * Runs a signature. Input data that is aligned to 64 bytes is used in place unless copy_in is set, other is copied once by
- * TensorFlow; strings are always used in place. So the bytes behind req->in must stay until
+ * Runs a signature. TensorFlow uses input data that is aligned to 64 bytes in place unless copy_in is set and copies other once;
+ * it uses strings in place. ONNX Runtime uses all data in place and copies strings. So the bytes behind req->in must stay until
  * ccz_result_free(): an output may be one of the inputs.
- * @param[out] out  views into TensorFlow's own memory; free with ccz_result_free()
- * @param[out] st   code and TensorFlow's message; may be NULL
+ * @param[out] out  views into the library's own memory; free with ccz_result_free()
+ * @param[out] st   code and the library's message; may be NULL
  * @retval CCZ_E_ARG  "engine:run" inputs do not match the signature, or it is not runnable
  * @return else ccz_run_rc() of the code, where = "engine:run"
  */

@@ -34,16 +34,24 @@ static void put_shape(struct ccz_buf *out, uint32_t number, int rank, const int6
 }
 
 /* Map entry {1 name, 2 TensorInfo {1 name, 2 dtype, 3 tensor_shape}} */
-static void put_info(struct ccz_buf *out, uint32_t number, const struct ccz_tensor_spec *t)
+void cczi_info_put(struct ccz_buf *out, uint32_t number, const char *key,
+                   const struct cczi_graph_tensor *t)
 {
     size_t entry = ccz_pb_open(out, number);
-    ccz_pb_put_str(out, 1, t->name);
+    ccz_pb_put_str(out, 1, key);
     size_t info = ccz_pb_open(out, 2);
-    ccz_pb_put_str(out, 1, t->name); /* there is no graph whose tensors have other names */
+    ccz_pb_put_str(out, 1, t->name);
     ccz_pb_put_uint(out, 2, (uint64_t)t->dtype);
     put_shape(out, 3, t->rank, t->dims);
     ccz_pb_close(out, info);
     ccz_pb_close(out, entry);
+}
+
+static void put_info(struct ccz_buf *out, uint32_t number, const struct ccz_tensor_spec *t)
+{
+    /* there is no graph whose tensors have other names */
+    cczi_info_put(out, number, t->name,
+                  &(struct cczi_graph_tensor){t->name, t->name, t->dtype, t->rank, t->dims});
 }
 
 /* Map entry {1 name, 2 TensorProto {1 dtype, 2 tensor_shape, 4 tensor_content, 8 string_val}} */

@@ -6,7 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const struct cczi_backend *const backends[] = {&cczi_backend_tensorflow, &cczi_backend_echo};
+static const struct cczi_backend *const backends[] = {
+    &cczi_backend_tensorflow, &cczi_backend_onnxruntime, &cczi_backend_echo};
 
 ccz_rc ccz_engine_open(struct ccz_engine **out, const struct ccz_engine_cfg *cfg,
                        struct ccz_err *err)
@@ -18,7 +19,7 @@ ccz_rc ccz_engine_open(struct ccz_engine **out, const struct ccz_engine_cfg *cfg
             b = backends[i];
     if (!b)
         return ccz_refuse(err, CCZ_E_ARG, "engine:backend", cfg->backend ? cfg->backend : "none",
-                          "tensorflow or echo");
+                          "tensorflow, onnxruntime or echo");
     CCZ_AUTO(ccz_engine) e = calloc(1, sizeof(*e));
     if (!e)
         return ccz_fail(err, CCZ_E_NOMEM, "engine:backend", 0, "no memory");

@@ -29,7 +29,7 @@ static bool name_ok(const char *name)
     return true;
 }
 
-static ccz_rc check_names(const struct ccz_model_cfg *cfg, struct ccz_err *err)
+ccz_rc cczi_files_check(const struct ccz_model_cfg *cfg, struct ccz_err *err)
 {
     if (cfg->files_len == 0 || cfg->files_len > CCZ_MODEL_FILES_MAX)
         return ccz_fail(err, CCZ_E_ARG, "engine:files", (int64_t)cfg->files_len,
@@ -82,7 +82,7 @@ static ccz_rc copy_file(const struct ccz_model_cfg *cfg, size_t i, const struct 
 ccz_rc cczi_stage_copy(const struct ccz_model_cfg *cfg, const struct cczi_sink *sink,
                        struct ccz_err *err)
 {
-    ccz_rc rc = check_names(cfg, err);
+    ccz_rc rc = cczi_files_check(cfg, err);
     if (rc != CCZ_OK)
         return rc;
     size_t size = 1; /* of the largest piece */

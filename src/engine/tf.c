@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Back end "tensorflow": SavedModels through TF_LoadSessionFromSavedModel() and TF_SessionRun(). */
+/* Back end "tensorflow": SavedModels through TF_LoadSessionFromSavedModel(), runs through TF_SessionRun(). */
 #include "engine/tf_priv.h"
 
 #include <cczoo/codec.h>
@@ -23,10 +23,6 @@ enum {
 /* Where the tensors of one signature are in the graph, in the order of the signature: ccz_signature.bound. */
 struct tf_signature {
     const struct TF_Output *in, *out;
-};
-struct tf_model {
-    struct TF_Graph *graph;
-    struct TF_Session *session;
 };
 struct tf_result {
     const struct tf_api *api;
@@ -70,16 +66,15 @@ static void tf_close(struct ccz_engine *e)
 
 /* ------------------------------------------------------------------------------- load */
 
-static ccz_rc load_failed(const struct tf_api *tf, const struct TF_Status *s, const char *where,
-                          struct ccz_err *err)
+ccz_rc cczi_tf_failed(const struct tf_api *tf, const struct TF_Status *s, const char *where,
+                      struct ccz_err *err)
 {
     return ccz_fail(err, CCZ_E_FORMAT, where, tf->TF_GetCode(s), "%.180s", tf->TF_Message(s));
 }
 
-/* "op:2" to a place in the graph; an operation or output that is not there makes a signature
- * unusable. */
-static bool find_output(struct TF_Output *out, const struct tf_api *tf, struct TF_Graph *g,
-                        const char *tensor_name)
+/* An operation or output that is not there makes a signature unusable. */
+bool cczi_tf_find(struct TF_Output *out, const struct tf_api *tf, struct TF_Graph *g,
+                  const char *tensor_name)
 {
     char name[512];
     const char *colon = strrchr(tensor_name, ':');
@@ -103,7 +98,7 @@ static bool find_outputs(struct TF_Output *out, const struct tf_api *tf, struct 
                          const struct ccz_tensor_info *t, size_t len)
 {
     for (size_t i = 0; i < len; i++)
-        if (!find_output(&out[i], tf, g, t[i].tensor_name))
+        if (!cczi_tf_find(&out[i], tf, g, t[i].tensor_name))
             return false;
     return true;
 }
@@ -146,6 +141,14 @@ static ccz_rc tf_unite(struct ccz_model *m, struct ccz_signature *sig,
     return CCZ_OK;
 }
 
+ccz_rc cczi_tf_options(struct TF_SessionOptions **out, const struct tf_engine *te,
+                       struct TF_Status *s, struct ccz_err *err)
+{
+    *out = te->api.TF_NewSessionOptions();
+    te->api.TF_SetConfig(*out, te->config.ptr, te->config.size, s);
+    return te->api.TF_GetCode(s) ? cczi_tf_failed(&te->api, s, "engine:threads", err) : CCZ_OK;
+}
+
 /* Reads the staged folder @p dir. */
 static ccz_rc load_dir(struct ccz_model *m, const char *dir, const char *tag, struct TF_Status *s,
                        struct ccz_err *err)
@@ -153,21 +156,20 @@ static ccz_rc load_dir(struct ccz_model *m, const char *dir, const char *tag, st
     const struct tf_engine *te = m->engine->state;
     const struct tf_api *tf = &te->api;
     struct tf_model *t = m->state;
-    struct TF_SessionOptions *options = tf->TF_NewSessionOptions();
+    struct TF_SessionOptions *options;
     struct TF_Buffer *meta = tf->TF_NewBuffer();
-    tf->TF_SetConfig(options, te->config.ptr, te->config.size, s);
-    ccz_rc rc = tf->TF_GetCode(s) ? load_failed(tf, s, "engine:threads", err) : CCZ_OK;
+    ccz_rc rc = cczi_tf_options(&options, te, s, err);
     if (rc == CCZ_OK) {
         t->graph = tf->TF_NewGraph();
         t->session =
             tf->TF_LoadSessionFromSavedModel(options, NULL, dir, &tag, 1, t->graph, meta, s);
-        rc = tf->TF_GetCode(s) ? load_failed(tf, s, "engine:load", err) : CCZ_OK;
+        rc = tf->TF_GetCode(s) ? cczi_tf_failed(tf, s, "engine:load", err) : CCZ_OK;
     }
     if (rc == CCZ_OK)
         rc = cczi_meta_parse(&m->meta, CCZ_SPAN(meta->data, meta->length), err);
     tf->TF_DeleteBuffer(meta);
     tf->TF_DeleteSessionOptions(options);
-    return rc == CCZ_OK ? bind_signatures(m, err) : rc;
+    return rc;
 }
 
 static ccz_rc load_from_memory(struct ccz_model *m, const struct ccz_model_cfg *cfg,
@@ -199,26 +201,34 @@ static ccz_rc load_from_tmpfs(struct ccz_model *m, const struct ccz_model_cfg *c
     return rc;
 }
 
+static ccz_rc load_saved(struct ccz_model *m, const struct ccz_model_cfg *cfg, struct TF_Status *s,
+                         struct ccz_err *err)
+{
+    switch (cfg->stage) {
+    case CCZ_STAGE_MEMORY:
+        return load_from_memory(m, cfg, s, err);
+    case CCZ_STAGE_TMPFS:
+        return load_from_tmpfs(m, cfg, s, err);
+    default:
+        return ccz_fail(err, CCZ_E_ARG, "engine:stage", (int64_t)cfg->stage, "no such stage");
+    }
+}
+
 static ccz_rc tf_load(struct ccz_model *m, const struct ccz_model_cfg *cfg, struct ccz_err *err)
 {
     const struct tf_engine *te = m->engine->state;
+    struct ccz_model_kind kind;
+    ccz_rc rc = cczi_files_kind(&kind, cfg, cczi_backend_tensorflow.name, err);
+    if (rc != CCZ_OK)
+        return rc;
     m->state = calloc(1, sizeof(struct tf_model));
     if (!m->state)
         return ccz_fail(err, CCZ_E_NOMEM, "engine:load", 0, "no memory");
     struct TF_Status *s = te->api.TF_NewStatus();
-    ccz_rc rc = CCZ_E_ARG;
-    switch (cfg->stage) {
-    case CCZ_STAGE_MEMORY:
-        rc = load_from_memory(m, cfg, s, err);
-        break;
-    case CCZ_STAGE_TMPFS:
-        rc = load_from_tmpfs(m, cfg, s, err);
-        break;
-    default:
-        ccz_fail(err, CCZ_E_ARG, "engine:stage", (int64_t)cfg->stage, "no such stage");
-    }
+    rc = kind.format == CCZ_FORMAT_FROZEN_GRAPH ? cczi_tf_load_frozen(m, cfg, kind.file, s, err)
+                                                : load_saved(m, cfg, s, err);
     te->api.TF_DeleteStatus(s);
-    return rc;
+    return rc == CCZ_OK ? bind_signatures(m, err) : rc;
 }
 
 static void tf_unload(struct ccz_model *m)

@@ -14,6 +14,7 @@ struct TF_Graph;
 struct TF_Session;
 struct TF_SessionOptions;
 struct TF_Operation;
+struct TF_ImportGraphDefOptions;
 struct TF_Tensor;
 struct TF_WritableFileHandle;
 
@@ -63,7 +64,22 @@ struct TF_TString {
     X(struct TF_Graph *, TF_NewGraph, (void))                                                      \
     X(void, TF_DeleteGraph, (struct TF_Graph *))                                                   \
     X(struct TF_Operation *, TF_GraphOperationByName, (struct TF_Graph *, const char *name))       \
+    X(struct TF_Operation *, TF_GraphNextOperation, (struct TF_Graph *, size_t *pos))              \
+    X(const char *, TF_OperationName, (struct TF_Operation *))                                     \
+    X(const char *, TF_OperationOpType, (struct TF_Operation *))                                   \
     X(int, TF_OperationNumOutputs, (struct TF_Operation *))                                        \
+    X(int, TF_OperationOutputType, (struct TF_Output))                                             \
+    X(int, TF_OperationOutputNumConsumers, (struct TF_Output))                                     \
+    X(int, TF_GraphGetTensorNumDims, (struct TF_Graph *, struct TF_Output, struct TF_Status *))    \
+    X(void, TF_GraphGetTensorShape,                                                                \
+      (struct TF_Graph *, struct TF_Output, int64_t *dims, int num_dims, struct TF_Status *))      \
+    X(struct TF_ImportGraphDefOptions *, TF_NewImportGraphDefOptions, (void))                      \
+    X(void, TF_DeleteImportGraphDefOptions, (struct TF_ImportGraphDefOptions *))                   \
+    X(void, TF_GraphImportGraphDef,                                                                \
+      (struct TF_Graph *, const struct TF_Buffer *graph_def,                                       \
+       const struct TF_ImportGraphDefOptions *, struct TF_Status *))                               \
+    X(struct TF_Session *, TF_NewSession,                                                          \
+      (struct TF_Graph *, const struct TF_SessionOptions *, struct TF_Status *))                   \
     X(struct TF_Session *, TF_LoadSessionFromSavedModel,                                           \
       (const struct TF_SessionOptions *, const struct TF_Buffer *run_options, const char *dir,     \
        const char *const *tags, int num_tags, struct TF_Graph *, struct TF_Buffer *meta_graph_def, \

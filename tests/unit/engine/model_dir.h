@@ -51,6 +51,16 @@ static inline bool tf_library(char out[MODEL_DIR_PATH_SIZE])
     return true;
 }
 
+/* libonnxruntime.so.1: folder from CCZOO_ORT_LIBDIR, else the cache. */
+static inline bool ort_library(char out[MODEL_DIR_PATH_SIZE])
+{
+    const char *dir = getenv("CCZOO_ORT_LIBDIR");
+    if (!dir || !*dir)
+        return cache_find(out, "onnxruntime-*/lib/libonnxruntime.so.1");
+    (void)snprintf(out, MODEL_DIR_PATH_SIZE, "%s/libonnxruntime.so.1", dir);
+    return true;
+}
+
 /* What scripts/train-model printed: folder from CCZOO_TEST_MODEL, else the cache. */
 static inline bool trained_model(char out[MODEL_DIR_PATH_SIZE])
 {
