@@ -127,12 +127,12 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_serve_read_session(struct ccz_serve_session *out
                                                    enum ccz_serve_form form, struct ccz_err *err);
 /** PlatformConfigMap: read and without effect, which @p notes says for each platform. */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_serve_read_platforms(struct ccz_buf *notes, struct ccz_span in,
-                                                     enum ccz_serve_form form,
-                                                     struct ccz_err *err);
+                                                     enum ccz_serve_form form, struct ccz_err *err);
 
 /* ------------------------------------------------------------------------ warm-up */
 
-#define CCZ_SERVE_WARMUP_FILE            "assets.extra/tf_serving_warmup_requests" /**< in the folder of a version */
+#define CCZ_SERVE_WARMUP_FILE                                                                      \
+    "assets.extra/tf_serving_warmup_requests" /**< in the folder of a version */
 #define CCZ_SERVE_WARMUP_RECORDS_MAX     1000
 #define CCZ_SERVE_WARMUP_RECORD_SIZE_MAX 67108864
 struct ccz_serve_warmup {
@@ -208,11 +208,11 @@ struct ccz_catalog_ops {
 struct ccz_catalog_cfg {
     struct ccz_catalog_ops ops; /**< all but warm are required */
     void *arg;                  /**< of all functions */
-    int64_t poll_ms;            /**< between rounds; 0 = 1,000; CCZ_CATALOG_POLL_ONCE: the first one only */
-    unsigned load_threads;      /**< 0 = 1, so that one model is loaded after the other */
-    unsigned retries;           /**< of a load that failed; 0 = 5; CCZ_CATALOG_NO_RETRY */
-    int64_t retry_ms;           /**< before each; 0 = 60,000 */
-    int nice;                   /**< of the threads that load and unload; 0 = 10; 1..19 */
+    int64_t poll_ms; /**< between rounds; 0 = 1,000; CCZ_CATALOG_POLL_ONCE: the first one only */
+    unsigned load_threads;         /**< 0 = 1, so that one model is loaded after the other */
+    unsigned retries;              /**< of a load that failed; 0 = 5; CCZ_CATALOG_NO_RETRY */
+    int64_t retry_ms;              /**< before each; 0 = 60,000 */
+    int nice;                      /**< of the threads that load and unload; 0 = 10; 1..19 */
     bool allow_unavailable_labels; /**< --allow_version_labels_for_unavailable_models */
     /** Tests: no thread of rounds; ccz_catalog_poll() does what there is to do, and time is what `mono_ms` says (NULL = the
      *  system's). */
@@ -220,11 +220,12 @@ struct ccz_catalog_cfg {
     int64_t (*mono_ms)(void *arg);
     /** Tests: lists a folder instead of the file system: each() for each entry that is a folder; @p stamp changes when its content
      *  does. An error is the whole answer. */
-    ccz_rc (*list)(void *arg, const char *path, void (*each)(void *to, const char *name, int64_t stamp),
-                   void *to, struct ccz_err *err);
+    ccz_rc (*list)(void *arg, const char *path,
+                   void (*each)(void *to, const char *name, int64_t stamp), void *to,
+                   struct ccz_err *err);
 };
-#define CCZ_CATALOG_POLL_ONCE (-1)
-#define CCZ_CATALOG_NO_RETRY  (~0u)
+#define CCZ_CATALOG_POLL_ONCE   (-1)
+#define CCZ_CATALOG_NO_RETRY    (~0u)
 #define CCZ_CATALOG_ENTRIES_MAX 4096 /**< versions in one folder */
 #define CCZ_CATALOG_REVOKED_MAX 4096
 
@@ -244,8 +245,7 @@ CCZ_API void ccz_catalog_use_infer(struct ccz_catalog_cfg *cfg, struct ccz_catal
 
 /** Starts the threads. @retval CCZ_E_ARG "catalog:config"; CCZ_E_NOMEM, CCZ_E_UNAVAILABLE "catalog:thread" */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_catalog_new(struct ccz_catalog **out,
-                                            const struct ccz_catalog_cfg *cfg,
-                                            struct ccz_err *err);
+                                            const struct ccz_catalog_cfg *cfg, struct ccz_err *err);
 /** Ends the threads (a load in progress is waited for), takes everything out of service and frees it; NULL is fine. */
 CCZ_API void ccz_catalog_free(struct ccz_catalog *c);
 CCZ_DEFINE_AUTO(ccz_catalog)

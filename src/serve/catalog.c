@@ -99,8 +99,9 @@ static size_t list_failed(char *out, size_t size, const struct ccz_catalog *c, b
         models++;
         for (const struct cczi_version *v = m->versions; v; v = v->next, n = strlen(out))
             if (v->given_up && n < size)
-                (void)snprintf(out + n, size - n, "{{name: %s version: %" PRId64 "} due to error: %s}, ",
-                               m->name, v->item.version, v->error ? v->error : "no memory to tell it");
+                (void)snprintf(out + n, size - n,
+                               "{{name: %s version: %" PRId64 "} due to error: %s}, ", m->name,
+                               v->item.version, v->error ? v->error : "no memory to tell it");
     }
     return models;
 }
@@ -320,9 +321,10 @@ void ccz_catalog_reload(void *arg, struct ccz_span model_server_config, struct c
     struct ccz_serve_models models;
     struct ccz_err err = {0};
     *st = (struct ccz_run_status){0};
-    ccz_rc rc = model_server_config.size == 0
-                    ? CCZ_E_UNSUPPORTED
-                    : ccz_serve_read_models(&models, NULL, model_server_config, CCZ_SERVE_WIRE, &err);
+    ccz_rc rc =
+        model_server_config.size == 0
+            ? CCZ_E_UNSUPPORTED
+            : ccz_serve_read_models(&models, NULL, model_server_config, CCZ_SERVE_WIRE, &err);
     if (rc == CCZ_OK) {
         (void)ccz_catalog_replace(arg, &models, -1, st);
         ccz_serve_models_free(&models);
@@ -380,8 +382,8 @@ static bool revoke_one(struct ccz_catalog *c, const char *name, int64_t version,
     return remembered;
 }
 
-ccz_rc ccz_catalog_revoke(struct ccz_catalog *c, const char *name, int64_t version,
-                          const char *why, struct ccz_err *err)
+ccz_rc ccz_catalog_revoke(struct ccz_catalog *c, const char *name, int64_t version, const char *why,
+                          struct ccz_err *err)
 {
     bool remembered = true, known = false;
     pthread_mutex_lock(&c->lock);
@@ -413,8 +415,8 @@ ccz_rc ccz_catalog_revoke(struct ccz_catalog *c, const char *name, int64_t versi
 static enum ccz_infer_state state_of(enum cczi_phase p)
 {
     static const enum ccz_infer_state states[] = {
-        [CCZI_ENDED] = CCZ_INFER_END,       [CCZI_QUEUED] = CCZ_INFER_START,
-        [CCZI_LOADING] = CCZ_INFER_LOADING, [CCZI_FAILED] = CCZ_INFER_LOADING,
+        [CCZI_ENDED] = CCZ_INFER_END,        [CCZI_QUEUED] = CCZ_INFER_START,
+        [CCZI_LOADING] = CCZ_INFER_LOADING,  [CCZI_FAILED] = CCZ_INFER_LOADING,
         [CCZI_SERVED] = CCZ_INFER_AVAILABLE, [CCZI_LEAVING] = CCZ_INFER_UNLOADING};
     return states[p];
 }
@@ -424,8 +426,10 @@ void ccz_catalog_each(struct ccz_catalog *c,
 {
     pthread_mutex_lock(&c->lock);
     for (const struct cczi_model *m = c->models; m; m = m->next) {
-        struct ccz_catalog_info i = {
-            .name = m->name, .version = -1, .wanted = !m->removed, .alarm = m->alarm ? m->alarm : ""};
+        struct ccz_catalog_info i = {.name = m->name,
+                                     .version = -1,
+                                     .wanted = !m->removed,
+                                     .alarm = m->alarm ? m->alarm : ""};
         fn(arg, &i);
         for (const struct cczi_version *v = m->versions; v; v = v->next) {
             const bool vanished = v->phase == CCZI_SERVED && !v->on_disk;

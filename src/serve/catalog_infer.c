@@ -14,8 +14,7 @@ static ccz_rc load(void *arg, void **model, const struct ccz_catalog_item *item,
     return rc;
 }
 
-static ccz_rc warm(void *arg, void *model, const struct ccz_catalog_item *item,
-                   struct ccz_err *err)
+static ccz_rc warm(void *arg, void *model, const struct ccz_catalog_item *item, struct ccz_err *err)
 {
     const struct ccz_catalog_infer *a = arg;
     return a->warm ? a->warm(a->arg, model, item, err) : CCZ_OK;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Which versions are wanted, and what follows from it. Everything is called with the catalog locked. */
+#define _DEFAULT_SOURCE
 #include "serve/catalog_priv.h"
 
 #include <inttypes.h>

@@ -41,9 +41,8 @@ bool cczi_catalog_number(int64_t *out, const char *folder)
 
 /* ------------------------------------------------------------------------ folders */
 
-static ccz_rc list_system(const char *path,
-                          void (*each)(void *to, const char *name, int64_t stamp), void *to,
-                          struct ccz_err *err)
+static ccz_rc list_system(const char *path, void (*each)(void *to, const char *name, int64_t stamp),
+                          void *to, struct ccz_err *err)
 {
     DIR *d = opendir(path);
     const struct dirent *e;
@@ -100,8 +99,8 @@ static ccz_rc list_versions(struct folder *f, struct ccz_catalog *c, const char 
                             struct ccz_err *err)
 {
     *f = (struct folder){0};
-    ccz_rc rc = c->cfg.list ? c->cfg.list(c->cfg.arg, path, add, f, err)
-                            : list_system(path, add, f, err);
+    ccz_rc rc =
+        c->cfg.list ? c->cfg.list(c->cfg.arg, path, add, f, err) : list_system(path, add, f, err);
     if (rc != CCZ_OK)
         return rc;
     if (f->no_memory)

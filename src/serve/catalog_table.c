@@ -167,8 +167,8 @@ static void sweep_versions(struct cczi_model *m)
 {
     for (struct cczi_version **at = &m->versions; *at;) {
         struct cczi_version *v = *at;
-        const bool stays = v->phase != CCZI_ENDED || v->held ||
-                           (!m->removed && (v->on_disk || v->wanted));
+        const bool stays =
+            v->phase != CCZI_ENDED || v->held || (!m->removed && (v->on_disk || v->wanted));
         if (stays) {
             at = &v->next;
             continue;

@@ -186,8 +186,7 @@ static void unload(struct ccz_catalog *c, struct cczi_version *v)
     give_back();
     pthread_mutex_lock(&c->lock);
     v->phase = CCZI_ENDED;
-    cczi_catalog_tell(c, v, CCZ_INFER_END, CCZ_RUN_PERMISSION_DENIED,
-                      v->revoked ? v->error : NULL);
+    cczi_catalog_tell(c, v, CCZ_INFER_END, CCZ_RUN_PERMISSION_DENIED, v->revoked ? v->error : NULL);
     ccz_log(CCZ_LOG_INFO, "serve", "unloaded model=%s version=%" PRId64, v->item.name,
             v->item.version);
 }

@@ -49,8 +49,7 @@ static struct ccz_pb_field unwrap(struct ccz_span message)
 {
     struct ccz_rd r = ccz_rd_from(message);
     struct ccz_pb_field f;
-    (void)ccz_pb_next(&f, &r);
-    return f;
+    return ccz_pb_next(&f, &r) ? f : (struct ccz_pb_field){0};
 }
 
 static ccz_rc copy_text(char *out, size_t size, struct ccz_span s, const char *where,
@@ -142,15 +141,17 @@ static ccz_rc batching_whole(const struct ccz_serve_batching *b, struct ccz_err 
     const int64_t largest = split && execution ? execution : b->max_batch_size;
     const int64_t last = b->allowed_len ? b->allowed_batch_sizes[b->allowed_len - 1] : largest;
     if (execution && !split)
-        return ccz_fail(err, CCZ_E_ARG, "serve:batching", execution,
-                        "max_execution_batch_size needs enable_large_batch_splitting { value: true }");
+        return ccz_fail(
+            err, CCZ_E_ARG, "serve:batching", execution,
+            "max_execution_batch_size needs enable_large_batch_splitting { value: true }");
     if (execution && b->max_batch_size && execution > b->max_batch_size)
         return ccz_refuse_num(err, CCZ_E_ARG, "serve:batching", execution, b->max_batch_size);
     if (largest && last != largest)
-        return ccz_fail(err, CCZ_E_ARG, "serve:batching", last,
-                        "last entry in allowed_batch_sizes must match the largest batch: got %" PRId64
-                        ", expected %" PRId64,
-                        last, largest);
+        return ccz_fail(
+            err, CCZ_E_ARG, "serve:batching", last,
+            "last entry in allowed_batch_sizes must match the largest batch: got %" PRId64
+            ", expected %" PRId64,
+            last, largest);
     return CCZ_OK;
 }
 
@@ -193,8 +194,8 @@ static ccz_rc ssl_field(struct ccz_serve_ssl *s, const struct ccz_pb_field *f, s
         return CCZ_OK;
     }
     if (f->number == 1) {
-        ccz_rc rc = f->bytes.size ? ccz_secret_from(&s->server_key, f->bytes.ptr, f->bytes.size)
-                                  : CCZ_OK;
+        ccz_rc rc =
+            f->bytes.size ? ccz_secret_from(&s->server_key, f->bytes.ptr, f->bytes.size) : CCZ_OK;
         return rc == CCZ_OK ? CCZ_OK : ccz_fail(err, rc, "serve:ssl", 0, "server_key: no room");
     }
     free(*text);
@@ -297,8 +298,8 @@ ccz_rc ccz_serve_read_session(struct ccz_serve_session *out, struct ccz_buf *not
     return CCZ_OK;
 }
 
-ccz_rc ccz_serve_read_platforms(struct ccz_buf *notes, struct ccz_span in,
-                                enum ccz_serve_form form, struct ccz_err *err)
+ccz_rc ccz_serve_read_platforms(struct ccz_buf *notes, struct ccz_span in, enum ccz_serve_form form,
+                                struct ccz_err *err)
 {
     struct ccz_span wire;
     CCZ_AUTO_BUF buf = room();

@@ -76,10 +76,11 @@ static ccz_rc read_base_path(struct ccz_serve_model *m, struct own *o, struct cc
                               CCZ_SERVE_PATH_SIZE_MAX);
     for (size_t i = 1; i + 2 < s.size; i++)
         if (memcmp(s.ptr + i, "://", 3) == 0)
-            return ccz_hint(err,
-                            ccz_refuse(err, CCZ_E_UNSUPPORTED, "serve:base-path", shown,
-                                       "a folder of this machine"),
-                            "mount the bucket, or copy the model: files are read through the system only");
+            return ccz_hint(
+                err,
+                ccz_refuse(err, CCZ_E_UNSUPPORTED, "serve:base-path", shown,
+                           "a folder of this machine"),
+                "mount the bucket, or copy the model: files are read through the system only");
     if (s.size == 0 || s.ptr[0] != '/' || has_control(s)) {
         (void)ccz_fail(err, CCZ_E_ARG, "serve:base-path", 0,
                        "Expected model %s to have an absolute path or URI; got base_path()=%s",
@@ -264,9 +265,9 @@ static ccz_rc check_names(const struct ccz_serve_models *m, struct ccz_err *err)
     qsort(sorted, m->len, sizeof(*sorted), by_name);
     for (size_t i = 1; rc == CCZ_OK && i < m->len; i++)
         if (strcmp(sorted[i]->name, sorted[i - 1]->name) == 0)
-            rc = ccz_fail(err, CCZ_E_ARG, "serve:name-again", 0,
-                          "Illegal to list model %s multiple times in config list",
-                          sorted[i]->name);
+            rc =
+                ccz_fail(err, CCZ_E_ARG, "serve:name-again", 0,
+                         "Illegal to list model %s multiple times in config list", sorted[i]->name);
     free(sorted);
     return rc;
 }
@@ -343,7 +344,7 @@ ccz_rc ccz_serve_one_model(struct ccz_serve_models *out, const char *name, const
     ccz_pb_close(&buf, config);
     ccz_pb_close(&buf, list);
     if (buf.bad)
-        return ccz_fail(err, CCZ_E_LIMIT, "serve:base-path", 0,
-                        "got names of more than %d bytes", 2 * CCZ_SERVE_PATH_SIZE_MAX);
+        return ccz_fail(err, CCZ_E_LIMIT, "serve:base-path", 0, "got names of more than %d bytes",
+                        2 * CCZ_SERVE_PATH_SIZE_MAX);
     return ccz_serve_read_models(out, NULL, ccz_buf_span(&buf), CCZ_SERVE_WIRE, err);
 }

@@ -22,11 +22,7 @@ static const struct ccz_textpb_field specific_fields[] = {
 static const struct ccz_textpb_message specific = {"Specific", specific_fields,
                                                    LEN(specific_fields)};
 static const struct ccz_textpb_field policy_fields[] = {
-    {.name = "latest",
-     .number = 100,
-     .kind = CCZ_TEXTPB_MESSAGE,
-     .message = &latest,
-     .oneof = 1},
+    {.name = "latest", .number = 100, .kind = CCZ_TEXTPB_MESSAGE, .message = &latest, .oneof = 1},
     {.name = "all", .number = 101, .kind = CCZ_TEXTPB_MESSAGE, .message = &every, .oneof = 1},
     {.name = "specific",
      .number = 102,
@@ -38,8 +34,7 @@ static const struct ccz_textpb_message policy = {"ServableVersionPolicy", policy
                                                  LEN(policy_fields)};
 static const struct ccz_textpb_field label_fields[] = {FIELD("key", 1, STRING),
                                                        FIELD("value", 2, INT64)};
-static const struct ccz_textpb_message label = {"version_labels", label_fields,
-                                                LEN(label_fields)};
+static const struct ccz_textpb_message label = {"version_labels", label_fields, LEN(label_fields)};
 static const struct ccz_textpb_value model_types[] = {
     {"MODEL_TYPE_UNSPECIFIED", 0}, {"TENSORFLOW", 1}, {"OTHER", 2}, {NULL, 0}};
 static const struct ccz_textpb_field model_fields[] = {
@@ -56,12 +51,11 @@ static const struct ccz_textpb_field model_fields[] = {
     FIELD("logging_config", 6, IGNORED),
 };
 static const struct ccz_textpb_message model = {"ModelConfig", model_fields, LEN(model_fields)};
-static const struct ccz_textpb_field list_fields[] = {
-    {.name = "config",
-     .number = 1,
-     .kind = CCZ_TEXTPB_MESSAGE,
-     .message = &model,
-     .repeated = true}};
+static const struct ccz_textpb_field list_fields[] = {{.name = "config",
+                                                       .number = 1,
+                                                       .kind = CCZ_TEXTPB_MESSAGE,
+                                                       .message = &model,
+                                                       .repeated = true}};
 static const struct ccz_textpb_message list = {"ModelConfigList", list_fields, LEN(list_fields)};
 static const struct ccz_textpb_field server_fields[] = {
     {.name = "model_config_list",

@@ -177,7 +177,8 @@ static ccz_rc each_record(size_t *done, struct reader *r, struct ccz_err *err)
 ccz_rc ccz_serve_warmup(size_t *records, const struct ccz_serve_warmup *w, struct ccz_err *err)
 {
     struct reader r = {.w = w, .max = CCZ_SERVE_WARMUP_RECORD_SIZE_MAX};
-    struct ccz_err own = {0}; /* read() tells its reason in one, whatever the caller wants to know */
+    struct ccz_err own = {
+        0}; /* read() tells its reason in one, whatever the caller wants to know */
     size_t done = 0;
     if (w->record_size_max)
         r.max = w->record_size_max;
