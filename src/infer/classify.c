@@ -67,10 +67,11 @@ static ccz_rc wants_classes(struct cczi_wants *out, struct ccz_run_status *st,
     out->classes = index_of(sig, "classes");
     out->scores = index_of(sig, "scores");
     if (out->classes == SIZE_MAX && out->scores == SIZE_MAX)
-        return with_signature(st,
-                              "Expected classification signature outputs to contain at least one of "
-                              "\"classes\" or \"scores\". Signature was: ",
-                              sig);
+        return with_signature(
+            st,
+            "Expected classification signature outputs to contain at least one of "
+            "\"classes\" or \"scores\". Signature was: ",
+            sig);
     return CCZ_OK;
 }
 
@@ -122,9 +123,8 @@ static ccz_rc check_matrix(struct ccz_run_status *st, const char *what, const st
     if (t->rank != 2)
         return wrong_shape(st, "Expected Tensor shape: [batch_size num_classes] but got ", t);
     if (t->dtype != dtype)
-        return ccz_run_status_set(st, CCZ_RUN_INVALID_ARGUMENT,
-                                  "Expected %s Tensor of %s. Got: %s", what,
-                                  ccz_dtype_enum_name(dtype), ccz_dtype_enum_name(t->dtype));
+        return ccz_run_status_set(st, CCZ_RUN_INVALID_ARGUMENT, "Expected %s Tensor of %s. Got: %s",
+                                  what, ccz_dtype_enum_name(dtype), ccz_dtype_enum_name(t->dtype));
     if (t->dims[0] != (int64_t)len)
         return ccz_run_status_set(st, CCZ_RUN_INVALID_ARGUMENT,
                                   "Expected %s output batch size of %zu. Got: %" PRId64, what, len,

@@ -37,11 +37,8 @@ ccz_rc cczi_examples_join(struct ccz_tensor *out, struct ccz_run_status *st,
             memcpy(both + context.size, examples[i].ptr, size);
         examples[i] = CCZ_SPAN(both, context.size + size);
     }
-    *out = (struct ccz_tensor){.dtype = CCZ_DT_STRING,
-                               .rank = 1,
-                               .dims = {(int64_t)len},
-                               .len = len,
-                               .strings = examples};
+    *out = (struct ccz_tensor){
+        .dtype = CCZ_DT_STRING, .rank = 1, .dims = {(int64_t)len}, .len = len, .strings = examples};
     return CCZ_OK;
 }
 

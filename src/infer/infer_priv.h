@@ -315,8 +315,9 @@ ccz_rc cczi_json_outputs(struct ccz_buf *out, struct ccz_run_status *st,
 bool cczi_json_member(struct cczi_json *value, struct cczi_json object, const char *key,
                       struct cczi_scratch *scratch);
 /* INVALID_ARGUMENT "JSON Value: ..." and what follows. */
-CCZ_FMT(3, 4) ccz_rc cczi_json_error(struct ccz_run_status *st, const struct cczi_json *value,
-                                     const char *fmt, ...);
+CCZ_FMT(3, 4)
+ccz_rc
+    cczi_json_error(struct ccz_run_status *st, const struct cczi_json *value, const char *fmt, ...);
 /* {"b64": "..."} with nothing else in it */
 bool cczi_json_is_base64(struct cczi_json j, struct cczi_scratch *scratch);
 /* Its bytes; passes the value. */

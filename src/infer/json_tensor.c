@@ -54,7 +54,7 @@ static ccz_rc type_error(struct ccz_run_status *st, struct cczi_json value, enum
 {
     const char *kind = cczi_json_kind_name(cczi_json_kind(&value));
     return cczi_json_error(st, &value, " Type: %s is not of expected type: %s", kind,
-                       ccz_dtype_name(t));
+                           ccz_dtype_name(t));
 }
 
 /* Puts words in front of the message that is there. */
@@ -270,8 +270,8 @@ static ccz_rc fill_one(struct column *c, struct build *b, struct nesting *n, con
         rc = add_value(c, b, j);
     } else if (!*opened) {
         rc = cczi_json_error(b->st, j,
-                         " found at incorrect level: %d in the JSON DOM. Expected at level: %d",
-                         n->level + 1, rank);
+                             " found at incorrect level: %d in the JSON DOM. Expected at level: %d",
+                             n->level + 1, rank);
     } else if (n->level >= rank) {
         rc = ccz_run_status_set(b->st, CCZ_RUN_INVALID_ARGUMENT,
                                 "Encountered list at unexpected level: %d expected < %d", n->level,
@@ -529,9 +529,10 @@ ccz_rc cczi_json_inputs(struct cczi_json_inputs *out, struct ccz_run_status *st,
     bool has_rows = cczi_json_member(&rows, root, "instances", scratch);
     bool has_columns = cczi_json_member(&columns, root, "inputs", scratch);
     if (has_rows && has_columns)
-        return cczi_json_error(st, &root,
-                           " Not formatted correctly expecting only one of 'inputs' or 'instances' "
-                           "keys to exist ");
+        return cczi_json_error(
+            st, &root,
+            " Not formatted correctly expecting only one of 'inputs' or 'instances' "
+            "keys to exist ");
     if (!has_rows && !has_columns)
         return ccz_run_status_set(st, CCZ_RUN_INVALID_ARGUMENT,
                                   "Missing 'inputs' or 'instances' key");

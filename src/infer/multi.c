@@ -62,8 +62,8 @@ static ccz_rc parse(struct multi *m, struct ccz_run_status *st, struct ccz_span 
     return CCZ_OK;
 }
 
-static ccz_rc check_head(struct multi *m, struct ccz_run_status *st,
-                         const struct ccz_infer_task *t, size_t i)
+static ccz_rc check_head(struct multi *m, struct ccz_run_status *st, const struct ccz_infer_task *t,
+                         size_t i)
 {
     struct head *h = &m->heads[i];
     const struct ccz_signature *sig;
@@ -78,10 +78,9 @@ static ccz_rc check_head(struct multi *m, struct ccz_run_status *st,
         h->spec.signature = ccz_span_str("serving_default");
     for (size_t k = 0; k < i; k++)
         if (ccz_span_eq(m->heads[k].spec.signature, h->spec.signature))
-            return ccz_run_status_set(st, CCZ_RUN_INVALID_ARGUMENT,
-                                      "Duplicate evaluation of signature: %.*s",
-                                      (int)h->spec.signature.size,
-                                      (const char *)h->spec.signature.ptr);
+            return ccz_run_status_set(
+                st, CCZ_RUN_INVALID_ARGUMENT, "Duplicate evaluation of signature: %.*s",
+                (int)h->spec.signature.size, (const char *)h->spec.signature.ptr);
     ccz_rc rc = cczi_head_signature(&sig, st, t->v->model, h->spec.signature,
                                     "Requested signature not found in model graph: ");
     if (rc != CCZ_OK)
@@ -95,19 +94,28 @@ static ccz_rc check_head(struct multi *m, struct ccz_run_status *st,
                               h->method.ptr ? (const char *)h->method.ptr : "");
 }
 
-/* One signature that stands for all of them. */
+/* The signatures in their order in the model: a model keeps few unions, so the order of a request makes no new one. */
+static void sort(const struct ccz_signature **sigs, const struct multi *m)
+{
+    for (size_t i = 0; i < m->len; i++) {
+        size_t at = i;
+        for (; at > 0 && sigs[at - 1] > m->heads[i].wants.sig; at--)
+            sigs[at] = sigs[at - 1];
+        sigs[at] = m->heads[i].wants.sig;
+    }
+}
+
+/* One signature that stands for all of them: the outputs of each follow those of the one before. */
 static ccz_rc unite(struct ccz_infer_task *t, struct ccz_run_status *st, struct multi *m)
 {
     const struct ccz_signature **sigs =
         cczi_scratch_take(&t->scratch, m->len, sizeof(const struct ccz_signature *));
     if (!sigs)
         return cczi_no_memory(st);
-    size_t base = 0;
-    for (size_t i = 0; i < m->len; i++) {
-        sigs[i] = m->heads[i].wants.sig;
-        m->heads[i].base = base;
-        base += sigs[i]->out_len;
-    }
+    sort(sigs, m);
+    for (size_t i = 0; i < m->len; i++)
+        for (size_t k = 0; sigs[k] != m->heads[i].wants.sig; k++)
+            m->heads[i].base += sigs[k]->out_len;
     struct ccz_err err = {0};
     ccz_rc rc = ccz_model_union(&t->req.sig, t->v->model, sigs, m->len, &err);
     if (rc == CCZ_OK)
@@ -155,7 +163,8 @@ ccz_rc cczi_multi_grpc(struct ccz_infer_task *t, struct ccz_buf *out, struct ccz
     ccz_rc rc = parse(m, st, call->request, &t->scratch);
     if (rc != CCZ_OK)
         return rc;
-    struct cczi_spec first = {.present = true}; /* no task, no model: refused as one without a name */
+    struct cczi_spec first = {.present =
+                                  true}; /* no task, no model: refused as one without a name */
     if (m->len && m->heads[0].spec.present)
         first = m->heads[0].spec;
     rc = cczi_task_acquire(t, st, &first);

@@ -175,8 +175,7 @@ static ccz_rc enter(struct cczi_version **out, struct ccz_infer *s, const char *
     struct cczi_version **at = &n->versions;
     while (*at && (*at)->version > version)
         at = &(*at)->next;
-    *v = (struct cczi_version){
-        .next = *at, .of = n, .version = version, .state = CCZ_INFER_START};
+    *v = (struct cczi_version){.next = *at, .of = n, .version = version, .state = CCZ_INFER_START};
     *at = v;
     s->len++;
     *out = v;
@@ -214,8 +213,8 @@ static ccz_rc not_in_service(const char *name, int64_t version, struct ccz_err *
 /* ------------------------------------------------------------------------ states */
 
 static ccz_rc announce(struct ccz_infer *s, const char *name, int64_t version,
-                       enum ccz_infer_state state, const struct ccz_run_status *health,
-                       bool once, struct ccz_err *err)
+                       enum ccz_infer_state state, const struct ccz_run_status *health, bool once,
+                       struct ccz_err *err)
 {
     struct cczi_version *v;
     ccz_rc rc = enter(&v, s, name, version, err);
@@ -392,8 +391,7 @@ static bool harmless(const struct cczi_name *n, const struct ccz_infer_label *la
 
 /* ServerCore::UpdateModelVersionLabelMap() */
 static ccz_rc check_labels(struct ccz_run_status *st, const struct cczi_name *n, const char *name,
-                           const struct ccz_infer_label *labels, size_t len,
-                           bool allow_unavailable)
+                           const struct ccz_infer_label *labels, size_t len, bool allow_unavailable)
 {
     if (len > CCZ_INFER_LABELS_MAX)
         return ccz_run_status_set(st, CCZ_RUN_RESOURCE_EXHAUSTED,

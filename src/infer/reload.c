@@ -62,10 +62,10 @@ static ccz_rc parse(struct ccz_span *config, struct metrics *m, struct ccz_run_s
         return ccz_run_status_set(st, CCZ_RUN_RESOURCE_EXHAUSTED, "more than %d metrics",
                                   METRICS_MAX);
     if (!list)
-        return ccz_run_status_set(
-            st, CCZ_RUN_INVALID_ARGUMENT, "%s",
-            "ServerModelConfig type not supported by HandleReloadConfigRequest. Only ModelConfigList "
-            "is currently supported");
+        return ccz_run_status_set(st, CCZ_RUN_INVALID_ARGUMENT, "%s",
+                                  "ServerModelConfig type not supported by "
+                                  "HandleReloadConfigRequest. Only ModelConfigList "
+                                  "is currently supported");
     return CCZ_OK;
 }
 

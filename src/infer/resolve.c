@@ -60,8 +60,7 @@ ccz_rc cczi_acquire(struct cczi_version **out, const char **name, struct ccz_run
         return ccz_run_status_set(st, CCZ_RUN_NOT_FOUND,
                                   "Servable not found for request: Specific(%.*s, %" PRId64 ")",
                                   (int)spec->name.size, chars(spec->name), version);
-    return ccz_run_status_set(st, CCZ_RUN_NOT_FOUND,
-                              "Servable not found for request: Latest(%.*s)",
+    return ccz_run_status_set(st, CCZ_RUN_NOT_FOUND, "Servable not found for request: Latest(%.*s)",
                               (int)spec->name.size, chars(spec->name));
 }
 
@@ -150,8 +149,7 @@ static struct standing standing_of(const struct cczi_name *n)
     struct standing out = {0};
     for (const struct cczi_version *v = n->versions; v; v = v->next) {
         out.available = out.available || v->state == CCZ_INFER_AVAILABLE;
-        out.wanted =
-            out.wanted || v->state != CCZ_INFER_END || v->health.code != CCZ_RUN_OK;
+        out.wanted = out.wanted || v->state != CCZ_INFER_END || v->health.code != CCZ_RUN_OK;
     }
     return out;
 }

@@ -284,8 +284,8 @@ static void put_status(void *arg, const struct cczi_version *v)
     cczi_jw_object_end(w);
 }
 
-static ccz_rc model_status(struct ccz_infer_task *t, struct ccz_buf *out,
-                           struct ccz_run_status *st, const struct cczi_spec *spec)
+static ccz_rc model_status(struct ccz_infer_task *t, struct ccz_buf *out, struct ccz_run_status *st,
+                           const struct cczi_spec *spec)
 {
     struct cczi_jw w = {.out = out, .indent = 1};
     t->info.api = "GetModelStatus";
@@ -381,7 +381,7 @@ static ccz_rc dispatch(struct ccz_infer_task *t, struct ccz_buf *out, struct ccz
     if (spec.name.size == 0)
         return ccz_run_status_set(st, CCZ_RUN_INVALID_ARGUMENT, "Missing model name in request.");
     return ccz_span_eq(r.subresource, ccz_span_str("metadata")) ? metadata(t, out, st, &spec)
-                                                                 : model_status(t, out, st, &spec);
+                                                                : model_status(t, out, st, &spec);
 }
 
 /* Which of the two interfaces a path belongs to; false: to neither. */

@@ -180,9 +180,9 @@ void ccz_infer_begin_grpc(struct ccz_infer_task **out, struct ccz_buf *response,
     const size_t before = response->size;
     cczi_grpc_fn begin = cczi_grpc_method(&t->info.api, call->path);
     t->req.timeout_ms = call->timeout_ms;
-    ccz_rc rc = begin ? begin(t, response, st, call)
-                      : ccz_run_status_set(st, CCZ_RUN_UNIMPLEMENTED, "unknown method %.200s",
-                                           call->path);
+    ccz_rc rc =
+        begin ? begin(t, response, st, call)
+              : ccz_run_status_set(st, CCZ_RUN_UNIMPLEMENTED, "unknown method %.200s", call->path);
     if (settle(response, st, rc, before) && t->answer) {
         *out = t;
         return;
@@ -228,7 +228,8 @@ static struct ccz_result *run(struct ccz_infer_task *t, struct ccz_run_status *s
 {
     struct ccz_result *r = NULL;
     ccz_rc rc = ccz_model_run(&r, st, t->info.engine_model, &t->req, NULL);
-    if (rc != CCZ_OK && st->code == CCZ_RUN_OK) /* a failure of the engine without a code of its own */
+    if (rc != CCZ_OK &&
+        st->code == CCZ_RUN_OK) /* a failure of the engine without a code of its own */
         (void)ccz_run_status_set(st, CCZ_RUN_INTERNAL, "%s", ccz_rc_str(rc));
     if (!r)
         ccz_infer_task_failed(t, st->code);

@@ -390,7 +390,7 @@ static ccz_rc infer(struct ccz_infer_task *t, struct ccz_buf *out, struct ccz_ru
 /* ------------------------------------------------------------------------ the others */
 
 static ccz_rc server_live(struct ccz_infer_task *t, struct ccz_buf *out, struct ccz_run_status *st,
-                       const struct ccz_infer_call *call)
+                          const struct ccz_infer_call *call)
 {
     (void)t, (void)st, (void)call;
     ccz_pb_put_uint(out, 1, 1);
@@ -398,7 +398,7 @@ static ccz_rc server_live(struct ccz_infer_task *t, struct ccz_buf *out, struct 
 }
 
 static ccz_rc server_ready(struct ccz_infer_task *t, struct ccz_buf *out, struct ccz_run_status *st,
-                       const struct ccz_infer_call *call)
+                           const struct ccz_infer_call *call)
 {
     (void)st, (void)call;
     ccz_pb_put_uint(out, 1, ccz_infer_ready(t->s, NULL));
@@ -422,7 +422,7 @@ static ccz_rc parse_model(struct cczi_spec *spec, struct ccz_run_status *st, str
 }
 
 static ccz_rc model_ready(struct ccz_infer_task *t, struct ccz_buf *out, struct ccz_run_status *st,
-                       const struct ccz_infer_call *call)
+                          const struct ccz_infer_call *call)
 {
     struct cczi_spec spec;
     ccz_rc rc = parse_model(&spec, st, call->request);
@@ -431,8 +431,8 @@ static ccz_rc model_ready(struct ccz_infer_task *t, struct ccz_buf *out, struct 
     return rc;
 }
 
-static ccz_rc server_metadata(struct ccz_infer_task *t, struct ccz_buf *out, struct ccz_run_status *st,
-                       const struct ccz_infer_call *call)
+static ccz_rc server_metadata(struct ccz_infer_task *t, struct ccz_buf *out,
+                              struct ccz_run_status *st, const struct ccz_infer_call *call)
 {
     (void)st, (void)call;
     ccz_pb_put_str(out, 1, CCZI_V2_SERVER);

@@ -45,8 +45,8 @@ ccz_rc cczi_v2_repository(struct ccz_infer_task *t, struct ccz_run_status *st,
 /* "READY", "LOADING", "UNLOADING", "UNAVAILABLE" */
 const char *cczi_v2_index_state(const struct cczi_version *v);
 ccz_rc cczi_v2_has_repository(const struct ccz_infer_task *t, struct ccz_run_status *st);
-#define CCZI_V2_SERVER    "cczoo"
-#define CCZI_V2_EXTENSION "binary_tensor_data"
+#define CCZI_V2_SERVER     "cczoo"
+#define CCZI_V2_EXTENSION  "binary_tensor_data"
 #define CCZI_V2_REPOSITORY "model_repository"
 
 /* ---- v2_grpc.c: NULL if there is no such method. */
