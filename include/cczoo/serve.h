@@ -7,8 +7,8 @@
  * which versions are loaded. No transport, no TLS, no TEE, no engine: models are pointers, and what is done with them is a
  * table of functions. How requests wait, are batched and run: sched.h. Why it is so: docs/design/serving.md.
  *
- * Reading order of the sources: schema.c, config.c, config_models.c, warmup.c, catalog_priv.h, catalog_policy.c,
- * catalog_scan.c, catalog_work.c, catalog.c, catalog_infer.c.
+ * Reading order of the sources: schema.c, config.c, config_models.c, warmup.c, catalog_priv.h, catalog_table.c,
+ * catalog_policy.c, catalog_scan.c, catalog_work.c, catalog.c, catalog_infer.c.
  */
 #include <cczoo/infer.h>
 
@@ -158,6 +158,15 @@ struct ccz_serve_warmup {
 CCZ_API CCZ_MUST_USE ccz_rc ccz_serve_warmup(size_t *records, const struct ccz_serve_warmup *w,
                                              struct ccz_err *err);
 
+/**
+ * The same with requests run by ccz_infer_warm() on @p model, whatever model they name; w->replay is not looked at.
+ * @retval others  "serve:warmup-run" a request failed: its status
+ */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_serve_warmup_infer(size_t *records, struct ccz_infer *infer,
+                                                   struct ccz_model *model,
+                                                   const struct ccz_serve_warmup *w,
+                                                   struct ccz_err *err);
+
 /* ------------------------------------------------------------------------ catalog */
 
 /**
@@ -229,7 +238,7 @@ struct ccz_catalog_cfg {
 #define CCZ_CATALOG_ENTRIES_MAX 4096 /**< versions in one folder */
 #define CCZ_CATALOG_REVOKED_MAX 4096
 
-/** Ops that publish in @p infer; fill in load, warm and unload. Their arg is the ccz_infer... see ccz_catalog_infer. */
+/** What is left to say when models are served by infer.h. */
 struct ccz_catalog_infer {
     struct ccz_infer *infer;
     void *arg; /**< of the functions below */
@@ -237,10 +246,11 @@ struct ccz_catalog_infer {
                    struct ccz_err *err);
     ccz_rc (*warm)(void *arg, struct ccz_model *model, const struct ccz_catalog_item *item,
                    struct ccz_err *err); /**< may be NULL */
-    /** May be NULL: called when a version is in service no more and its model is freed. */
+    /** May be NULL: a version that was in service has ended and its model is freed. The place to free what
+     *  ccz_infer_set_user() attached (load() and warm() may attach it: the version is announced by then). */
     void (*gone)(void *arg, const struct ccz_catalog_item *item);
 };
-/** Puts @p of and the functions that serve it into cfg->ops and cfg->arg; @p of outlives the catalog. */
+/** Fills in cfg->ops and cfg->arg; @p of outlives the catalog. */
 CCZ_API void ccz_catalog_use_infer(struct ccz_catalog_cfg *cfg, struct ccz_catalog_infer *of);
 
 /** Starts the threads. @retval CCZ_E_ARG "catalog:config"; CCZ_E_NOMEM, CCZ_E_UNAVAILABLE "catalog:thread" */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The catalog's functions for the registry of infer.h. */
+/* The catalog's functions for the registry of infer.h, and warm-up by it. */
 #include <cczoo/serve.h>
 
 #include <inttypes.h>
@@ -88,4 +88,40 @@ void ccz_catalog_use_infer(struct ccz_catalog_cfg *cfg, struct ccz_catalog_infer
                                         .remove = remove_version,
                                         .state = state,
                                         .labels = labels};
+}
+
+/* ------------------------------------------------------------------------ warm-up */
+
+struct warm {
+    const struct ccz_serve_warmup *w;
+    struct ccz_infer *infer;
+    struct ccz_model *model;
+};
+
+static ptrdiff_t warm_read(void *arg, void *to, size_t size, struct ccz_err *err)
+{
+    const struct warm *a = arg;
+    return a->w->read(a->w->arg, to, size, err);
+}
+
+static ccz_rc warm_replay(void *arg, const char *path, struct ccz_span request, struct ccz_err *err)
+{
+    const struct warm *a = arg;
+    struct ccz_run_status st;
+    ccz_infer_warm(&st, a->infer, a->model,
+                   &(struct ccz_infer_call){.path = path, .request = request});
+    return st.code == CCZ_RUN_OK ? CCZ_OK
+                                 : ccz_fail(err, ccz_run_rc(st.code), "serve:warmup-run",
+                                            (int64_t)st.code, "%s", st.msg);
+}
+
+ccz_rc ccz_serve_warmup_infer(size_t *records, struct ccz_infer *infer, struct ccz_model *model,
+                              const struct ccz_serve_warmup *w, struct ccz_err *err)
+{
+    struct warm a = {.w = w, .infer = infer, .model = model};
+    struct ccz_serve_warmup own = *w;
+    own.read = warm_read;
+    own.replay = warm_replay;
+    own.arg = &a;
+    return ccz_serve_warmup(records, &own, err);
 }
