@@ -256,18 +256,20 @@ CCZ_API void ccz_catalog_use_infer(struct ccz_catalog_cfg *cfg, struct ccz_catal
 /** Starts the threads. @retval CCZ_E_ARG "catalog:config"; CCZ_E_NOMEM, CCZ_E_UNAVAILABLE "catalog:thread" */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_catalog_new(struct ccz_catalog **out,
                                             const struct ccz_catalog_cfg *cfg, struct ccz_err *err);
-/** Ends the threads (a load in progress is waited for), takes everything out of service and frees it; NULL is fine. */
+/** Ends the threads (a load in progress is waited for), takes everything out of service and frees it; NULL is fine. Nobody may be in
+ *  another function of it: ccz_catalog_cancel() first, and wait for who was. */
 CCZ_API void ccz_catalog_free(struct ccz_catalog *c);
 CCZ_DEFINE_AUTO(ccz_catalog)
 
 /**
  * Replaces the configuration: models that are missing from @p models are taken out of service, new ones loaded. Blocks until each
- * *new* model has an available version and is done with its other ones, or has failed. One call after the other.
+ * *new* model has an available version and is done with its other ones, or has failed, and until versions that labels are to point to are
+ * there. One call after the other.
  * What is refused is refused before anything has changed, except labels of versions that turn out not to load.
  * @param models      copied
  * @param timeout_ms  < 0 = for ever, as there; the configuration is in effect also when it passes
  * @param[out] st     INVALID_ARGUMENT a platform of a model that is there changes; FAILED_PRECONDITION a label's version is not
- *                    available and will not be; UNKNOWN a new model failed, with the reason; DEADLINE_EXCEEDED; wording as there
+ *                    available and will not be; UNKNOWN a new model failed, with the reason; DEADLINE_EXCEEDED, CANCELLED; wording as there
  * @retval as ccz_run_rc(st->code)
  */
 CCZ_API ccz_rc ccz_catalog_replace(struct ccz_catalog *c, const struct ccz_serve_models *models,
@@ -282,6 +284,8 @@ CCZ_API void ccz_catalog_reload(void *arg, struct ccz_span model_server_config,
  */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_catalog_wait(struct ccz_catalog *c, int64_t timeout_ms,
                                              struct ccz_err *err);
+/** The server ends: whoever waits above, now or later, gets CANCELLED or CCZ_E_CLOSED "catalog:cancelled". From any thread. */
+CCZ_API void ccz_catalog_cancel(struct ccz_catalog *c);
 /** A round, now and in this thread; retries that are due are begun. */
 CCZ_API void ccz_catalog_poll(struct ccz_catalog *c);
 /** Waits until nothing is being loaded or unloaded; for tests and orderly ends. @retval CCZ_E_TIMEOUT "catalog:busy" */

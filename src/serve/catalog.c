@@ -83,7 +83,7 @@ static const struct cczi_model *wait_done(struct ccz_catalog *c, bool fresh, int
     const int64_t end = timeout_ms < 0 ? INT64_MAX : cczi_deadline_ms(timeout_ms);
     const struct cczi_model *m;
     bool in_time = true;
-    while ((m = undone(c, fresh)) != NULL && in_time)
+    while ((m = undone(c, fresh)) != NULL && in_time && !c->cancelled)
         in_time = cczi_cond_wait(&c->changed, &c->lock, end);
     return m;
 }
@@ -121,7 +121,9 @@ ccz_rc ccz_catalog_wait(struct ccz_catalog *c, int64_t timeout_ms, struct ccz_er
     ccz_rc rc = CCZ_OK;
     pthread_mutex_lock(&c->lock);
     const struct cczi_model *m = wait_done(c, false, timeout_ms);
-    if (m) {
+    if (m && c->cancelled) {
+        rc = ccz_fail(err, CCZ_E_CLOSED, "catalog:cancelled", 0, "the server is ending");
+    } else if (m) {
         rc = ccz_fail(err, CCZ_E_TIMEOUT, "catalog:waits", 0, "model %s is not available: %s",
                       m->name, reason(m));
     } else {
@@ -132,6 +134,14 @@ ccz_rc ccz_catalog_wait(struct ccz_catalog *c, int64_t timeout_ms, struct ccz_er
     }
     pthread_mutex_unlock(&c->lock);
     return rc;
+}
+
+void ccz_catalog_cancel(struct ccz_catalog *c)
+{
+    pthread_mutex_lock(&c->lock);
+    c->cancelled = true;
+    pthread_cond_broadcast(&c->changed);
+    pthread_mutex_unlock(&c->lock);
 }
 
 static bool busy(const struct ccz_catalog *c)
@@ -266,6 +276,8 @@ static ccz_rc outcome(struct ccz_catalog *c, const struct cczi_model *waits,
     if (n > 0)
         return ccz_run_status_set(st, CCZ_RUN_UNKNOWN,
                                   "%zu model(s) did not become available: {%s}", n, text);
+    if (waits && c->cancelled)
+        return ccz_run_status_set(st, CCZ_RUN_CANCELLED, "the server is ending");
     if (waits)
         return ccz_run_status_set(st, CCZ_RUN_DEADLINE_EXCEEDED,
                                   "model %s is not available yet: %s", waits->name, reason(waits));
@@ -277,6 +289,17 @@ static ccz_rc outcome(struct ccz_catalog *c, const struct cczi_model *waits,
             return ccz_run_rc(st->code);
     }
     return CCZ_OK;
+}
+
+/* Some label has no version in service yet. */
+static bool label_waits(const struct ccz_catalog *c, const struct cczi_model *m)
+{
+    for (size_t i = 0; !c->cfg.allow_unavailable_labels && i < m->labels_len; i++) {
+        const struct cczi_version *v = cczi_version_find(m, m->labels[i].version);
+        if (!v || v->phase != CCZI_SERVED)
+            return true;
+    }
+    return false;
 }
 
 static ccz_rc replace(struct ccz_catalog *c, const struct ccz_serve_models *models,
@@ -299,6 +322,8 @@ static ccz_rc replace(struct ccz_catalog *c, const struct ccz_serve_models *mode
     pthread_mutex_unlock(&c->lock);
     ccz_catalog_poll(c);
     pthread_mutex_lock(&c->lock);
+    for (struct cczi_model *m = c->models; m; m = m->next)
+        m->fresh = m->fresh || (!m->removed && label_waits(c, m));
     rc = outcome(c, wait_done(c, true, timeout_ms), st);
     pthread_mutex_unlock(&c->lock);
     return rc;

@@ -54,8 +54,8 @@ struct cczi_model {
     size_t named_len;
     struct ccz_infer_label *labels; /* in one piece with their texts */
     size_t labels_len;
-    bool removed;   /* not in the configuration; goes when its versions have */
-    bool fresh;     /* new in the configuration that is being put into effect */
+    bool removed; /* not in the configuration; goes when its versions have */
+    bool fresh; /* new in the configuration that is being put into effect, or waited for with it */
     bool scanned;   /* its base path, as it is now, held versions once */
     char *alarm;    /* why its base path is no good; NULL = it is */
     size_t missing; /* versions that the policy names and that are nowhere */
@@ -80,7 +80,8 @@ struct ccz_catalog {
     struct cczi_revoked *revoked;
     size_t revoked_len;
     struct cczi_platform *platforms;
-    bool stopping;
+    bool stopping;  /* threads end */
+    bool cancelled; /* nobody waits any more */
     pthread_t poller;
     bool has_poller;
     struct cczi_worker *workers;

@@ -623,8 +623,7 @@ static void test_labels(void)
                    "{ specific { versions: 3 } } version_labels { key: 'stable' value: 3 } } }",
                    temp_base);
     CHECK(ccz_serve_read_models(&m, NULL, ccz_span_str(text), CCZ_SERVE_TEXT, &err) == CCZ_OK);
-    CHECK(ccz_catalog_replace(c, &m, -1, &st) !=
-          CCZ_OK); /* it does not wait for models that are no news */
+    CHECK(ccz_catalog_replace(c, &m, 0, &st) != CCZ_OK && st.code == CCZ_RUN_DEADLINE_EXCEEDED);
     CHECK(strcmp(w.labels, "a: stable=2") == 0 && served("a/2"));
     pthread_mutex_lock(&w.lock);
     w.hold_load = false;
@@ -812,6 +811,12 @@ static void test_revoke(void)
     close_catalog(c);
 }
 
+static void *cancel(void *arg)
+{
+    ccz_catalog_cancel(arg);
+    return NULL;
+}
+
 static void test_wait(void)
 {
     struct ccz_catalog_cfg cfg = config();
@@ -834,6 +839,12 @@ static void test_wait(void)
     version("a", "2");
     round_of(c);
     CHECK(ccz_catalog_wait(c, 0, &err) == CCZ_OK);
+    pthread_t t;
+    CHECK(pthread_create(&t, NULL, cancel, c) == 0);
+    CHECK(configure(c, A "} config { name: 'n' base_path: '@/n' }", -1) != CCZ_OK &&
+          st.code == CCZ_RUN_CANCELLED);
+    CHECK(pthread_join(t, NULL) == 0);
+    CHECK(is_refused(ccz_catalog_wait(c, -1, &err), CCZ_E_CLOSED, &err, "catalog:cancelled"));
     struct ccz_catalog_cfg bad = config();
     struct ccz_catalog *none;
     bad.nice = 20;

@@ -115,19 +115,13 @@ static void test_replays(void)
     r = (struct run){.chunk = 1};
     CHECK(warm(&n, &r, ccz_buf_span(&f), 3) == CCZ_OK && n == 2);
     CHECK(strcmp(r.log, "Predict=a;Predict=a;Predict=a;Predict=b;Predict=b;Predict=b;") == 0);
-    /* written by TensorFlow's TFRecordWriter: one record of the bytes "abc" */
-    static const uint8_t real[] = {3,    0,    0,   0,   0,   0, 0, 0, 0xe1, 0xae,
-                                   0x87, 0x8c, 'a', 'b', 'c', 0, 0, 0, 0};
-    uint8_t copy[sizeof(real)];
-    memcpy(copy, real, sizeof(real));
-    const uint32_t head = masked(real, 8);
-    for (int i = 0; i < 4; i++)
-        copy[8 + i] = (uint8_t)(head >> (8 * i));
-    const uint32_t tail = masked((const uint8_t *)"abc", 3);
-    for (int i = 0; i < 4; i++)
-        copy[15 + i] = (uint8_t)(tail >> (8 * i));
-    CHECK(is_refused(warm(&n, &r, CCZ_SPAN(copy, sizeof(copy)), 0), CCZ_E_FORMAT, &err,
+    /* written by TensorFlow 2.21's TFRecordWriter: "abc", which is no PredictionLog, and an empty record */
+    static const uint8_t real[] = {
+        0x03, 0,    0, 0, 0, 0, 0, 0, 0xb0, 0x99, 0x49, 0x0e, 'a',  'b',  'c',  0x6e, 0x57, 0xf1,
+        0x21, 0x00, 0, 0, 0, 0, 0, 0, 0,    0x29, 0x03, 0x98, 0x07, 0xd8, 0xea, 0x82, 0xa2};
+    CHECK(is_refused(warm(&n, &r, CCZ_SPAN(real, sizeof(real)), 0), CCZ_E_FORMAT, &err,
                      "serve:warmup-log"));
+    CHECK(warm(&n, &r, CCZ_SPAN(real + 19, sizeof(real) - 19), 0) == CCZ_OK && n == 1);
 }
 
 static void test_kinds(void)
