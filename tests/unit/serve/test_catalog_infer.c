@@ -8,6 +8,11 @@
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 enum { KEEPS_WHAT_WAS_FREED = 1 }; /* sanitizers do */
+#elif defined(__clang__)
+enum {
+    KEEPS_WHAT_WAS_FREED = __has_feature(address_sanitizer) || __has_feature(memory_sanitizer) ||
+                           __has_feature(thread_sanitizer)
+};
 #else
 enum { KEEPS_WHAT_WAS_FREED = 0 };
 #endif
