@@ -103,7 +103,8 @@ struct ccz_infer_task {
     struct ccz_infer_task_info info;
     struct ccz_run_req req;
     struct ccz_infer *s;
-    struct cczi_version *v; /* held, or NULL */
+    struct cczi_version *v;    /* held, or NULL */
+    struct cczi_version *only; /* set: this one, whatever the request says (warm-up) */
     struct cczi_scratch scratch;
     size_t examples;
     cczi_answer_fn answer; /* set: a model has to run */
