@@ -48,7 +48,8 @@ struct ccz_sched_batching {
     int64_t max_batch_size;       /**< rows of one request, and of a batch; 0 = 1000 */
     int64_t batch_timeout_us;     /**< how long a batch waits for more */
     int64_t max_enqueued_batches; /**< of a version and signature, that wait to be run; 0 = 10 */
-    int64_t num_batch_threads;    /**< batches of a model that run at a time; 0 = no limit but the workers */
+    int64_t
+        num_batch_threads; /**< batches of a model that run at a time; 0 = no limit but the workers */
     char thread_pool_name[CCZ_SCHED_POOL_NAME_MAX + 1]; /**< label of metrics */
     /** Rows are padded up to the least of these that holds the batch, with copies of a row of it. Ascending; the last one is
      *  the largest batch. */
@@ -162,7 +163,8 @@ struct ccz_sched_cfg {
     /** For tests: a clock that does not move by itself; ccz_sched_poke() tells that it moved. */
     int64_t (*now_ns)(void *clock_arg);
     void *clock_arg;
-    void (*on_batch)(void *arg, const struct ccz_sched_batch_info *b); /**< any worker; may be NULL */
+    void (*on_batch)(void *arg,
+                     const struct ccz_sched_batch_info *b); /**< any worker; may be NULL */
     void *arg;
 };
 /** @retval CCZ_E_ARG "sched:batching"; "sched:cfg" more than CCZ_SCHED_WORKERS_MAX workers or a share above 100

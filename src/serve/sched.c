@@ -8,7 +8,8 @@
 #include <time.h>
 
 enum {
-    SPIN = 64, /* tries for the lock before the kernel is asked to wait: it is held for tens of nanoseconds */
+    SPIN =
+        64, /* tries for the lock before the kernel is asked to wait: it is held for tens of nanoseconds */
     INLINE_SAMPLES = 16 /* measured on workers before callers' threads are used */
 };
 #define INLINE_BURST_NS 2000000 /* that callers' threads may be ahead of their share */
@@ -396,6 +397,7 @@ ccz_rc ccz_sched_new(struct ccz_sched **out, const struct ccz_sched_cfg *cfg, st
     s->cfg = *cfg;
     fill_defaults(&s->cfg);
     s->quantum_ns = s->cfg.quantum_us * 1000;
+    s->inline_at_ns = ccz_sched_now_ns(s);
     pthread_mutex_init(&s->lock, NULL);
     queue_configure(&s->others, s, &(struct ccz_sched_model_cfg){0});
     rc = start_workers(s, err);

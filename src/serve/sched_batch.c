@@ -165,7 +165,8 @@ static size_t enqueued(struct batch **open, const struct ccz_sched_queue *q,
         if (other->model != j->model || other->req->sig != j->req->sig)
             continue;
         n++;
-        if (!b->closed && cczi_sched_alike(other->req, j->req, q->batching.pad_variable_length_inputs))
+        if (!b->closed &&
+            cczi_sched_alike(other->req, j->req, q->batching.pad_variable_length_inputs))
             *open = b;
     }
     return n;
@@ -182,12 +183,11 @@ static bool room(struct ccz_run_status *st, const struct ccz_sched_batching *p,
         int64_t capacity = (n < most ? most - n : 0) * size + (open ? size - open->rows : 0);
         if (rows <= capacity)
             return true;
-        ccz_run_status_set(
-            st, CCZ_RUN_UNAVAILABLE,
-            "%s; task size is %" PRId64 " but scheduling capacity is only %" PRId64
-            " (num_enqueued_batches=%" PRId64 ", max_enqueued_batches=%" PRId64
-            ", open_batch_size=%" PRId64 ", max_execution_batch_size=%" PRId64 ")",
-            full, rows, capacity, n, most, open ? open->rows : 0, size);
+        ccz_run_status_set(st, CCZ_RUN_UNAVAILABLE,
+                           "%s; task size is %" PRId64 " but scheduling capacity is only %" PRId64
+                           " (num_enqueued_batches=%" PRId64 ", max_enqueued_batches=%" PRId64
+                           ", open_batch_size=%" PRId64 ", max_execution_batch_size=%" PRId64 ")",
+                           full, rows, capacity, n, most, open ? open->rows : 0, size);
         return false;
     }
     if ((open && open->rows + rows <= size) || n < most)
@@ -257,9 +257,8 @@ static bool place(struct ccz_sched *s, struct ccz_sched_queue *q, struct ccz_sch
     return true;
 }
 
-bool cczi_sched_batch_add(struct ccz_run_status *st, struct ccz_sched *s,
-                          struct ccz_sched_queue *q, struct ccz_sched_job *j, int64_t rows,
-                          int64_t now_ns)
+bool cczi_sched_batch_add(struct ccz_run_status *st, struct ccz_sched *s, struct ccz_sched_queue *q,
+                          struct ccz_sched_job *j, int64_t rows, int64_t now_ns)
 {
     const struct ccz_sched_batching *p = &q->batching;
     if (rows > p->max_batch_size) {
@@ -430,8 +429,7 @@ static void give_out(struct ccz_sched *s, struct unit *u, const struct rows *r,
         at += p->rows;
         if (p->job->split)
             split_gather(p->job->split, p, views, len);
-        else if (cczi_sched_gone(&st, s, u, p->job,
-                                 "The deadline passed while the request was run",
+        else if (cczi_sched_gone(&st, s, u, p->job, "The deadline passed while the request was run",
                                  CCZ_RUN_DEADLINE_EXCEEDED))
             cczi_sched_finish(u, p->job, &st, NULL, 0);
         else
@@ -492,7 +490,8 @@ static bool run_rows(struct ccz_run_status *st, struct ccz_sched *s, struct unit
     else if (ran)
         fail_all(u, r, st);
     ccz_result_free(res);
-    for (size_t k = 0; fits && k < r->len; k++) /* not before: an output may have been one of its inputs */
+    for (size_t k = 0; fits && k < r->len;
+         k++) /* not before: an output may have been one of its inputs */
         if (r->parts[k]->job->split)
             split_end(u, r->parts[k]->job, NULL);
     free(views);

@@ -116,8 +116,8 @@ static struct batch *runnable_batch(const struct ccz_sched *s, const struct ccz_
     if (q->ready == 0 || (threads > 0 && q->batches_running >= threads))
         return NULL;
     for (struct batch *b = q->batches; b; b = b->next)
-        if (b->closed || (b->due && (q->jobs_len == 0 || now_ns >= b->due_ns + q->batch_ns ||
-                                     s->draining)))
+        if (b->closed ||
+            (b->due && (q->jobs_len == 0 || now_ns >= b->due_ns + q->batch_ns || s->draining)))
             return b;
     return NULL;
 }

@@ -167,9 +167,8 @@ enum batch_fit { FIT_ALONE, FIT_BATCH, FIT_REFUSED };
 enum batch_fit cczi_sched_fit(int64_t *rows, struct ccz_run_status *st,
                               const struct ccz_sched_job *j);
 /* Puts it into batches; false and st if they are full or it is too large. With the lock. */
-bool cczi_sched_batch_add(struct ccz_run_status *st, struct ccz_sched *s,
-                          struct ccz_sched_queue *q, struct ccz_sched_job *j, int64_t rows,
-                          int64_t now_ns);
+bool cczi_sched_batch_add(struct ccz_run_status *st, struct ccz_sched *s, struct ccz_sched_queue *q,
+                          struct ccz_sched_job *j, int64_t rows, int64_t now_ns);
 /* Takes a batch out of its queue, with the lock. */
 void cczi_sched_batch_remove(struct ccz_sched *s, struct ccz_sched_queue *q, struct batch *b);
 void cczi_sched_do_batch(struct ccz_sched *s, struct unit *u);
@@ -190,8 +189,8 @@ struct ccz_tensor cczi_sched_rows(const struct ccz_tensor *t, int64_t first, int
 bool cczi_sched_merge(struct ccz_tensor *in, struct scratch *m, struct ccz_sched_part *const *parts,
                       size_t len, int64_t padded);
 /* Copies rows of outputs into those of a split job. out is set up by the first; false and st if they do not fit or there is no memory. */
-bool cczi_sched_gather(struct ccz_tensor *out, struct ccz_run_status *st, const struct ccz_tensor *t,
-                       int64_t first, int64_t all);
+bool cczi_sched_gather(struct ccz_tensor *out, struct ccz_run_status *st,
+                       const struct ccz_tensor *t, int64_t first, int64_t all);
 void cczi_sched_gather_free(struct ccz_tensor *out);
 
 #endif

@@ -196,8 +196,8 @@ static bool copy_strings(struct ccz_span *dst, const struct ccz_span *src, size_
     return true;
 }
 
-bool cczi_sched_gather(struct ccz_tensor *out, struct ccz_run_status *st, const struct ccz_tensor *t,
-                       int64_t first, int64_t all)
+bool cczi_sched_gather(struct ccz_tensor *out, struct ccz_run_status *st,
+                       const struct ccz_tensor *t, int64_t first, int64_t all)
 {
     bool empty = !out->data.ptr && !out->strings;
     if (empty && !set_up(out, t, all)) {

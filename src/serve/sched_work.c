@@ -57,8 +57,7 @@ void cczi_sched_run(struct ccz_result **out, struct ccz_run_status *st,
     ccz_rc rc = j->ops->run ? j->ops->run(out, st, j->model, req)
                             : ccz_model_run(out, st, j->model, req, NULL);
     if (rc != CCZ_OK && st->code == CCZ_RUN_OK)
-        ccz_run_status_set(st,
-                           rc == CCZ_E_NOMEM ? CCZ_RUN_RESOURCE_EXHAUSTED : CCZ_RUN_INTERNAL,
+        ccz_run_status_set(st, rc == CCZ_E_NOMEM ? CCZ_RUN_RESOURCE_EXHAUSTED : CCZ_RUN_INTERNAL,
                            "The run failed: %s", ccz_rc_str(rc));
 }
 
@@ -235,9 +234,8 @@ void *cczi_sched_worker(void *worker)
             now_ns = ccz_sched_now_ns(s);
             continue;
         }
-        struct worker *next = s->undecoded + s->ready > 0 || clock_unwatched(s)
-                                  ? cczi_sched_wake(s)
-                                  : NULL;
+        struct worker *next =
+            s->undecoded + s->ready > 0 || clock_unwatched(s) ? cczi_sched_wake(s) : NULL;
         pthread_mutex_unlock(&s->lock);
         if (next)
             pthread_cond_signal(&next->wake);

@@ -18,6 +18,8 @@ static inline int64_t kit_now(void *clock)
 
 enum { KIT_OUT = 4096 };
 
+enum gone_when { GONE_NEVER, GONE_WAITING, GONE_DECODE, GONE_RUN };
+
 /* A job whose decode and run take what it says, and which remembers its answer. */
 struct kit_job {
     struct ccz_sched_job job;
@@ -25,10 +27,12 @@ struct kit_job {
     int64_t decode_ns, run_ns;
     bool answered_by_decode;
     atomic_bool gone;
+    enum gone_when gone_when;
     struct ccz_run_req req;
     struct ccz_tensor in[2];
 
     int decoded, ran, finished, released;
+    uint32_t timeout_ms; /* what the run was told */
     struct ccz_run_status st;
     bool st_null;
     size_t out_len;
@@ -54,6 +58,7 @@ static inline bool kit_decode(struct ccz_sched_job *j)
     if (k->clock)
         *k->clock += k->decode_ns;
     j->req = &k->req;
+    k->gone = k->gone || k->gone_when == GONE_DECODE;
     return !k->answered_by_decode;
 }
 
