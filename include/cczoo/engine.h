@@ -22,7 +22,7 @@
  *   "echo"        no library; an output is the input that has the same tensor name. For tests.
  *
  * Threads: engine and model may be used by many threads at once; a result belongs to one thread.
- * Reading order of the sources: tensor.c, meta.c, engine.c, custom.c, stage.c, echo.c, tf.c.
+ * Reading order of the sources: tensor.c, meta.c, engine.c, union.c, custom.c, stage.c, echo.c, tf.c.
  */
 #include <cczoo/base.h>
 
@@ -163,6 +163,7 @@ struct ccz_signature {
     size_t in_len, out_len;
     bool
         runnable; /**< every input and output is a tensor of the graph with a type in CCZ_DTYPE_MAP */
+    const void *bound; /**< the back end's own: where these tensors are in the graph */
 };
 
 struct ccz_model;
@@ -186,6 +187,21 @@ CCZ_API size_t ccz_model_signatures(const struct ccz_signature **out, const stru
 /** By name; NULL if there is none. */
 CCZ_API const struct ccz_signature *ccz_model_signature(const struct ccz_model *m,
                                                         const char *name);
+#define CCZ_MODEL_UNIONS_MAX 64 /**< unions that one model keeps */
+/**
+ * One signature for what several say of the same inputs: a run of it computes all their outputs at once. Made on the first call
+ * with these signatures in this order, then kept with the model, so that requests can be batched by its address. Threads: any.
+ * @param[out] out   inputs of @p sigs[0]; outputs of sigs[0], then those of sigs[1], ..., each with the name that it has there
+ *                   (so a name may occur twice and they are not sorted). With len 1: sigs[0] itself.
+ * @param      sigs  of @p m, runnable, none twice, none a union
+ * @retval CCZ_E_ARG          "engine:union": len is 0, a signature cannot be run or is given twice, or the inputs are not the same
+ *                            (names, tensors, types, shapes, defaults)
+ * @retval CCZ_E_UNSUPPORTED  "engine:union": this back end runs one signature at a time
+ * @retval CCZ_E_LIMIT        "engine:union": CCZ_MODEL_UNIONS_MAX are made: run the signatures one after another
+ */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_model_union(const struct ccz_signature **out, struct ccz_model *m,
+                                            const struct ccz_signature *const *sigs, size_t len,
+                                            struct ccz_err *err);
 
 /* ------------------------------------------------------------------------------- run */
 
@@ -224,7 +240,7 @@ CCZ_API ccz_rc ccz_run_rc(enum ccz_run_code code);
 CCZ_API const char *ccz_run_code_name(enum ccz_run_code code);
 
 struct ccz_run_req {
-    const struct ccz_signature *sig; /**< of the model that runs */
+    const struct ccz_signature *sig; /**< of the model that runs, or a union of some */
     const struct ccz_tensor *in; /**< every input of the signature once, in any order, by name */
     size_t in_len;
     const size_t

@@ -60,11 +60,17 @@ ccz_rc ccz_model_load(struct ccz_model **out, struct ccz_engine *e, const struct
                       struct ccz_err *err)
 {
     *out = NULL;
-    CCZ_AUTO(ccz_model) m = calloc(1, sizeof(*m));
-    if (!m)
+    struct ccz_model *fresh = calloc(1, sizeof(*fresh));
+    if (!fresh)
         return ccz_fail(err, CCZ_E_NOMEM, "engine:load", 0, "no memory");
-    m->engine = e;
-    ccz_rc rc = e->backend->load(m, cfg, err);
+    fresh->engine = e;
+    ccz_rc rc = cczi_unions_init(&fresh->unions, err);
+    if (rc != CCZ_OK) {
+        free(fresh);
+        return rc;
+    }
+    CCZ_AUTO(ccz_model) m = fresh;
+    rc = e->backend->load(m, cfg, err);
     if (rc == CCZ_OK)
         *out = ccz_model_take(&m);
     return rc;
@@ -75,6 +81,7 @@ void ccz_model_free(struct ccz_model *m)
     if (!m)
         return;
     m->engine->backend->unload(m);
+    cczi_unions_free(&m->unions);
     cczi_meta_free(&m->meta);
     free(m);
 }

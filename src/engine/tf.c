@@ -20,14 +20,13 @@ enum {
     RUN_OPTIONS_SIZE_MAX = 32,
 };
 
-/* Where the tensors of one signature are in the graph, in the order of the signature. */
+/* Where the tensors of one signature are in the graph, in the order of the signature: ccz_signature.bound. */
 struct tf_signature {
-    struct TF_Output *in, *out;
+    const struct TF_Output *in, *out;
 };
 struct tf_model {
     struct TF_Graph *graph;
     struct TF_Session *session;
-    struct tf_signature *sigs; /* parallel to meta.sigs, in its arena */
 };
 struct tf_result {
     const struct tf_api *api;
@@ -111,21 +110,40 @@ static bool find_outputs(struct TF_Output *out, const struct tf_api *tf, struct 
 
 static ccz_rc bind_signatures(struct ccz_model *m, struct ccz_err *err)
 {
-    struct tf_model *t = m->state;
+    const struct tf_model *t = m->state;
     const struct tf_engine *te = m->engine->state;
     struct cczi_arena *a = &m->meta.arena;
-    t->sigs = cczi_alloc(a, m->meta.len, sizeof(*t->sigs));
-    for (size_t i = 0; t->sigs && i < m->meta.len; i++) {
+    for (size_t i = 0; i < m->meta.len; i++) {
         struct ccz_signature *s = &m->meta.sigs[i];
-        t->sigs[i].in = cczi_alloc(a, s->in_len, sizeof(struct TF_Output));
-        t->sigs[i].out = cczi_alloc(a, s->out_len, sizeof(struct TF_Output));
-        if (!t->sigs[i].in || !t->sigs[i].out)
+        struct tf_signature *at = cczi_alloc(a, 1, sizeof(*at));
+        struct TF_Output *in = cczi_alloc(a, s->in_len, sizeof(*in));
+        struct TF_Output *out = cczi_alloc(a, s->out_len, sizeof(*out));
+        if (!at || !in || !out)
             return ccz_fail(err, CCZ_E_NOMEM, "engine:load", 0, "no memory");
-        s->runnable = s->runnable &&
-                      find_outputs(t->sigs[i].in, &te->api, t->graph, s->in, s->in_len) &&
-                      find_outputs(t->sigs[i].out, &te->api, t->graph, s->out, s->out_len);
+        s->runnable = s->runnable && find_outputs(in, &te->api, t->graph, s->in, s->in_len) &&
+                      find_outputs(out, &te->api, t->graph, s->out, s->out_len);
+        *at = (struct tf_signature){in, out};
+        s->bound = at;
     }
-    return t->sigs ? CCZ_OK : ccz_fail(err, CCZ_E_NOMEM, "engine:load", 0, "no memory");
+    return CCZ_OK;
+}
+
+static ccz_rc tf_unite(struct ccz_model *m, struct ccz_signature *sig,
+                       const struct ccz_signature *const *parts, size_t len, struct ccz_err *err)
+{
+    struct cczi_arena *a = &m->unions.arena;
+    struct tf_signature *at = cczi_alloc(a, 1, sizeof(*at));
+    struct TF_Output *out = cczi_alloc(a, sig->out_len, sizeof(*out));
+    if (!at || !out)
+        return ccz_fail(err, CCZ_E_NOMEM, "engine:union", 0, "no memory");
+    *at = (struct tf_signature){((const struct tf_signature *)parts[0]->bound)->in, out};
+    for (size_t i = 0; i < len; i++) {
+        const struct tf_signature *part = parts[i]->bound;
+        memcpy(out, part->out, parts[i]->out_len * sizeof(*out));
+        out += parts[i]->out_len;
+    }
+    sig->bound = at;
+    return CCZ_OK;
 }
 
 /* Reads the staged folder @p dir. */
@@ -354,7 +372,7 @@ static ccz_rc tf_run(struct ccz_result *r, struct ccz_run_status *st, struct ccz
             return ccz_run_status_set(st, CCZ_RUN_RESOURCE_EXHAUSTED, "no memory for input %s",
                                       sig->in[i].name);
     }
-    ccz_rc rc = session_run(tr, st, t, req, &t->sigs[sig - m->meta.sigs], fetch, r->len);
+    ccz_rc rc = session_run(tr, st, t, req, sig->bound, fetch, r->len);
     for (size_t i = 0; rc == CCZ_OK && i < r->len; i++) {
         r->out[i].name = sig->out[req->fetch ? req->fetch[i] : i].name;
         rc = output_tensor(&r->out[i], &r->arena, &te->api, tr->out[i], st);
@@ -383,4 +401,5 @@ const struct cczi_backend cczi_backend_tensorflow = {
     .unload = tf_unload,
     .run = tf_run,
     .release = tf_release,
+    .unite = tf_unite,
 };

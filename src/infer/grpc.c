@@ -5,18 +5,16 @@
 
 #include <cczoo/codec.h>
 
-#include <stdlib.h>
 #include <string.h>
 
-/* What gRPC itself answers when a message does not parse. */
-static ccz_rc unparsable(struct ccz_run_status *st)
+ccz_rc cczi_unparsable(struct ccz_run_status *st)
 {
     return ccz_run_status_set(st, CCZ_RUN_INTERNAL, "Failed to parse the request message");
 }
 
 /* ModelSpec {1 name, oneof version_choice {2 Int64Value version {1 value}, 4 version_label}, 3
  * signature_name} */
-static bool parse_spec(struct cczi_spec *out, struct ccz_span msg)
+bool cczi_spec_parse(struct cczi_spec *out, struct ccz_span msg)
 {
     *out = (struct cczi_spec){.present = true};
     struct ccz_rd r = ccz_rd_from(msg);
@@ -46,13 +44,13 @@ static bool parse_spec(struct cczi_spec *out, struct ccz_span msg)
     return !r.bad;
 }
 
-static void put_spec(struct ccz_buf *out, uint32_t number, const struct cczi_version *v,
-                     const char *signature)
+void cczi_spec_put(struct ccz_buf *out, uint32_t number, const struct ccz_infer_task *t,
+                   const char *signature)
 {
     size_t spec = ccz_pb_open(out, number);
-    ccz_pb_put_str(out, 1, v->name);
+    ccz_pb_put_str(out, 1, t->info.model);
     size_t version = ccz_pb_open(out, 2);
-    ccz_pb_put_uint(out, 1, (uint64_t)v->version);
+    ccz_pb_put_uint(out, 1, (uint64_t)t->info.version);
     ccz_pb_close(out, version);
     if (*signature)
         ccz_pb_put_str(out, 3, signature);
@@ -62,97 +60,96 @@ static void put_spec(struct ccz_buf *out, uint32_t number, const struct cczi_ver
 /* ------------------------------------------------------------------------ Predict */
 
 /* Of two entries with one key the later counts, as in every protobuf map. */
-static bool add_input(struct cczi_predict *p, struct ccz_span entry, struct ccz_run_status *st)
+static bool add_input(struct cczi_predict *p, struct ccz_span entry)
 {
     struct cczi_named_proto n;
-    if (!cczi_map_entry(&n.name, &n.proto, entry)) {
-        (void)unparsable(st);
+    if (!cczi_map_entry(&n.name, &n.proto, entry))
         return false;
-    }
     size_t i = 0;
     while (i < p->in_len && !ccz_span_eq(p->in[i].name, n.name))
         i++;
-    if (i == CCZI_NAMES_MAX) {
-        (void)ccz_run_status_set(st, CCZ_RUN_RESOURCE_EXHAUSTED, "more than %d inputs",
-                                 CCZI_NAMES_MAX);
-        return false;
-    }
     p->in[i] = n;
     p->in_len += i == p->in_len;
     return true;
 }
 
-/* PredictRequest {1 model_spec, 2 map<string, TensorProto> inputs, 3 rep output_filter} */
-static ccz_rc parse_predict(struct cczi_predict *p, struct ccz_span msg, struct ccz_run_status *st)
+/* Room for the names of inputs and of the filter: as many as there are. */
+static ccz_rc make_room(struct cczi_predict *p, struct ccz_run_status *st, struct ccz_span msg,
+                        struct cczi_scratch *scratch)
 {
     struct ccz_rd r = ccz_rd_from(msg);
     struct ccz_pb_field f;
-    p->in_len = p->filter_len = 0;
-    p->spec = (struct cczi_spec){0};
+    size_t inputs = 0, filter = 0;
     while (ccz_pb_next(&f, &r)) {
+        inputs += f.number == 2 && f.wire == CCZ_PB_LEN;
+        filter += f.number == 3 && f.wire == CCZ_PB_LEN;
+    }
+    if (r.bad)
+        return cczi_unparsable(st);
+    if (inputs > CCZI_NAMES_MAX || filter > CCZI_NAMES_MAX)
+        return ccz_run_status_set(st, CCZ_RUN_RESOURCE_EXHAUSTED, "more than %d %s", CCZI_NAMES_MAX,
+                                  inputs > CCZI_NAMES_MAX ? "inputs" : "outputs");
+    p->in = cczi_scratch_raw(scratch, inputs, sizeof(*p->in));
+    p->filter = filter ? cczi_scratch_raw(scratch, filter, sizeof(*p->filter)) : NULL;
+    return p->in && (p->filter || !filter) ? CCZ_OK : cczi_no_memory(st);
+}
+
+/* PredictRequest {1 model_spec, 2 map<string, TensorProto> inputs, 3 rep output_filter} */
+static ccz_rc parse_predict(struct cczi_predict *p, struct ccz_run_status *st, struct ccz_span msg,
+                            struct cczi_scratch *scratch)
+{
+    struct ccz_rd r = ccz_rd_from(msg);
+    struct ccz_pb_field f;
+    ccz_rc rc = make_room(p, st, msg, scratch);
+    while (rc == CCZ_OK && ccz_pb_next(&f, &r)) {
+        bool ok = true;
         if (f.wire != CCZ_PB_LEN)
             continue;
-        if (f.number == 1 && !parse_spec(&p->spec, f.bytes))
-            return unparsable(st);
-        if (f.number == 2 && !add_input(p, f.bytes, st))
-            return ccz_run_rc(st->code);
-        if (f.number == 3 && p->filter_len == CCZI_NAMES_MAX)
-            return ccz_run_status_set(st, CCZ_RUN_RESOURCE_EXHAUSTED, "more than %d outputs",
-                                      CCZI_NAMES_MAX);
-        if (f.number == 3)
+        if (f.number == 1)
+            ok = cczi_spec_parse(&p->spec, f.bytes);
+        else if (f.number == 2)
+            ok = add_input(p, f.bytes);
+        else if (f.number == 3)
             p->filter[p->filter_len++] = f.bytes;
+        if (!ok)
+            rc = cczi_unparsable(st);
     }
-    return r.bad ? unparsable(st) : CCZ_OK;
-}
-
-/* PredictResponse {1 map<string, TensorProto> outputs, 2 model_spec} */
-static void put_predict(struct ccz_buf *out, const struct ccz_result *r,
-                        const struct cczi_version *v, const char *signature, bool content)
-{
-    for (size_t i = 0; i < ccz_result_len(r); i++) {
-        const struct ccz_tensor *t = ccz_result_at(r, i);
-        size_t entry = ccz_pb_open(out, 1);
-        ccz_pb_put_str(out, 1, t->name);
-        size_t tensor = ccz_pb_open(out, 2);
-        cczi_tensor_encode(out, t, content);
-        ccz_pb_close(out, tensor);
-        ccz_pb_close(out, entry);
-    }
-    put_spec(out, 2, v, signature);
-}
-
-static ccz_rc run_predict(struct ccz_buf *out, struct ccz_run_status *st, struct ccz_infer *s,
-                          const struct cczi_predict *p, const struct ccz_infer_call *call)
-{
-    struct cczi_version *v;
-    ccz_rc rc = cczi_acquire(&v, st, s, &p->spec);
-    if (rc != CCZ_OK)
-        return rc;
-    const struct ccz_signature *sig;
-    struct cczi_scratch scratch;
-    cczi_scratch_init(&scratch, s->cfg.input_size_max);
-    CCZ_AUTO(ccz_result) r = NULL;
-    rc = cczi_find_signature(&sig, st, v->model, p->spec.signature);
-    if (rc == CCZ_OK)
-        rc = cczi_predict_run(&r, st, v->model, sig, p, call->timeout_ms, &scratch);
-    if (rc == CCZ_OK)
-        put_predict(out, r, v, sig->name, s->cfg.tensor_content);
-    ccz_result_free(ccz_result_take(&r)); /* before the inputs it may show, and before its model */
-    cczi_scratch_free(&scratch);
-    cczi_release(s, v);
     return rc;
 }
 
-static ccz_rc predict(struct ccz_buf *out, struct ccz_run_status *st, struct ccz_infer *s,
+/* PredictResponse {1 map<string, TensorProto> outputs, 2 model_spec} */
+static ccz_rc put_predict(struct ccz_buf *out, struct ccz_infer_http_answer *http,
+                          struct ccz_run_status *st, struct ccz_infer_task *t,
+                          const struct ccz_tensor *result)
+{
+    (void)http, (void)st;
+    const size_t len = cczi_task_outputs(t);
+    for (size_t i = 0; i < len; i++) {
+        size_t entry = ccz_pb_open(out, 1);
+        ccz_pb_put_str(out, 1, cczi_task_output(t, i)->name);
+        size_t tensor = ccz_pb_open(out, 2);
+        cczi_tensor_encode(out, &result[i], t->s->cfg.tensor_content);
+        ccz_pb_close(out, tensor);
+        ccz_pb_close(out, entry);
+    }
+    cczi_spec_put(out, 2, t, t->req.sig->name);
+    return CCZ_OK;
+}
+
+static ccz_rc predict(struct ccz_infer_task *t, struct ccz_buf *out, struct ccz_run_status *st,
                       const struct ccz_infer_call *call)
 {
-    struct cczi_predict *p = malloc(sizeof(*p));
-    if (!p)
-        return ccz_run_status_set(st, CCZ_RUN_RESOURCE_EXHAUSTED, "no memory for the request");
-    ccz_rc rc = parse_predict(p, call->request, st);
+    (void)out;
+    struct cczi_predict p = {0};
+    const struct ccz_signature *sig;
+    ccz_rc rc = parse_predict(&p, st, call->request, &t->scratch);
     if (rc == CCZ_OK)
-        rc = run_predict(out, st, s, p, call);
-    free(p);
+        rc = cczi_task_acquire(t, st, &p.spec);
+    if (rc == CCZ_OK)
+        rc = cczi_find_signature(&sig, st, t->v->model, p.spec.signature);
+    if (rc == CCZ_OK)
+        rc = cczi_predict_prepare(t, st, sig, &p);
+    t->answer = put_predict;
     return rc;
 }
 
@@ -161,22 +158,22 @@ static ccz_rc predict(struct ccz_buf *out, struct ccz_run_status *st, struct ccz
 static const char signature_def[] = "signature_def";
 
 /* GetModelMetadataResponse {1 model_spec, 2 map<string, Any {1 type_url, 2 value}> metadata} */
-static void put_metadata(struct ccz_buf *out, const struct cczi_version *v)
+static void put_metadata(struct ccz_buf *out, const struct ccz_infer_task *t)
 {
-    put_spec(out, 1, v, "");
+    cczi_spec_put(out, 1, t, "");
     size_t entry = ccz_pb_open(out, 2);
     ccz_pb_put_str(out, 1, signature_def);
     size_t any = ccz_pb_open(out, 2);
     ccz_pb_put_str(out, 1, "type.googleapis.com/tensorflow.serving.SignatureDefMap");
     size_t map = ccz_pb_open(out, 2);
-    cczi_signature_map_pb(out, v->model);
+    cczi_signature_map_pb(out, t->v->model);
     ccz_pb_close(out, map);
     ccz_pb_close(out, any);
     ccz_pb_close(out, entry);
 }
 
 /* GetModelMetadataRequest {1 model_spec, 2 rep metadata_field} */
-static ccz_rc metadata(struct ccz_buf *out, struct ccz_run_status *st, struct ccz_infer *s,
+static ccz_rc metadata(struct ccz_infer_task *t, struct ccz_buf *out, struct ccz_run_status *st,
                        const struct ccz_infer_call *call)
 {
     struct cczi_spec spec = {0};
@@ -186,7 +183,7 @@ static ccz_rc metadata(struct ccz_buf *out, struct ccz_run_status *st, struct cc
     struct ccz_pb_field f;
     while (ccz_pb_next(&f, &r)) {
         if (f.number == 1 && f.wire == CCZ_PB_LEN)
-            r.bad = !parse_spec(&spec, f.bytes);
+            r.bad = !cczi_spec_parse(&spec, f.bytes);
         if (f.number != 2 || f.wire != CCZ_PB_LEN)
             continue;
         fields++;
@@ -194,7 +191,7 @@ static ccz_rc metadata(struct ccz_buf *out, struct ccz_run_status *st, struct cc
             unsupported = f.bytes;
     }
     if (r.bad)
-        return unparsable(st);
+        return cczi_unparsable(st);
     if (!spec.present)
         return ccz_run_status_set(st, CCZ_RUN_INVALID_ARGUMENT, "Missing ModelSpec");
     if (fields == 0)
@@ -205,11 +202,9 @@ static ccz_rc metadata(struct ccz_buf *out, struct ccz_run_status *st, struct cc
         return ccz_run_status_set(st, CCZ_RUN_INVALID_ARGUMENT,
                                   "Metadata field %.*s is not supported", (int)unsupported.size,
                                   (const char *)unsupported.ptr);
-    struct cczi_version *v;
-    ccz_rc rc = cczi_acquire(&v, st, s, &spec);
+    ccz_rc rc = cczi_task_acquire(t, st, &spec);
     if (rc == CCZ_OK)
-        put_metadata(out, v);
-    cczi_release(s, v);
+        put_metadata(out, t);
     return rc;
 }
 
@@ -231,7 +226,7 @@ static void put_status(void *arg, const struct cczi_version *v)
 }
 
 /* GetModelStatusRequest {1 model_spec} */
-static ccz_rc model_status(struct ccz_buf *out, struct ccz_run_status *st, struct ccz_infer *s,
+static ccz_rc model_status(struct ccz_infer_task *t, struct ccz_buf *out, struct ccz_run_status *st,
                            const struct ccz_infer_call *call)
 {
     struct cczi_spec spec = {0};
@@ -239,43 +234,33 @@ static ccz_rc model_status(struct ccz_buf *out, struct ccz_run_status *st, struc
     struct ccz_pb_field f;
     while (ccz_pb_next(&f, &r))
         if (f.number == 1 && f.wire == CCZ_PB_LEN)
-            r.bad = !parse_spec(&spec, f.bytes);
-    return r.bad ? unparsable(st) : cczi_status_each(st, s, &spec, put_status, out);
+            r.bad = !cczi_spec_parse(&spec, f.bytes);
+    return r.bad ? cczi_unparsable(st)
+                 : cczi_status_each(&t->info.model, st, t->s, &spec, put_status, out);
 }
 
 /* ------------------------------------------------------------------------ dispatch */
 
-static const struct {
-    const char *path;
-    ccz_rc (*run)(struct ccz_buf *out, struct ccz_run_status *st, struct ccz_infer *s,
-                  const struct ccz_infer_call *call);
-} methods[] = {
-    {CCZ_INFER_PATH_PREDICT, predict},
-    {CCZ_INFER_PATH_METADATA, metadata},
-    {CCZ_INFER_PATH_STATUS, model_status},
-};
-
-void ccz_infer_grpc(struct ccz_buf *response, struct ccz_run_status *st, struct ccz_infer *s,
-                    const struct ccz_infer_call *call)
+cczi_grpc_fn cczi_grpc_method(const char **api, const char *path)
 {
-    *st = (struct ccz_run_status){0};
-    size_t before = response->size, i = 0, len = sizeof(methods) / sizeof(methods[0]);
-    while (i < len && strcmp(methods[i].path, call->path) != 0)
-        i++;
+    static const struct {
+        const char *path, *api;
+        cczi_grpc_fn begin;
+    } methods[] = {
+        {CCZ_INFER_PATH_PREDICT, "Predict", predict},
+        {CCZ_INFER_PATH_CLASSIFY, "Classify", cczi_classify_grpc},
+        {CCZ_INFER_PATH_REGRESS, "Regress", cczi_regress_grpc},
+        {CCZ_INFER_PATH_MULTI, "MultiInference", cczi_multi_grpc},
+        {CCZ_INFER_PATH_METADATA, "GetModelMetadata", metadata},
+        {CCZ_INFER_PATH_STATUS, "GetModelStatus", model_status},
+        {CCZ_INFER_PATH_RELOAD, "HandleReloadConfigRequest", cczi_reload_grpc},
+    };
+    *api = "";
+    for (size_t i = 0; i < sizeof(methods) / sizeof(methods[0]); i++)
+        if (strcmp(methods[i].path, path) == 0) {
+            *api = methods[i].api;
+            return methods[i].begin;
+        }
     const size_t v2 = sizeof(CCZ_INFER_PATH_V2) - 1;
-    ccz_rc rc;
-    if (i < len)
-        rc = methods[i].run(response, st, s, call);
-    else if (strncmp(call->path, CCZ_INFER_PATH_V2, v2) == 0)
-        rc = cczi_v2_grpc(response, st, s, call->path + v2, call);
-    else
-        rc = ccz_run_status_set(st, CCZ_RUN_UNIMPLEMENTED, "unknown method %.200s", call->path);
-    if (rc == CCZ_OK && response->bad)
-        rc = ccz_run_status_set(st, CCZ_RUN_RESOURCE_EXHAUSTED,
-                                "the response is larger than %zu bytes", response->max_size);
-    if (rc != CCZ_OK &&
-        st->code == CCZ_RUN_OK) /* a failure of the engine that has no code of its own */
-        (void)ccz_run_status_set(st, CCZ_RUN_INTERNAL, "%s", ccz_rc_str(rc));
-    if (rc != CCZ_OK && !response->bad)
-        response->size = before;
+    return strncmp(path, CCZ_INFER_PATH_V2, v2) == 0 ? cczi_v2_grpc(api, path + v2) : NULL;
 }

@@ -34,8 +34,8 @@ struct build {
 
 /* ------------------------------------------------------------------------ messages */
 
-static CCZ_FMT(3, 4) ccz_rc
-    value_error(struct ccz_run_status *st, const struct cczi_json *value, const char *fmt, ...)
+ccz_rc cczi_json_error(struct ccz_run_status *st, const struct cczi_json *value, const char *fmt,
+                       ...)
 {
     struct ccz_buf b;
     char rest[256];
@@ -53,8 +53,8 @@ static CCZ_FMT(3, 4) ccz_rc
 static ccz_rc type_error(struct ccz_run_status *st, struct cczi_json value, enum ccz_dtype t)
 {
     const char *kind = cczi_json_kind_name(cczi_json_kind(&value));
-    return value_error(st, &value, " Type: %s is not of expected type: %s", kind,
-                       ccz_dtype_name(t));
+    return cczi_json_error(st, &value, " Type: %s is not of expected type: %s", kind,
+                           ccz_dtype_name(t));
 }
 
 /* Puts words in front of the message that is there. */
@@ -126,8 +126,7 @@ static ccz_rc add_real(struct column *c, struct build *b, struct cczi_json *j, e
     return CCZ_OK;
 }
 
-/* {"b64": "..."} with nothing else in it */
-static bool is_base64(struct cczi_json j, struct cczi_scratch *scratch)
+bool cczi_json_is_base64(struct cczi_json j, struct cczi_scratch *scratch)
 {
     if (cczi_json_kind(&j) != CCZI_OBJECT)
         return false;
@@ -140,20 +139,21 @@ static bool is_base64(struct cczi_json j, struct cczi_scratch *scratch)
     return !cczi_json_more(&j, false);
 }
 
-static ccz_rc add_base64(struct ccz_span *out, struct build *b, struct cczi_json *j)
+ccz_rc cczi_json_base64(struct ccz_span *out, struct ccz_run_status *st, struct cczi_json *j,
+                        struct cczi_scratch *scratch)
 {
-    if (!is_base64(*j, b->scratch))
-        return value_error(b->st, j, " not formatted correctly for base64 data");
+    if (!cczi_json_is_base64(*j, scratch))
+        return cczi_json_error(st, j, " not formatted correctly for base64 data");
     struct cczi_json v = *j;
     cczi_json_enter(&v);
-    (void)cczi_json_key(&v, b->scratch);
-    struct ccz_span text = cczi_json_string(&v, b->scratch);
+    (void)cczi_json_key(&v, scratch);
+    struct ccz_span text = cczi_json_string(&v, scratch);
     (void)cczi_json_skip(j);
     CCZ_AUTO_BUF bytes;
     ccz_buf_init(&bytes, text.size);
     if (ccz_base64_get(&bytes, text, CCZ_BASE64_STD, NULL) != CCZ_OK)
-        return ccz_run_status_set(b->st, CCZ_RUN_INVALID_ARGUMENT, "Unable to base64 decode");
-    uint8_t *copy = cczi_scratch_take(b->scratch, bytes.size, 1);
+        return ccz_run_status_set(st, CCZ_RUN_INVALID_ARGUMENT, "Unable to base64 decode");
+    uint8_t *copy = cczi_scratch_raw(scratch, bytes.size, 1);
     if (copy && bytes.size)
         memcpy(copy, bytes.ptr, bytes.size);
     *out = CCZ_SPAN(copy, copy ? bytes.size : 0);
@@ -166,7 +166,7 @@ static ccz_rc add_string(struct column *c, struct build *b, struct cczi_json *j)
     enum cczi_json_kind kind = cczi_json_kind(j);
     ccz_rc rc = CCZ_OK;
     if (kind == CCZI_OBJECT)
-        rc = add_base64(&s, b, j);
+        rc = cczi_json_base64(&s, b->st, j, b->scratch);
     else if (kind == CCZI_STRING)
         s = cczi_json_string(j, b->scratch);
     else
@@ -269,9 +269,9 @@ static ccz_rc fill_one(struct column *c, struct build *b, struct nesting *n, con
     if (!*opened && n->level == rank) {
         rc = add_value(c, b, j);
     } else if (!*opened) {
-        rc = value_error(b->st, j,
-                         " found at incorrect level: %d in the JSON DOM. Expected at level: %d",
-                         n->level + 1, rank);
+        rc = cczi_json_error(b->st, j,
+                             " found at incorrect level: %d in the JSON DOM. Expected at level: %d",
+                             n->level + 1, rank);
     } else if (n->level >= rank) {
         rc = ccz_run_status_set(b->st, CCZ_RUN_INVALID_ARGUMENT,
                                 "Encountered list at unexpected level: %d expected < %d", n->level,
@@ -411,11 +411,11 @@ static ccz_rc add_object(struct build *b, size_t row, struct cczi_json *j)
 static ccz_rc read_rows(struct build *b, struct cczi_json j, const struct cczi_json *root)
 {
     if (cczi_json_kind(&j) != CCZI_ARRAY)
-        return value_error(b->st, root, " Expecting 'instances' to be an list/array");
+        return cczi_json_error(b->st, root, " Expecting 'instances' to be an list/array");
     cczi_json_enter(&j);
     if (!cczi_json_more(&j, true))
-        return value_error(b->st, root, " No values in 'instances' array");
-    bool objects = cczi_json_kind(&j) == CCZI_OBJECT && !is_base64(j, b->scratch);
+        return cczi_json_error(b->st, root, " No values in 'instances' array");
+    bool objects = cczi_json_kind(&j) == CCZI_OBJECT && !cczi_json_is_base64(j, b->scratch);
     if (!objects && b->sig->in_len > 1)
         return ccz_run_status_set(
             b->st, CCZ_RUN_INVALID_ARGUMENT, "%s",
@@ -423,7 +423,7 @@ static ccz_rc read_rows(struct build *b, struct cczi_json j, const struct cczi_j
             "required as per tensorinfo_map");
     size_t row = 0;
     do {
-        bool object = cczi_json_kind(&j) == CCZI_OBJECT && !is_base64(j, b->scratch);
+        bool object = cczi_json_kind(&j) == CCZI_OBJECT && !cczi_json_is_base64(j, b->scratch);
         ccz_rc rc;
         if (objects && !object)
             return ccz_run_status_set(b->st, CCZ_RUN_INVALID_ARGUMENT,
@@ -459,7 +459,7 @@ static ccz_rc read_column(struct column *c, struct build *b, struct cczi_json j)
 /* FillTensorMapFromInputsMap() */
 static ccz_rc read_columns(struct build *b, struct cczi_json j)
 {
-    if (cczi_json_kind(&j) != CCZI_OBJECT || is_base64(j, b->scratch)) {
+    if (cczi_json_kind(&j) != CCZI_OBJECT || cczi_json_is_base64(j, b->scratch)) {
         if (b->sig->in_len > 1)
             return ccz_run_status_set(
                 b->st, CCZ_RUN_INVALID_ARGUMENT, "%s",
@@ -509,7 +509,7 @@ static bool finish(struct ccz_tensor *t, struct column *c, bool row, struct cczi
         t->dims[t->rank++] = (int64_t)c->rows;
     for (int i = 0; i < c->rank; i++)
         t->dims[t->rank++] = c->dims[i];
-    uint8_t *copy = cczi_scratch_take(scratch, c->values.size, 1);
+    uint8_t *copy = cczi_scratch_raw(scratch, c->values.size, 1);
     if (copy && c->values.size)
         memcpy(copy, c->values.ptr, c->values.size);
     if (t->dtype == CCZ_DT_STRING)
@@ -529,9 +529,10 @@ ccz_rc cczi_json_inputs(struct cczi_json_inputs *out, struct ccz_run_status *st,
     bool has_rows = cczi_json_member(&rows, root, "instances", scratch);
     bool has_columns = cczi_json_member(&columns, root, "inputs", scratch);
     if (has_rows && has_columns)
-        return value_error(st, &root,
-                           " Not formatted correctly expecting only one of 'inputs' or 'instances' "
-                           "keys to exist ");
+        return cczi_json_error(
+            st, &root,
+            " Not formatted correctly expecting only one of 'inputs' or 'instances' "
+            "keys to exist ");
     if (!has_rows && !has_columns)
         return ccz_run_status_set(st, CCZ_RUN_INVALID_ARGUMENT,
                                   "Missing 'inputs' or 'instances' key");
@@ -570,7 +571,7 @@ ccz_rc cczi_json_values(struct ccz_tensor *t, struct ccz_run_status *st, struct 
     cczi_json_enter(&first);
     const bool nested = cczi_json_more(&first, true) && cczi_json_kind(&first) == CCZI_ARRAY;
     ccz_rc rc = nested ? fill(&c, &b, t->rank, t->dims, &j) : fill(&c, &b, 1, &flat, &j);
-    uint8_t *copy = rc == CCZ_OK ? cczi_scratch_take(scratch, c.values.size, 1) : NULL;
+    uint8_t *copy = rc == CCZ_OK ? cczi_scratch_raw(scratch, c.values.size, 1) : NULL;
     if (rc == CCZ_OK && !copy)
         rc = ccz_run_status_set(st, CCZ_RUN_RESOURCE_EXHAUSTED,
                                 "input %s is larger than the server allows", text);
@@ -679,84 +680,104 @@ static ccz_rc no_json(struct ccz_run_status *st, const struct ccz_tensor *t)
                               ccz_dtype_name(t->dtype));
 }
 
-static ccz_rc check_batch(struct ccz_run_status *st, const struct ccz_result *r)
+/* The outputs of a task, each under the name that the signature gives it. */
+struct outputs {
+    struct ccz_tensor *t;
+    size_t len;
+};
+
+static ccz_rc check_batch(struct ccz_run_status *st, const struct outputs *o)
 {
-    for (size_t i = 0; i < ccz_result_len(r); i++) {
-        const struct ccz_tensor *t = ccz_result_at(r, i), *first = ccz_result_at(r, 0);
+    for (size_t i = 0; i < o->len; i++) {
+        const struct ccz_tensor *t = &o->t[i];
         if (t->rank == 0)
             return ccz_run_status_set(st, CCZ_RUN_INVALID_ARGUMENT,
                                       "Tensor name: %s has no shape information ", t->name);
-        if (t->dims[0] != first->dims[0])
+        if (t->dims[0] != o->t[0].dims[0])
             return ccz_run_status_set(st, CCZ_RUN_INVALID_ARGUMENT,
                                       "Tensor name: %s has inconsistent batch size: %" PRId64
                                       " expecting: %" PRId64,
-                                      t->name, t->dims[0], first->dims[0]);
+                                      t->name, t->dims[0], o->t[0].dims[0]);
     }
     return CCZ_OK;
 }
 
 /* MakeRowFormatJsonFromTensors() */
-static ccz_rc put_rows(struct cczi_jw *w, struct ccz_run_status *st, const struct ccz_result *r)
+static ccz_rc put_rows(struct cczi_jw *w, struct ccz_run_status *st, const struct outputs *o,
+                       size_t *next)
 {
-    ccz_rc rc = check_batch(st, r);
-    size_t len = ccz_result_len(r), *next = rc == CCZ_OK ? calloc(len, sizeof(*next)) : NULL;
-    if (rc != CCZ_OK || !next)
-        return rc != CCZ_OK ? rc
-                            : ccz_run_status_set(st, CCZ_RUN_RESOURCE_EXHAUSTED,
-                                                 "no memory for the response");
+    ccz_rc rc = check_batch(st, o);
+    if (rc != CCZ_OK)
+        return rc;
     cczi_jw_key(w, "predictions");
     cczi_jw_array(w);
-    for (int64_t row = 0; rc == CCZ_OK && row < ccz_result_at(r, 0)->dims[0]; row++) {
-        if (len > 1)
+    for (int64_t row = 0; rc == CCZ_OK && row < o->t[0].dims[0]; row++) {
+        if (o->len > 1)
             cczi_jw_object(w);
         w->single_line = true;
-        for (size_t i = 0; rc == CCZ_OK && i < len; i++) {
-            const struct ccz_tensor *t = ccz_result_at(r, i);
-            if (len > 1)
-                cczi_jw_key(w, t->name);
-            if (!put_tensor(w, t, 1, &next[i]))
-                rc = no_json(st, t);
+        for (size_t i = 0; rc == CCZ_OK && i < o->len; i++) {
+            if (o->len > 1)
+                cczi_jw_key(w, o->t[i].name);
+            if (!put_tensor(w, &o->t[i], 1, &next[i]))
+                rc = no_json(st, &o->t[i]);
         }
         w->single_line = false;
-        if (len > 1)
+        if (o->len > 1)
             cczi_jw_object_end(w);
         if (w->out->bad)
             break;
     }
-    free(next);
     cczi_jw_array_end(w);
     return rc;
 }
 
 /* MakeColumnarFormatJsonFromTensors() */
-static ccz_rc put_columns(struct cczi_jw *w, struct ccz_run_status *st, const struct ccz_result *r)
+static ccz_rc put_columns(struct cczi_jw *w, struct ccz_run_status *st, const struct outputs *o)
 {
-    size_t len = ccz_result_len(r);
     cczi_jw_key(w, "outputs");
-    if (len > 1)
+    if (o->len > 1)
         cczi_jw_object(w);
-    for (size_t i = 0; i < len; i++) {
-        const struct ccz_tensor *t = ccz_result_at(r, i);
+    for (size_t i = 0; i < o->len; i++) {
         size_t next = 0;
-        if (len > 1)
-            cczi_jw_key(w, t->name);
-        if (!put_tensor(w, t, 0, &next))
-            return no_json(st, t);
+        if (o->len > 1)
+            cczi_jw_key(w, o->t[i].name);
+        if (!put_tensor(w, &o->t[i], 0, &next))
+            return no_json(st, &o->t[i]);
     }
-    if (len > 1)
+    if (o->len > 1)
         cczi_jw_object_end(w);
     return CCZ_OK;
 }
 
-ccz_rc cczi_json_outputs(struct ccz_buf *out, struct ccz_run_status *st, const struct ccz_result *r,
-                         bool row)
+static ccz_rc put_outputs(struct ccz_buf *out, struct ccz_run_status *st, const struct outputs *o,
+                          size_t *next, bool row)
 {
-    if (ccz_result_len(r) == 0)
-        return ccz_run_status_set(st, CCZ_RUN_INVALID_ARGUMENT,
-                                  "Cannot convert empty tensor map to JSON");
     struct cczi_jw w = {.out = out, .indent = 4};
     cczi_jw_object(&w);
-    ccz_rc rc = row ? put_rows(&w, st, r) : put_columns(&w, st, r);
+    ccz_rc rc = row ? put_rows(&w, st, o, next) : put_columns(&w, st, o);
     cczi_jw_object_end(&w);
+    return rc;
+}
+
+ccz_rc cczi_json_outputs(struct ccz_buf *out, struct ccz_run_status *st,
+                         const struct ccz_infer_task *t, const struct ccz_tensor *result, bool row)
+{
+    struct outputs o = {.len = cczi_task_outputs(t)};
+    if (o.len == 0)
+        return ccz_run_status_set(st, CCZ_RUN_INVALID_ARGUMENT,
+                                  "Cannot convert empty tensor map to JSON");
+    o.t = calloc(o.len, sizeof(*o.t));
+    size_t *next = calloc(o.len, sizeof(*next));
+    ccz_rc rc = o.t && next ? CCZ_OK
+                            : ccz_run_status_set(st, CCZ_RUN_RESOURCE_EXHAUSTED,
+                                                 "no memory for the response");
+    for (size_t i = 0; rc == CCZ_OK && i < o.len; i++) {
+        o.t[i] = result[i];
+        o.t[i].name = cczi_task_output(t, i)->name;
+    }
+    if (rc == CCZ_OK)
+        rc = put_outputs(out, st, &o, next, row);
+    free(next);
+    free(o.t);
     return rc;
 }

@@ -49,6 +49,11 @@ static const char *const dtype_names[] = {
     "DT_COMPLEX128", "DT_HALF",   "DT_RESOURCE",  "DT_VARIANT", "DT_UINT32",  "DT_UINT64",
 };
 
+const char *cczi_dtype_text(uint64_t dtype)
+{
+    return dtype < sizeof(dtype_names) / sizeof(dtype_names[0]) ? dtype_names[dtype] : NULL;
+}
+
 static void put_dtype(struct cczi_jw *w, struct ccz_span info)
 {
     struct ccz_rd r = ccz_rd_from(info);
@@ -58,8 +63,8 @@ static void put_dtype(struct cczi_jw *w, struct ccz_span info)
         if (f.number == 2 && f.wire == CCZ_PB_VARINT)
             dtype = f.num;
     cczi_jw_key(w, "dtype");
-    if (dtype < sizeof(dtype_names) / sizeof(dtype_names[0])) {
-        cczi_jw_string(w, ccz_span_str(dtype_names[dtype]));
+    if (cczi_dtype_text(dtype)) {
+        cczi_jw_string(w, ccz_span_str(cczi_dtype_text(dtype)));
     } else {
         cczi_jw_raw(w); /* protobuf prints the number of a value it has no name for */
         ccz_buf_printf(w->out, "%" PRIu64, dtype);

@@ -7,6 +7,7 @@
 #include <string.h>
 
 enum { MESSAGE_SIZE_MAX = 1 << 16 }; /* cut to CCZ_RUN_MSG_SIZE_MAX when it becomes a status */
+static const char serving_default[] = "serving_default";
 
 ccz_rc cczi_status_buf(struct ccz_run_status *st, enum ccz_run_code code, struct ccz_buf *msg)
 {
@@ -43,9 +44,8 @@ void cczi_put_names(struct ccz_buf *out, const struct ccz_span *names, size_t le
 ccz_rc cczi_find_signature(const struct ccz_signature **out, struct ccz_run_status *st,
                            const struct ccz_model *m, struct ccz_span name)
 {
-    static const char fallback[] = "serving_default";
     if (name.size == 0)
-        name = CCZ_SPAN(fallback, sizeof(fallback) - 1);
+        name = CCZ_SPAN(serving_default, sizeof(serving_default) - 1);
     const struct ccz_signature *s;
     size_t len = ccz_model_signatures(&s, m);
     *out = NULL;
@@ -59,8 +59,25 @@ ccz_rc cczi_find_signature(const struct ccz_signature **out, struct ccz_run_stat
     return CCZ_OK;
 }
 
-/* ------------------------------------------------------------------------ inputs */
+/* VerifySignature() of predict_util.cc */
+ccz_rc cczi_check_predict(struct ccz_run_status *st, const struct ccz_infer *s,
+                          const struct ccz_signature *sig)
+{
+    static const char predict[] = "tensorflow/serving/predict",
+                      classify[] = "tensorflow/serving/classify",
+                      regress[] = "tensorflow/serving/regress";
+    if (!s->cfg.method_name_check || strcmp(sig->method, predict) == 0 ||
+        strcmp(sig->method, classify) == 0 || strcmp(sig->method, regress) == 0)
+        return CCZ_OK;
+    return ccz_run_status_set(
+        st, CCZ_RUN_INTERNAL,
+        "Expected prediction signature method_name to be one of {%s, %s, %s}. Was: %s", predict,
+        classify, regress, sig->method);
+}
 
+/* ------------------------------------------------------------------------ inputs: what is wrong with them */
+
+/* Made for messages only: a good request needs none of it. */
 struct names {
     struct ccz_span *sent, *wanted, *pick;
     size_t sent_len, wanted_len;
@@ -103,32 +120,33 @@ static bool take_names(struct names *n, const struct ccz_signature *sig,
 }
 
 /* VerifyRequestInputsSize() of predict_util.cc */
-static ccz_rc check_count(struct ccz_run_status *st, const struct ccz_signature *sig,
-                          const struct names *n)
+static ccz_rc wrong_count(struct ccz_run_status *st, const struct ccz_signature *sig,
+                          const struct cczi_predict *req, struct cczi_scratch *scratch)
 {
-    bool defaults = false;
-    for (size_t i = 0; i < sig->in_len; i++)
-        defaults = defaults || sig->in[i].default_proto.size > 0;
-    if (n->sent_len == n->wanted_len || (n->sent_len < n->wanted_len && defaults))
-        return CCZ_OK;
+    struct names n;
+    if (!take_names(&n, sig, req, scratch))
+        return cczi_no_memory(st);
     struct ccz_buf b;
     ccz_buf_init(&b, MESSAGE_SIZE_MAX);
-    ccz_buf_printf(&b, "input size does not match signature: %zu!=%zu len({", n->sent_len,
-                   n->wanted_len);
-    cczi_put_names(&b, n->sent, n->sent_len);
+    ccz_buf_printf(&b, "input size does not match signature: %zu!=%zu len({", n.sent_len,
+                   n.wanted_len);
+    cczi_put_names(&b, n.sent, n.sent_len);
     ccz_buf_put_str(&b, "}) != len({");
-    cczi_put_names(&b, n->wanted, n->wanted_len);
+    cczi_put_names(&b, n.wanted, n.wanted_len);
     ccz_buf_put_str(&b, "}). Sent extra: {");
-    put_difference(&b, n->pick, n->sent, n->sent_len, n->wanted, n->wanted_len);
+    put_difference(&b, n.pick, n.sent, n.sent_len, n.wanted, n.wanted_len);
     ccz_buf_put_str(&b, "}. Missing but required: {");
-    put_difference(&b, n->pick, n->wanted, n->wanted_len, n->sent, n->sent_len);
+    put_difference(&b, n.pick, n.wanted, n.wanted_len, n.sent, n.sent_len);
     ccz_buf_put_str(&b, "}.");
     return cczi_status_buf(st, CCZ_RUN_INVALID_ARGUMENT, &b);
 }
 
 static ccz_rc missing_input(struct ccz_run_status *st, const struct ccz_signature *sig, size_t i,
-                            const struct names *n)
+                            const struct cczi_predict *req, struct cczi_scratch *scratch)
 {
+    struct names n;
+    if (!take_names(&n, sig, req, scratch))
+        return cczi_no_memory(st);
     struct ccz_buf b;
     ccz_buf_init(&b, MESSAGE_SIZE_MAX);
     ccz_buf_printf(&b,
@@ -136,31 +154,43 @@ static ccz_rc missing_input(struct ccz_run_status *st, const struct ccz_signatur
                    "value provided. "
                    "Inputs expected to be in the request {",
                    sig->in[i].name, sig->in[i].tensor_name);
-    cczi_put_names(&b, n->sent, n->sent_len);
+    cczi_put_names(&b, n.sent, n.sent_len);
     ccz_buf_put_str(&b, "}, or default input alias set: ");
     size_t len = 0;
     for (size_t k = 0; k < sig->in_len; k++)
         if (sig->in[k].default_proto.size)
-            n->pick[len++] = n->wanted[k];
-    cczi_put_names(&b, n->pick, len);
+            n.pick[len++] = n.wanted[k];
+    cczi_put_names(&b, n.pick, len);
     return cczi_status_buf(st, CCZ_RUN_INVALID_ARGUMENT, &b);
 }
 
-static ccz_rc unknown_input(struct ccz_run_status *st, const struct names *n)
+static ccz_rc unknown_input(struct ccz_run_status *st, const struct ccz_signature *sig,
+                            const struct cczi_predict *req, struct cczi_scratch *scratch)
 {
+    struct names n;
+    if (!take_names(&n, sig, req, scratch))
+        return cczi_no_memory(st);
     struct ccz_buf b;
     size_t used = 0;
-    for (size_t i = 0; i < n->sent_len; i++)
-        if (contains(n->wanted, n->wanted_len, n->sent[i]))
-            n->pick[used++] = n->sent[i];
-    if (used == n->sent_len)
-        return CCZ_OK;
+    for (size_t i = 0; i < n.sent_len; i++)
+        if (contains(n.wanted, n.wanted_len, n.sent[i]))
+            n.pick[used++] = n.sent[i];
     ccz_buf_init(&b, MESSAGE_SIZE_MAX);
     ccz_buf_put_str(&b, "Inputs contains invalid name. Used request inputs: ");
-    cczi_put_names(&b, n->pick, used);
+    cczi_put_names(&b, n.pick, used);
     ccz_buf_put_str(&b, ", request input: ");
-    cczi_put_names(&b, n->sent, n->sent_len);
+    cczi_put_names(&b, n.sent, n.sent_len);
     return cczi_status_buf(st, CCZ_RUN_INVALID_ARGUMENT, &b);
+}
+
+/* ------------------------------------------------------------------------ inputs */
+
+static bool count_fits(const struct ccz_signature *sig, size_t sent)
+{
+    bool defaults = false;
+    for (size_t i = 0; i < sig->in_len; i++)
+        defaults = defaults || sig->in[i].default_proto.size > 0;
+    return sent == sig->in_len || (sent < sig->in_len && defaults);
 }
 
 static ccz_rc decode_input(struct ccz_tensor *t, struct ccz_run_status *st,
@@ -194,21 +224,24 @@ ccz_rc cczi_default_input(struct ccz_tensor *t, struct ccz_run_status *st,
 /* GetInputValues() of cc/saved_model/util.cc */
 static ccz_rc decode_inputs(struct ccz_tensor *in, struct ccz_run_status *st,
                             const struct ccz_signature *sig, const struct cczi_predict *req,
-                            const struct names *n, struct cczi_scratch *scratch)
+                            struct cczi_scratch *scratch)
 {
+    size_t used = 0;
     for (size_t i = 0; i < sig->in_len; i++) {
+        const struct ccz_span name = ccz_span_str(sig->in[i].name);
         const struct ccz_span *proto = NULL;
-        for (size_t k = 0; k < req->in_len; k++)
-            if (ccz_span_eq(req->in[k].name, n->wanted[i]))
+        for (size_t k = 0; k < req->in_len && !proto; k++)
+            if (ccz_span_eq(req->in[k].name, name))
                 proto = &req->in[k].proto;
         if (!proto && sig->in[i].default_proto.size == 0)
-            return missing_input(st, sig, i, n);
+            return missing_input(st, sig, i, req, scratch);
+        used += proto != NULL;
         ccz_rc rc = decode_input(&in[i], st, &sig->in[i], proto ? *proto : sig->in[i].default_proto,
                                  scratch);
         if (rc != CCZ_OK)
             return rc;
     }
-    return unknown_input(st, n);
+    return used == req->in_len ? CCZ_OK : unknown_input(st, sig, req, scratch);
 }
 
 /* ------------------------------------------------------------------------ outputs */
@@ -245,28 +278,27 @@ static ccz_rc pick_outputs(size_t *fetch, struct ccz_run_status *st,
     return CCZ_OK;
 }
 
-ccz_rc cczi_predict_run(struct ccz_result **out, struct ccz_run_status *st, struct ccz_model *m,
-                        const struct ccz_signature *sig, const struct cczi_predict *req,
-                        uint32_t timeout_ms, struct cczi_scratch *scratch)
+ccz_rc cczi_predict_prepare(struct ccz_infer_task *t, struct ccz_run_status *st,
+                            const struct ccz_signature *sig, const struct cczi_predict *req)
 {
-    *out = NULL;
-    struct names n;
-    struct ccz_tensor *in = cczi_scratch_take(scratch, sig->in_len + 1, sizeof(*in));
-    size_t *fetch = cczi_scratch_take(scratch, req->filter_len + 1, sizeof(*fetch));
-    if (!in || !fetch || !take_names(&n, sig, req, scratch))
-        return ccz_run_status_set(st, CCZ_RUN_RESOURCE_EXHAUSTED, "no memory for the request");
-    ccz_rc rc = check_count(st, sig, &n);
-    if (rc == CCZ_OK)
-        rc = decode_inputs(in, st, sig, req, &n, scratch);
-    if (rc == CCZ_OK)
-        rc = pick_outputs(fetch, st, sig, req);
+    ccz_rc rc = cczi_check_predict(st, t->s, sig);
     if (rc != CCZ_OK)
         return rc;
-    struct ccz_run_req run = {.sig = sig,
-                              .in = in,
-                              .in_len = sig->in_len,
-                              .timeout_ms = timeout_ms,
-                              .fetch = req->filter_len ? fetch : NULL,
-                              .fetch_len = req->filter_len};
-    return ccz_model_run(out, st, m, &run, NULL);
+    if (!count_fits(sig, req->in_len))
+        return wrong_count(st, sig, req, &t->scratch);
+    struct ccz_tensor *in = cczi_scratch_raw(&t->scratch, sig->in_len, sizeof(*in));
+    size_t *fetch = NULL;
+    if (req->filter_len)
+        fetch = cczi_scratch_raw(&t->scratch, req->filter_len, sizeof(*fetch));
+    if (!in || (req->filter_len && !fetch))
+        return cczi_no_memory(st);
+    rc = decode_inputs(in, st, sig, req, &t->scratch);
+    if (rc == CCZ_OK && req->filter_len)
+        rc = pick_outputs(fetch, st, sig, req);
+    t->req.sig = sig;
+    t->req.in = in;
+    t->req.in_len = sig->in_len;
+    t->req.fetch = fetch;
+    t->req.fetch_len = req->filter_len;
+    return rc;
 }

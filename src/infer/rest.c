@@ -194,63 +194,79 @@ static ccz_rc find_signature(const struct ccz_signature **sig, struct ccz_run_st
     return CCZ_OK;
 }
 
-static ccz_rc run_json(struct ccz_buf *out, struct ccz_run_status *st, struct ccz_model *m,
-                       struct cczi_json root, struct ccz_span signature, uint32_t timeout_ms,
-                       struct cczi_scratch *scratch)
+static ccz_rc put_predict(struct ccz_buf *out, struct ccz_infer_http_answer *http,
+                          struct ccz_run_status *st, struct ccz_infer_task *t,
+                          const struct ccz_tensor *result)
 {
-    const struct ccz_signature *sig;
-    struct cczi_json_inputs in;
-    CCZ_AUTO(ccz_result) r = NULL;
-    ccz_rc rc = find_signature(&sig, st, m, signature);
-    if (rc == CCZ_OK)
-        rc = cczi_json_inputs(&in, st, sig, root, scratch);
-    if (rc != CCZ_OK)
-        return rc;
-    struct ccz_run_req req = {
-        .sig = sig, .in = in.in, .in_len = in.in_len, .timeout_ms = timeout_ms};
-    rc = ccz_model_run(&r, st, m, &req, NULL);
-    return rc == CCZ_OK ? cczi_json_outputs(out, st, r, in.row) : rc;
+    (void)http;
+    const struct cczi_json_inputs *in = t->detail;
+    return cczi_json_outputs(out, st, t, result, in->row);
 }
 
-static ccz_rc predict(struct ccz_buf *out, struct ccz_run_status *st, struct ccz_infer *s,
-                      const struct cczi_spec *spec, const struct ccz_infer_http *call,
-                      struct cczi_scratch *scratch)
+static ccz_rc prepare_predict(struct ccz_infer_task *t, struct ccz_run_status *st,
+                              struct cczi_json root, struct ccz_span signature)
+{
+    const struct ccz_signature *sig;
+    struct cczi_json_inputs *in = cczi_scratch_take(&t->scratch, 1, sizeof(*in));
+    if (!in)
+        return cczi_no_memory(st);
+    ccz_rc rc = find_signature(&sig, st, t->v->model, signature);
+    if (rc == CCZ_OK)
+        rc = cczi_json_inputs(in, st, sig, root, &t->scratch);
+    if (rc == CCZ_OK)
+        rc = cczi_check_predict(st, t->s, sig);
+    if (rc != CCZ_OK)
+        return rc;
+    t->req.sig = sig;
+    t->req.in = in->in;
+    t->req.in_len = in->in_len;
+    t->detail = in;
+    t->answer = put_predict;
+    return CCZ_OK;
+}
+
+/* TensorFlow Serving reads the examples before it looks for the model; with Predict it is the other way round. */
+static ccz_rc prepare_head(struct ccz_infer_task *t, struct ccz_run_status *st,
+                           const struct cczi_spec *spec, struct cczi_json root,
+                           struct ccz_span signature, enum cczi_head head)
+{
+    struct ccz_tensor examples;
+    ccz_rc rc = cczi_json_examples(&examples, st, root, &t->scratch);
+    if (rc == CCZ_OK)
+        rc = cczi_task_acquire(t, st, spec);
+    return rc == CCZ_OK ? cczi_head_prepare(t, st, signature, &examples, head) : rc;
+}
+
+enum verb { PREDICT, CLASSIFY, REGRESS };
+static const struct {
+    const char *text, *api;
+} verbs[] = {
+    [PREDICT] = {"predict", "Predict"},
+    [CLASSIFY] = {"classify", "Classify"},
+    [REGRESS] = {"regress", "Regress"},
+};
+enum { VERBS_LEN = sizeof(verbs) / sizeof(verbs[0]) };
+
+static ccz_rc post(struct ccz_infer_task *t, struct ccz_run_status *st,
+                   const struct cczi_spec *spec, const struct ccz_infer_http *call, enum verb verb)
 {
     struct cczi_json root = {.begin = call->body.ptr,
                              .p = call->body.ptr,
                              .end = call->body.ptr + call->body.size,
-                             .c_locale = s->c_locale};
+                             .c_locale = t->s->c_locale};
     struct ccz_span signature = {0};
-    struct cczi_version *v = NULL;
-    ccz_rc rc = parse_body(&root, &signature, st, scratch);
-    if (rc == CCZ_OK)
-        rc = cczi_acquire(&v, st, s, spec);
-    if (rc == CCZ_OK)
-        rc = run_json(out, st, v->model, root, signature, call->timeout_ms, scratch);
-    cczi_release(s, v);
-    return rc;
+    t->info.api = verbs[verb].api;
+    ccz_rc rc = parse_body(&root, &signature, st, &t->scratch);
+    if (rc != CCZ_OK)
+        return rc;
+    if (verb != PREDICT)
+        return prepare_head(t, st, spec, root, signature,
+                            verb == CLASSIFY ? CCZI_CLASSIFY : CCZI_REGRESS);
+    rc = cczi_task_acquire(t, st, spec);
+    return rc == CCZ_OK ? prepare_predict(t, st, root, signature) : rc;
 }
 
 /* ------------------------------------------------------------------------ status, metadata */
-
-static const char *state_name(enum ccz_infer_state s)
-{
-    switch (s) {
-    case CCZ_INFER_START:
-        return "START";
-    case CCZ_INFER_LOADING:
-        return "LOADING";
-    case CCZ_INFER_AVAILABLE:
-        return "AVAILABLE";
-    case CCZ_INFER_UNLOADING:
-        return "UNLOADING";
-    case CCZ_INFER_END:
-        return "END";
-    case CCZ_INFER_UNKNOWN:
-        break;
-    }
-    return "UNKNOWN";
-}
 
 static void put_status(void *arg, const struct cczi_version *v)
 {
@@ -259,7 +275,7 @@ static void put_status(void *arg, const struct cczi_version *v)
     (void)snprintf(version, sizeof(version), "%" PRId64, v->version);
     cczi_jw_object(w);
     cczi_jw_member(w, "version", version);
-    cczi_jw_member(w, "state", state_name(v->state));
+    cczi_jw_member(w, "state", cczi_state_name(v->state));
     cczi_jw_key(w, "status");
     cczi_jw_object(w);
     cczi_jw_member(w, "error_code", ccz_run_code_name(v->health.code));
@@ -268,40 +284,40 @@ static void put_status(void *arg, const struct cczi_version *v)
     cczi_jw_object_end(w);
 }
 
-static ccz_rc model_status(struct ccz_buf *out, struct ccz_run_status *st, struct ccz_infer *s,
+static ccz_rc model_status(struct ccz_infer_task *t, struct ccz_buf *out, struct ccz_run_status *st,
                            const struct cczi_spec *spec)
 {
     struct cczi_jw w = {.out = out, .indent = 1};
+    t->info.api = "GetModelStatus";
     cczi_jw_object(&w);
     cczi_jw_key(&w, "model_version_status");
     cczi_jw_array(&w);
-    ccz_rc rc = cczi_status_each(st, s, spec, put_status, &w);
+    ccz_rc rc = cczi_status_each(&t->info.model, st, t->s, spec, put_status, &w);
     cczi_jw_array_end(&w);
     cczi_jw_object_end(&w);
     ccz_buf_put_str(out, "\n");
     return rc;
 }
 
-static ccz_rc metadata(struct ccz_buf *out, struct ccz_run_status *st, struct ccz_infer *s,
+static ccz_rc metadata(struct ccz_infer_task *t, struct ccz_buf *out, struct ccz_run_status *st,
                        const struct cczi_spec *spec)
 {
-    struct cczi_version *v;
-    ccz_rc rc = cczi_acquire(&v, st, s, spec);
+    t->info.api = "GetModelMetadata";
+    ccz_rc rc = cczi_task_acquire(t, st, spec);
     if (rc != CCZ_OK)
         return rc;
     char version[24];
-    (void)snprintf(version, sizeof(version), "%" PRId64, v->version);
+    (void)snprintf(version, sizeof(version), "%" PRId64, t->info.version);
     struct cczi_jw w = {.out = out, .indent = 1};
     ccz_buf_put_str(out, "{\n\"model_spec\":");
     cczi_jw_object(&w);
-    cczi_jw_member(&w, "name", v->name);
+    cczi_jw_member(&w, "name", t->info.model);
     cczi_jw_member(&w, "signature_name", "");
     cczi_jw_member(&w, "version", version);
     cczi_jw_object_end(&w);
     ccz_buf_put_str(out, "\n,\n\"metadata\": {\"signature_def\": ");
-    cczi_signature_map_json(out, v->model);
+    cczi_signature_map_json(out, t->v->model);
     ccz_buf_put_str(out, "}\n}\n");
-    cczi_release(s, v);
     return CCZ_OK;
 }
 
@@ -331,33 +347,41 @@ unsigned ccz_infer_http_status(enum ccz_run_code code)
     return (unsigned)code < sizeof(status) / sizeof(status[0]) ? status[code] : 500;
 }
 
-static ccz_rc dispatch(struct ccz_buf *out, struct ccz_run_status *st, struct ccz_infer *s,
-                       const struct ccz_infer_http *call, struct ccz_span path,
-                       struct cczi_scratch *scratch)
+static ccz_rc malformed(struct ccz_run_status *st, const struct ccz_infer_http *call,
+                        struct ccz_span path)
+{
+    return ccz_run_status_set(st, CCZ_RUN_INVALID_ARGUMENT, "Malformed request: %.32s %.*s",
+                              call->method, (int)path.size, (const char *)path.ptr);
+}
+
+static ccz_rc on_post(struct ccz_infer_task *t, struct ccz_run_status *st, const struct route *r,
+                      const struct cczi_spec *spec, const struct ccz_infer_http *call,
+                      struct ccz_span path)
+{
+    for (int i = 0; i < VERBS_LEN; i++) /* matched in any case, known in lower case only */
+        if (ccz_span_eq(r->method, ccz_span_str(verbs[i].text)))
+            return post(t, st, spec, call, (enum verb)i);
+    return malformed(st, call, path);
+}
+
+static ccz_rc dispatch(struct ccz_infer_task *t, struct ccz_buf *out, struct ccz_run_status *st,
+                       const struct ccz_infer_http *call, struct ccz_span path)
 {
     struct route r;
     struct cczi_spec spec;
-    bool post = strcmp(call->method, "POST") == 0 && match_post(&r, path);
-    bool get = strcmp(call->method, "GET") == 0 && match_get(&r, path);
-    if (post || get) {
-        ccz_rc rc = make_spec(&spec, st, &r, scratch);
-        if (rc != CCZ_OK)
-            return rc;
-    }
-    if (post && ccz_span_eq(r.method, ccz_span_str("predict")))
-        return predict(out, st, s, &spec, call, scratch);
-    if (post && (ccz_span_eq(r.method, ccz_span_str("classify")) ||
-                 ccz_span_eq(r.method, ccz_span_str("regress"))))
-        return ccz_run_status_set(st, CCZ_RUN_UNIMPLEMENTED, "This server does not %.*s",
-                                  (int)r.method.size, (const char *)r.method.ptr);
-    if (get && spec.name.size == 0)
+    const bool is_post = strcmp(call->method, "POST") == 0 && match_post(&r, path);
+    const bool is_get = !is_post && strcmp(call->method, "GET") == 0 && match_get(&r, path);
+    if (!is_post && !is_get)
+        return malformed(st, call, path);
+    ccz_rc rc = make_spec(&spec, st, &r, &t->scratch);
+    if (rc != CCZ_OK)
+        return rc;
+    if (is_post)
+        return on_post(t, st, &r, &spec, call, path);
+    if (spec.name.size == 0)
         return ccz_run_status_set(st, CCZ_RUN_INVALID_ARGUMENT, "Missing model name in request.");
-    if (get && ccz_span_eq(r.subresource, ccz_span_str("metadata")))
-        return metadata(out, st, s, &spec);
-    if (get)
-        return model_status(out, st, s, &spec);
-    return ccz_run_status_set(st, CCZ_RUN_INVALID_ARGUMENT, "Malformed request: %.32s %.*s",
-                              call->method, (int)path.size, (const char *)path.ptr);
+    return ccz_span_eq(r.subresource, ccz_span_str("metadata")) ? metadata(t, out, st, &spec)
+                                                                : model_status(t, out, st, &spec);
 }
 
 /* Which of the two interfaces a path belongs to; false: to neither. */
@@ -369,43 +393,41 @@ static bool which(bool *v2, struct ccz_span *behind, struct ccz_span path)
     return *v2 || cczi_path_take(&v1, "/v1/");
 }
 
-static void put_error(struct ccz_buf *body, const struct ccz_run_status *st)
+/* A browser asks before it sends a page's request: RestApiRequestDispatcher::ProcessRequest(). */
+static ccz_rc preflight(struct ccz_infer_http_answer *answer, const struct ccz_infer_http *call)
 {
-    struct cczi_jw w = {.out = body, .indent = 4};
-    cczi_jw_object(&w);
-    cczi_jw_member(&w, "error", st->msg);
-    cczi_jw_object_end(&w);
+    const char *origin = call->origin ? call->origin : "";
+    answer->status = strstr(origin, "http://") || strstr(origin, "https://") ? 200 : 400;
+    answer->content_type = "text/plain";
+    return CCZ_OK;
 }
 
-void ccz_infer_rest(struct ccz_buf *body, struct ccz_infer_http_answer *answer, struct ccz_infer *s,
-                    const struct ccz_infer_http *call)
+ccz_rc cczi_rest_begin(struct ccz_infer_task *t, struct ccz_buf *body,
+                       struct ccz_infer_http_answer *answer, struct ccz_run_status *st,
+                       const struct ccz_infer_http *call)
 {
+    static const struct ccz_infer_header cors[] = {
+        {"Access-Control-Allow-Origin", "*"},
+        {"Access-Control-Allow-Methods", "POST, GET"},
+        {"Access-Control-Allow-Headers", "Content-Type"},
+    };
     struct ccz_span path = ccz_span_str(call->path), behind;
     const void *query = memchr(path.ptr, '?', path.size);
     if (query)
         path.size = (size_t)((const uint8_t *)query - path.ptr);
     bool v2;
-    *answer = (struct ccz_infer_http_answer){.status = 404, .content_type = "text/plain"};
-    if (!which(&v2, &behind, path))
-        return;
-    struct ccz_run_status st = {0};
-    struct cczi_scratch scratch;
-    cczi_scratch_init(&scratch, s->cfg.input_size_max);
-    size_t before = body->size;
-    *answer = (struct ccz_infer_http_answer){.status = 200, .content_type = "application/json"};
-    ccz_rc rc = v2 ? cczi_v2_rest(body, answer, &st, s, call, behind, &scratch)
-                   : dispatch(body, &st, s, call, path, &scratch);
-    cczi_scratch_free(&scratch);
-    if (rc == CCZ_OK && body->bad)
-        rc = ccz_run_status_set(&st, CCZ_RUN_RESOURCE_EXHAUSTED,
-                                "the response is larger than %zu bytes", body->max_size);
-    if (rc == CCZ_OK)
-        return;
-    if (st.code == CCZ_RUN_OK)
-        (void)ccz_run_status_set(&st, CCZ_RUN_INTERNAL, "%s", ccz_rc_str(rc));
-    body->size = before;
-    body->bad = false;
-    put_error(body, &st);
-    *answer = (struct ccz_infer_http_answer){.status = ccz_infer_http_status(st.code),
-                                             .content_type = "application/json"};
+    if (!which(&v2, &behind, path)) {
+        answer->status = 404;
+        answer->content_type = "text/plain";
+        return CCZ_OK;
+    }
+    if (v2)
+        return cczi_v2_rest(t, body, answer, st, call, behind);
+    if (t->s->cfg.cors) {
+        answer->headers = cors;
+        answer->headers_len = sizeof(cors) / sizeof(cors[0]);
+    }
+    if (strcmp(call->method, "OPTIONS") == 0)
+        return preflight(answer, call);
+    return dispatch(t, body, st, call, path);
 }

@@ -210,33 +210,31 @@ static ccz_rc match_outputs(size_t *fetch, struct ccz_run_status *st,
     return CCZ_OK;
 }
 
-ccz_rc cczi_v2_run(struct ccz_result **out, struct cczi_version **v, struct ccz_run_status *st,
-                   struct ccz_infer *s, const struct cczi_v2_request *req, uint32_t timeout_ms,
-                   struct cczi_scratch *scratch)
+ccz_rc cczi_v2_prepare(struct ccz_infer_task *t, struct ccz_run_status *st,
+                       const struct cczi_v2_request *req)
 {
-    *out = NULL;
     const struct ccz_signature *sig = NULL;
-    ccz_rc rc = cczi_acquire(v, st, s, &req->spec);
+    ccz_rc rc = cczi_task_acquire(t, st, &req->spec);
     if (rc == CCZ_OK)
-        rc = cczi_find_signature(&sig, st, (*v)->model, req->spec.signature);
+        rc = cczi_find_signature(&sig, st, t->v->model, req->spec.signature);
     if (rc != CCZ_OK)
         return rc;
-    struct ccz_tensor *in = cczi_scratch_take(scratch, sig->in_len + 1, sizeof(*in));
-    size_t *fetch = cczi_scratch_take(scratch, req->outputs_len + 1, sizeof(*fetch));
-    if (!in || !fetch)
-        return ccz_run_status_set(st, CCZ_RUN_RESOURCE_EXHAUSTED, "no memory for the request");
-    rc = match_inputs(in, st, sig, req, scratch);
-    if (rc == CCZ_OK)
+    struct ccz_tensor *in = cczi_scratch_raw(&t->scratch, sig->in_len, sizeof(*in));
+    size_t *fetch = NULL;
+    if (req->outputs_len)
+        fetch = cczi_scratch_raw(&t->scratch, req->outputs_len, sizeof(*fetch));
+    if (!in || (req->outputs_len && !fetch))
+        return cczi_no_memory(st);
+    rc = match_inputs(in, st, sig, req, &t->scratch);
+    if (rc == CCZ_OK && req->outputs_len)
         rc = match_outputs(fetch, st, sig, req);
-    if (rc != CCZ_OK)
-        return rc;
-    const struct ccz_run_req run = {.sig = sig,
-                                    .in = in,
-                                    .in_len = sig->in_len,
-                                    .fetch = req->outputs_len ? fetch : NULL,
-                                    .fetch_len = req->outputs_len,
-                                    .timeout_ms = timeout_ms};
-    return ccz_model_run(out, st, (*v)->model, &run, NULL);
+    t->info.api = "ModelInfer";
+    t->req.sig = sig;
+    t->req.in = in;
+    t->req.in_len = sig->in_len;
+    t->req.fetch = fetch;
+    t->req.fetch_len = req->outputs_len;
+    return rc;
 }
 
 /* ------------------------------------------------------------------------ about models */
@@ -257,21 +255,58 @@ const char *cczi_v2_platform(const struct ccz_model *m)
     return strcmp(backend, "tensorflow") == 0 ? "tensorflow_savedmodel" : backend;
 }
 
-struct readiness {
-    bool known, ready;
-};
-
 static void look(void *arg, const struct cczi_version *v)
 {
-    struct readiness *r = arg;
-    r->known = true;
-    r->ready = r->ready || v->state == CCZ_INFER_AVAILABLE;
+    bool *ready = arg;
+    *ready = *ready || v->state == CCZ_INFER_AVAILABLE;
 }
 
-bool cczi_v2_model_ready(bool *known, struct ccz_infer *s, const struct cczi_spec *spec)
+bool cczi_v2_model_ready(struct ccz_infer_task *t, const struct cczi_spec *spec)
 {
-    struct readiness r = {0};
+    bool ready = false;
     struct ccz_run_status st = {0};
-    *known = cczi_status_each(&st, s, spec, look, &r) == CCZ_OK && r.known;
-    return r.ready;
+    (void)cczi_status_each(&t->info.model, &st, t->s, spec, look, &ready);
+    return ready;
+}
+
+/* ------------------------------------------------------------------------ repository */
+
+ccz_rc cczi_v2_has_repository(const struct ccz_infer_task *t, struct ccz_run_status *st)
+{
+    return t->s->cfg.on_repository
+               ? CCZ_OK
+               : ccz_run_status_set(st, CCZ_RUN_UNIMPLEMENTED,
+                                    "this server has no model repository for its clients");
+}
+
+const char *cczi_v2_index_state(const struct cczi_version *v)
+{
+    switch (v->state) {
+    case CCZ_INFER_AVAILABLE:
+        return "READY";
+    case CCZ_INFER_START:
+    case CCZ_INFER_LOADING:
+        return "LOADING";
+    case CCZ_INFER_UNLOADING:
+        return "UNLOADING";
+    case CCZ_INFER_END:
+    case CCZ_INFER_UNKNOWN:
+        break;
+    }
+    return "UNAVAILABLE";
+}
+
+ccz_rc cczi_v2_repository(struct ccz_infer_task *t, struct ccz_run_status *st,
+                          enum ccz_infer_repository what, struct ccz_span name)
+{
+    char text[CCZ_INFER_NAME_SIZE_MAX + 1];
+    ccz_rc rc = cczi_v2_has_repository(t, st);
+    if (rc != CCZ_OK)
+        return rc;
+    if (name.size == 0 || name.size >= sizeof(text) || memchr(name.ptr, 0, name.size))
+        return ccz_run_status_set(st, CCZ_RUN_INVALID_ARGUMENT, "no model can have this name");
+    memcpy(text, name.ptr, name.size);
+    text[name.size] = 0;
+    t->s->cfg.on_repository(t->s->cfg.arg, what, text, st);
+    return ccz_run_rc(st->code);
 }

@@ -8,11 +8,6 @@
 #include <stdio.h>
 #include <string.h>
 
-static ccz_rc unparsable(struct ccz_run_status *st)
-{
-    return ccz_run_status_set(st, CCZ_RUN_INTERNAL, "Failed to parse the request message");
-}
-
 /* ------------------------------------------------------------------------ contents */
 
 /* Where the values of a type are in InferTensorContents, and where InferParameter keeps a text. */
@@ -118,14 +113,14 @@ static ccz_rc take_contents(struct cczi_v2_input *in, struct ccz_run_status *st,
             "input %.*s: its shape asks for %zu values, %zu bytes cannot hold them",
             (int)(in->name.size < 200 ? in->name.size : 200),
             in->name.ptr ? (const char *)in->name.ptr : "", in->t.len, msg.size);
-    void *memory = cczi_scratch_take(scratch, s.len, s.size);
+    void *memory = cczi_scratch_raw(scratch, s.len, s.size);
     if (!memory)
         return ccz_run_status_set(st, CCZ_RUN_RESOURCE_EXHAUSTED,
                                   "an input is larger than the server allows");
     s.strings = text ? memory : NULL;
     s.to = memory;
     if (!fill(&s, msg))
-        return unparsable(st);
+        return cczi_unparsable(st);
     if (s.seen != s.len)
         return cczi_v2_wrong_len(st, in, s.seen);
     if (s.overflow)
@@ -214,7 +209,7 @@ static ccz_rc parse_input(struct cczi_v2_input *in, struct ccz_span *contents,
     }
     if (st->code != CCZ_RUN_OK)
         return ccz_run_rc(st->code);
-    return ok && !r.bad ? cczi_v2_begin(in, st) : unparsable(st);
+    return ok && !r.bad ? cczi_v2_begin(in, st) : cczi_unparsable(st);
 }
 
 /* How many there are of what a request repeats. */
@@ -275,9 +270,9 @@ static ccz_rc parse_infer(struct cczi_v2_request *req, struct ccz_span *contents
         else if (f.number == 7)
             raw[raws++] = f.bytes;
         if (!ok)
-            return unparsable(st);
+            return cczi_unparsable(st);
     }
-    return rc == CCZ_OK && r.bad ? unparsable(st) : rc;
+    return rc == CCZ_OK && r.bad ? cczi_unparsable(st) : rc;
 }
 
 static ccz_rc take_values(struct cczi_v2_request *req, struct ccz_run_status *st,
@@ -305,102 +300,108 @@ static void put_version(struct ccz_buf *out, uint32_t number, int64_t version)
     ccz_pb_put_str(out, number, text);
 }
 
+/* What the answer needs of the request. */
+struct asked {
+    struct ccz_span id;
+    bool raw;
+};
+
 /* FP16 and BF16 have no contents: an answer with one of them is raw. */
-static bool must_be_raw(const struct ccz_result *r)
+static bool must_be_raw(const struct ccz_tensor *result, size_t len)
 {
-    for (size_t i = 0; i < ccz_result_len(r); i++)
-        if (!contents_of(ccz_result_at(r, i)->dtype))
+    for (size_t i = 0; i < len; i++)
+        if (!contents_of(result[i].dtype))
             return true;
     return false;
 }
 
-/* ModelInferResponse {1 model_name, 2 model_version, 3 id, 4 parameters, 5 outputs {1 name, 2 datatype, 3 shape, 5
- * contents}, 6 raw_output_contents} */
-static void put_infer(struct ccz_buf *out, const struct ccz_result *r, const struct cczi_version *v,
-                      struct ccz_span id, bool raw)
+/* InferOutputTensor {1 name, 2 datatype, 3 shape, 5 contents} */
+static void put_output(struct ccz_buf *out, const char *name, const struct ccz_tensor *t, bool raw)
 {
-    ccz_pb_put_str(out, 1, v->name);
-    put_version(out, 2, v->version);
-    if (id.size)
-        ccz_pb_put_bytes(out, 3, id);
-    for (size_t i = 0; i < ccz_result_len(r); i++) {
-        const struct ccz_tensor *t = ccz_result_at(r, i);
-        const size_t tensor = ccz_pb_open(out, 5);
-        ccz_pb_put_str(out, 1, t->name);
-        ccz_pb_put_str(out, 2, cczi_v2_datatype(t->dtype));
-        const size_t shape = ccz_pb_open(out, 3);
-        for (int k = 0; k < t->rank; k++)
-            ccz_pb_put_varint(out, (uint64_t)t->dims[k]);
-        ccz_pb_close(out, shape);
-        if (!raw) {
-            const size_t contents = ccz_pb_open(out, 5);
-            put_contents(out, t);
-            ccz_pb_close(out, contents);
-        }
-        ccz_pb_close(out, tensor);
-    }
-    for (size_t i = 0; raw && i < ccz_result_len(r); i++) {
-        const size_t bytes = ccz_pb_open(out, 6);
-        cczi_v2_put_raw(out, ccz_result_at(r, i));
-        ccz_pb_close(out, bytes);
-    }
+    ccz_pb_put_str(out, 1, name);
+    ccz_pb_put_str(out, 2, cczi_v2_datatype(t->dtype));
+    const size_t shape = ccz_pb_open(out, 3);
+    for (int k = 0; k < t->rank; k++)
+        ccz_pb_put_varint(out, (uint64_t)t->dims[k]);
+    ccz_pb_close(out, shape);
+    if (raw)
+        return;
+    const size_t contents = ccz_pb_open(out, 5);
+    put_contents(out, t);
+    ccz_pb_close(out, contents);
 }
 
-static ccz_rc infer_in(struct ccz_buf *out, struct ccz_run_status *st, struct ccz_infer *s,
-                       const struct ccz_infer_call *call, struct cczi_scratch *scratch)
+/* ModelInferResponse {1 model_name, 2 model_version, 3 id, 4 parameters, 5 outputs, 6 raw_output_contents} */
+static ccz_rc put_infer(struct ccz_buf *out, struct ccz_infer_http_answer *http,
+                        struct ccz_run_status *st, struct ccz_infer_task *t,
+                        const struct ccz_tensor *result)
 {
+    (void)http, (void)st;
+    const struct asked *a = t->detail;
+    const size_t len = cczi_task_outputs(t);
+    const bool raw = a->raw || must_be_raw(result, len);
+    ccz_pb_put_str(out, 1, t->info.model);
+    put_version(out, 2, t->info.version);
+    if (a->id.size)
+        ccz_pb_put_bytes(out, 3, a->id);
+    for (size_t i = 0; i < len; i++) {
+        const size_t tensor = ccz_pb_open(out, 5);
+        put_output(out, cczi_task_output(t, i)->name, &result[i], raw);
+        ccz_pb_close(out, tensor);
+    }
+    for (size_t i = 0; raw && i < len; i++) {
+        const size_t bytes = ccz_pb_open(out, 6);
+        cczi_v2_put_raw(out, &result[i]);
+        ccz_pb_close(out, bytes);
+    }
+    return CCZ_OK;
+}
+
+static ccz_rc infer(struct ccz_infer_task *t, struct ccz_buf *out, struct ccz_run_status *st,
+                    const struct ccz_infer_call *call)
+{
+    (void)out;
     struct counts n;
     struct cczi_v2_request req = {0};
+    struct cczi_scratch *scratch = &t->scratch;
     if (!count(&n, call->request))
-        return unparsable(st);
+        return cczi_unparsable(st);
     if (n.inputs > CCZI_NAMES_MAX || n.outputs > CCZI_NAMES_MAX || n.raw > CCZI_NAMES_MAX)
         return ccz_run_status_set(st, CCZ_RUN_RESOURCE_EXHAUSTED, "more than %d tensors",
                                   CCZI_NAMES_MAX);
-    struct ccz_span *contents = cczi_scratch_take(scratch, n.inputs + 1, sizeof(*contents));
-    struct ccz_span *raw = cczi_scratch_take(scratch, n.raw + 1, sizeof(*raw));
-    req.in = cczi_scratch_take(scratch, n.inputs + 1, sizeof(*req.in));
-    req.outputs = cczi_scratch_take(scratch, n.outputs + 1, sizeof(*req.outputs));
-    if (!contents || !raw || !req.in || !req.outputs)
-        return ccz_run_status_set(st, CCZ_RUN_RESOURCE_EXHAUSTED, "no memory for the request");
+    struct ccz_span *contents = cczi_scratch_take(scratch, n.inputs, sizeof(*contents));
+    struct ccz_span *raw = cczi_scratch_take(scratch, n.raw, sizeof(*raw));
+    struct asked *asked = cczi_scratch_take(scratch, 1, sizeof(*asked));
+    req.in = cczi_scratch_take(scratch, n.inputs, sizeof(*req.in));
+    req.outputs = cczi_scratch_take(scratch, n.outputs, sizeof(*req.outputs));
+    if (!contents || !raw || !req.in || !req.outputs || !asked)
+        return cczi_no_memory(st);
     ccz_rc rc = parse_infer(&req, contents, raw, st, call->request);
     if (rc == CCZ_OK)
         rc = take_values(&req, st, &n, contents, raw, scratch);
-    struct cczi_version *v = NULL;
-    CCZ_AUTO(ccz_result) r = NULL;
     if (rc == CCZ_OK)
-        rc = cczi_v2_run(&r, &v, st, s, &req, call->timeout_ms, scratch);
-    if (rc == CCZ_OK)
-        put_infer(out, r, v, req.id, n.raw > 0 || must_be_raw(r));
-    ccz_result_free(ccz_result_take(&r)); /* before the inputs it may show, and before its model */
-    cczi_release(s, v);
-    return rc;
-}
-
-static ccz_rc infer(struct ccz_buf *out, struct ccz_run_status *st, struct ccz_infer *s,
-                    const struct ccz_infer_call *call)
-{
-    struct cczi_scratch scratch;
-    cczi_scratch_init(&scratch, s->cfg.input_size_max);
-    ccz_rc rc = infer_in(out, st, s, call, &scratch);
-    cczi_scratch_free(&scratch);
+        rc = cczi_v2_prepare(t, st, &req);
+    *asked = (struct asked){.id = req.id, .raw = n.raw > 0};
+    t->detail = asked;
+    t->answer = put_infer;
     return rc;
 }
 
 /* ------------------------------------------------------------------------ the others */
 
-static ccz_rc server_live(struct ccz_buf *out, struct ccz_run_status *st, struct ccz_infer *s,
+static ccz_rc server_live(struct ccz_infer_task *t, struct ccz_buf *out, struct ccz_run_status *st,
                           const struct ccz_infer_call *call)
 {
-    (void)st, (void)s, (void)call;
+    (void)t, (void)st, (void)call;
     ccz_pb_put_uint(out, 1, 1);
     return CCZ_OK;
 }
 
-static ccz_rc server_ready(struct ccz_buf *out, struct ccz_run_status *st, struct ccz_infer *s,
+static ccz_rc server_ready(struct ccz_infer_task *t, struct ccz_buf *out, struct ccz_run_status *st,
                            const struct ccz_infer_call *call)
 {
     (void)st, (void)call;
-    ccz_pb_put_uint(out, 1, ccz_infer_ready(s, NULL));
+    ccz_pb_put_uint(out, 1, ccz_infer_ready(t->s, NULL));
     return CCZ_OK;
 }
 
@@ -417,27 +418,28 @@ static ccz_rc parse_model(struct cczi_spec *spec, struct ccz_run_status *st, str
         if (f.number == 2 && f.wire == CCZ_PB_LEN)
             rc = cczi_v2_version(spec, st, f.bytes);
     }
-    return rc == CCZ_OK && r.bad ? unparsable(st) : rc;
+    return rc == CCZ_OK && r.bad ? cczi_unparsable(st) : rc;
 }
 
-static ccz_rc model_ready(struct ccz_buf *out, struct ccz_run_status *st, struct ccz_infer *s,
+static ccz_rc model_ready(struct ccz_infer_task *t, struct ccz_buf *out, struct ccz_run_status *st,
                           const struct ccz_infer_call *call)
 {
     struct cczi_spec spec;
-    bool known;
     ccz_rc rc = parse_model(&spec, st, call->request);
     if (rc == CCZ_OK)
-        ccz_pb_put_uint(out, 1, cczi_v2_model_ready(&known, s, &spec));
+        ccz_pb_put_uint(out, 1, cczi_v2_model_ready(t, &spec));
     return rc;
 }
 
-static ccz_rc server_metadata(struct ccz_buf *out, struct ccz_run_status *st, struct ccz_infer *s,
-                              const struct ccz_infer_call *call)
+static ccz_rc server_metadata(struct ccz_infer_task *t, struct ccz_buf *out,
+                              struct ccz_run_status *st, const struct ccz_infer_call *call)
 {
     (void)st, (void)call;
     ccz_pb_put_str(out, 1, CCZI_V2_SERVER);
-    ccz_pb_put_str(out, 2, s->cfg.version ? s->cfg.version : "");
+    ccz_pb_put_str(out, 2, t->s->cfg.version ? t->s->cfg.version : "");
     ccz_pb_put_str(out, 3, CCZI_V2_EXTENSION);
+    if (t->s->cfg.on_repository)
+        ccz_pb_put_str(out, 3, CCZI_V2_REPOSITORY);
     return CCZ_OK;
 }
 
@@ -465,42 +467,97 @@ static void put_available(void *arg, const struct cczi_version *v)
 }
 
 /* ModelMetadataResponse {1 name, 2 rep versions, 3 platform, 4 rep inputs, 5 rep outputs} */
-static ccz_rc model_metadata(struct ccz_buf *out, struct ccz_run_status *st, struct ccz_infer *s,
-                             const struct ccz_infer_call *call)
+static ccz_rc model_metadata(struct ccz_infer_task *t, struct ccz_buf *out,
+                             struct ccz_run_status *st, const struct ccz_infer_call *call)
 {
     struct cczi_spec spec;
-    struct cczi_version *v = NULL;
     ccz_rc rc = parse_model(&spec, st, call->request);
     if (rc == CCZ_OK)
-        rc = cczi_acquire(&v, st, s, &spec);
+        rc = cczi_task_acquire(t, st, &spec);
     if (rc != CCZ_OK)
         return rc;
-    const struct ccz_signature *sig = cczi_v2_main_signature(v->model);
-    ccz_pb_put_str(out, 1, v->name);
-    rc = cczi_status_each(st, s, &spec, put_available, out);
-    ccz_pb_put_str(out, 3, cczi_v2_platform(v->model));
+    const struct ccz_signature *sig = cczi_v2_main_signature(t->v->model);
+    ccz_pb_put_str(out, 1, t->info.model);
+    rc = cczi_status_each(&t->info.model, st, t->s, &spec, put_available, out);
+    ccz_pb_put_str(out, 3, cczi_v2_platform(t->v->model));
     if (sig) {
         put_tensors(out, 4, sig->in, sig->in_len);
         put_tensors(out, 5, sig->out, sig->out_len);
     }
-    cczi_release(s, v);
     return rc;
 }
 
-ccz_rc cczi_v2_grpc(struct ccz_buf *out, struct ccz_run_status *st, struct ccz_infer *s,
-                    const char *method, const struct ccz_infer_call *call)
+/* ------------------------------------------------------------------------ repository extension */
+
+/* ModelIndex {1 name, 2 version, 3 state, 4 reason} */
+static void put_index(void *arg, const struct cczi_version *v)
+{
+    struct ccz_buf *out = arg;
+    const size_t model = ccz_pb_open(out, 1);
+    ccz_pb_put_str(out, 1, v->of->text);
+    put_version(out, 2, v->version);
+    ccz_pb_put_str(out, 3, cczi_v2_index_state(v));
+    ccz_pb_put_str(out, 4, v->health.msg);
+    ccz_pb_close(out, model);
+}
+
+static ccz_rc repository_index(struct ccz_infer_task *t, struct ccz_buf *out,
+                               struct ccz_run_status *st, const struct ccz_infer_call *call)
+{
+    (void)call;
+    ccz_rc rc = cczi_v2_has_repository(t, st);
+    if (rc == CCZ_OK)
+        cczi_each(t->s, put_index, out);
+    return rc;
+}
+
+/* {1 repository_name, 2 model_name, 3 parameters}; both answers are empty */
+static ccz_rc repository_change(struct ccz_infer_task *t, struct ccz_run_status *st,
+                                const struct ccz_infer_call *call, enum ccz_infer_repository what)
+{
+    struct ccz_rd r = ccz_rd_from(call->request);
+    struct ccz_pb_field f;
+    struct ccz_span name = {0};
+    while (ccz_pb_next(&f, &r))
+        if (f.number == 2 && f.wire == CCZ_PB_LEN)
+            name = f.bytes;
+    return r.bad ? cczi_unparsable(st) : cczi_v2_repository(t, st, what, name);
+}
+
+static ccz_rc repository_load(struct ccz_infer_task *t, struct ccz_buf *out,
+                              struct ccz_run_status *st, const struct ccz_infer_call *call)
+{
+    (void)out;
+    return repository_change(t, st, call, CCZ_INFER_REPOSITORY_LOAD);
+}
+
+static ccz_rc repository_unload(struct ccz_infer_task *t, struct ccz_buf *out,
+                                struct ccz_run_status *st, const struct ccz_infer_call *call)
+{
+    (void)out;
+    return repository_change(t, st, call, CCZ_INFER_REPOSITORY_UNLOAD);
+}
+
+cczi_grpc_fn cczi_v2_grpc(const char **api, const char *method)
 {
     static const struct {
         const char *name;
-        ccz_rc (*run)(struct ccz_buf *out, struct ccz_run_status *st, struct ccz_infer *s,
-                      const struct ccz_infer_call *call);
+        cczi_grpc_fn begin;
     } methods[] = {
-        {"ServerLive", server_live},       {"ServerReady", server_ready},
-        {"ModelReady", model_ready},       {"ServerMetadata", server_metadata},
-        {"ModelMetadata", model_metadata}, {"ModelInfer", infer},
+        {"ModelInfer", infer},
+        {"ServerLive", server_live},
+        {"ServerReady", server_ready},
+        {"ModelReady", model_ready},
+        {"ServerMetadata", server_metadata},
+        {"ModelMetadata", model_metadata},
+        {"RepositoryIndex", repository_index},
+        {"RepositoryModelLoad", repository_load},
+        {"RepositoryModelUnload", repository_unload},
     };
     for (size_t i = 0; i < sizeof(methods) / sizeof(methods[0]); i++)
-        if (strcmp(methods[i].name, method) == 0)
-            return methods[i].run(out, st, s, call);
-    return ccz_run_status_set(st, CCZ_RUN_UNIMPLEMENTED, "unknown method %.200s", call->path);
+        if (strcmp(methods[i].name, method) == 0) {
+            *api = i == 0 ? methods[i].name : "";
+            return methods[i].begin;
+        }
+    return NULL;
 }

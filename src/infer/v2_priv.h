@@ -32,24 +32,27 @@ ccz_rc cczi_v2_take_raw(struct cczi_v2_input *in, struct ccz_run_status *st, str
                         struct cczi_scratch *scratch);
 void cczi_v2_put_raw(struct ccz_buf *out, const struct ccz_tensor *t);
 ccz_rc cczi_v2_wrong_len(struct ccz_run_status *st, const struct cczi_v2_input *in, size_t got);
-/* Holds the version; cczi_release() in any case. The values of the inputs are there. */
-ccz_rc cczi_v2_run(struct ccz_result **out, struct cczi_version **v, struct ccz_run_status *st,
-                   struct ccz_infer *s, const struct cczi_v2_request *req, uint32_t timeout_ms,
-                   struct cczi_scratch *scratch);
+/* Holds the version and sets what has to run; the values of the inputs are there. */
+ccz_rc cczi_v2_prepare(struct ccz_infer_task *t, struct ccz_run_status *st,
+                       const struct cczi_v2_request *req);
 /* The signature that metadata shows: the default one, else the first that runs, else NULL. */
 const struct ccz_signature *cczi_v2_main_signature(const struct ccz_model *m);
 const char *cczi_v2_platform(const struct ccz_model *m);
-/* State of the version or, without one, of the newest: CCZ_INFER_UNKNOWN if there never was one. */
-bool cczi_v2_model_ready(bool *known, struct ccz_infer *s, const struct cczi_spec *spec);
-#define CCZI_V2_SERVER    "cczoo"
-#define CCZI_V2_EXTENSION "binary_tensor_data"
+bool cczi_v2_model_ready(struct ccz_infer_task *t, const struct cczi_spec *spec);
+/* Repository extension: UNIMPLEMENTED without cfg.on_repository. */
+ccz_rc cczi_v2_repository(struct ccz_infer_task *t, struct ccz_run_status *st,
+                          enum ccz_infer_repository what, struct ccz_span name);
+/* "READY", "LOADING", "UNLOADING", "UNAVAILABLE" */
+const char *cczi_v2_index_state(const struct cczi_version *v);
+ccz_rc cczi_v2_has_repository(const struct ccz_infer_task *t, struct ccz_run_status *st);
+#define CCZI_V2_SERVER     "cczoo"
+#define CCZI_V2_EXTENSION  "binary_tensor_data"
+#define CCZI_V2_REPOSITORY "model_repository"
 
-/* ---- v2_grpc.c: UNIMPLEMENTED for a method that there is not. */
-ccz_rc cczi_v2_grpc(struct ccz_buf *out, struct ccz_run_status *st, struct ccz_infer *s,
-                    const char *method, const struct ccz_infer_call *call);
+/* ---- v2_grpc.c: NULL if there is no such method. */
+cczi_grpc_fn cczi_v2_grpc(const char **api, const char *method);
 /* ---- v2_rest.c: path begins behind "/v2". */
-ccz_rc cczi_v2_rest(struct ccz_buf *out, struct ccz_infer_http_answer *answer,
-                    struct ccz_run_status *st, struct ccz_infer *s,
-                    const struct ccz_infer_http *call, struct ccz_span path,
-                    struct cczi_scratch *scratch);
+ccz_rc cczi_v2_rest(struct ccz_infer_task *t, struct ccz_buf *out,
+                    struct ccz_infer_http_answer *answer, struct ccz_run_status *st,
+                    const struct ccz_infer_http *call, struct ccz_span path);
 #endif

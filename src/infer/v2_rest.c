@@ -245,9 +245,9 @@ static void put_dims(struct ccz_buf *out, int rank, const int64_t *dims)
 }
 
 static ccz_rc put_output(struct ccz_buf *out, struct ccz_buf *binary, struct ccz_run_status *st,
-                         const struct ccz_tensor *t, bool as_bytes)
+                         const struct ccz_tensor *t, const char *name, bool as_bytes)
 {
-    put_member(out, "{\"name\":", ccz_span_str(t->name));
+    put_member(out, "{\"name\":", ccz_span_str(name));
     ccz_buf_printf(out, ",\"datatype\":\"%s\",", cczi_v2_datatype(t->dtype));
     put_dims(out, t->rank, t->dims);
     if (as_bytes) {
@@ -264,32 +264,39 @@ static ccz_rc put_output(struct ccz_buf *out, struct ccz_buf *binary, struct ccz
             ccz_json_put_str(out, t->strings[i]);
         else if (!cczi_json_put_value(&w, t, i))
             return invalid(st, "output %.200s of type %s has no form in JSON: ask for it as bytes",
-                           t->name, cczi_v2_datatype(t->dtype));
+                           name, cczi_v2_datatype(t->dtype));
     }
     ccz_buf_put_str(out, "]}");
     return CCZ_OK;
 }
 
+/* What the answer needs of the request. */
+struct asked {
+    struct ccz_span id;
+    const bool *binary; /* of each output that was asked for by name; NULL = all the same */
+    bool all_binary;
+};
+
 static ccz_rc put_answer(struct ccz_buf *out, struct ccz_infer_http_answer *answer,
-                         struct ccz_run_status *st, const struct ccz_result *r,
-                         const struct cczi_version *v, const struct cczi_v2_request *req,
-                         const struct body *b)
+                         struct ccz_run_status *st, struct ccz_infer_task *t,
+                         const struct ccz_tensor *result)
 {
+    const struct asked *a = t->detail;
     CCZ_AUTO_BUF binary;
     ccz_buf_init(&binary, out->max_size);
-    const size_t begin = out->size;
+    const size_t begin = out->size, len = cczi_task_outputs(t);
     bool any = false;
-    put_member(out, "{\"model_name\":", ccz_span_str(v->name));
-    ccz_buf_printf(out, ",\"model_version\":\"%" PRId64 "\"", v->version);
-    if (req->id.ptr)
-        put_member(out, ",\"id\":", req->id);
+    put_member(out, "{\"model_name\":", ccz_span_str(t->info.model));
+    ccz_buf_printf(out, ",\"model_version\":\"%" PRId64 "\"", t->info.version);
+    if (a->id.ptr)
+        put_member(out, ",\"id\":", a->id);
     ccz_buf_put_str(out, ",\"outputs\":[");
     ccz_rc rc = CCZ_OK;
-    for (size_t i = 0; rc == CCZ_OK && i < ccz_result_len(r); i++) {
-        const bool as_bytes = req->outputs_len ? b->binary_output[i] : b->all_binary;
+    for (size_t i = 0; rc == CCZ_OK && i < len; i++) {
+        const bool as_bytes = a->binary ? a->binary[i] : a->all_binary;
         any = any || as_bytes;
         ccz_buf_put_str(out, i ? "," : "");
-        rc = put_output(out, &binary, st, ccz_result_at(r, i), as_bytes);
+        rc = put_output(out, &binary, st, &result[i], cczi_task_output(t, i)->name, as_bytes);
     }
     ccz_buf_put_str(out, "]}");
     if (rc == CCZ_OK && any) {
@@ -301,36 +308,38 @@ static ccz_rc put_answer(struct ccz_buf *out, struct ccz_infer_http_answer *answ
     return rc;
 }
 
-static ccz_rc infer(struct ccz_buf *out, struct ccz_infer_http_answer *answer,
-                    struct ccz_run_status *st, struct ccz_infer *s, const struct cczi_spec *spec,
-                    const struct ccz_infer_http *call, struct cczi_scratch *scratch)
+static ccz_rc infer(struct ccz_infer_task *t, struct ccz_run_status *st,
+                    const struct cczi_spec *spec, const struct ccz_infer_http *call)
 {
     struct cczi_v2_request req = {.spec = *spec};
-    struct body b = {.root = {.c_locale = s->c_locale}, .scratch = scratch};
-    struct cczi_version *v = NULL;
-    CCZ_AUTO(ccz_result) r = NULL;
+    struct body b = {.root = {.c_locale = t->s->c_locale}, .scratch = &t->scratch};
+    struct asked *asked = cczi_scratch_take(&t->scratch, 1, sizeof(*asked));
+    if (!asked)
+        return cczi_no_memory(st);
     ccz_rc rc = split(&b, st, call);
     if (rc == CCZ_OK)
         rc = read_request(&req, st, &b);
-    if (rc == CCZ_OK && scratch->full)
+    if (rc == CCZ_OK && t->scratch.full)
         rc = ccz_run_status_set(st, CCZ_RUN_RESOURCE_EXHAUSTED,
                                 "the request is larger than the server allows");
     if (rc == CCZ_OK)
-        rc = cczi_v2_run(&r, &v, st, s, &req, call->timeout_ms, scratch);
-    if (rc == CCZ_OK)
-        rc = put_answer(out, answer, st, r, v, &req, &b);
-    ccz_result_free(ccz_result_take(&r)); /* before the inputs it may show, and before its model */
-    cczi_release(s, v);
+        rc = cczi_v2_prepare(t, st, &req);
+    *asked = (struct asked){.id = req.id,
+                            .binary = req.outputs_len ? b.binary_output : NULL,
+                            .all_binary = b.all_binary};
+    t->detail = asked;
+    t->answer = put_answer;
     return rc;
 }
 
 /* ------------------------------------------------------------------------ about server and models */
 
-static void server_metadata(struct ccz_buf *out, const struct ccz_infer *s)
+static void server_metadata(struct ccz_buf *out, const struct ccz_infer_cfg *cfg)
 {
     put_member(out, "{\"name\":\"" CCZI_V2_SERVER "\",\"version\":",
-               ccz_span_str(s->cfg.version ? s->cfg.version : ""));
-    ccz_buf_put_str(out, ",\"extensions\":[\"" CCZI_V2_EXTENSION "\"]}");
+               ccz_span_str(cfg->version ? cfg->version : ""));
+    ccz_buf_printf(out, ",\"extensions\":[\"" CCZI_V2_EXTENSION "\"%s]}",
+                   cfg->on_repository ? ",\"" CCZI_V2_REPOSITORY "\"" : "");
 }
 
 static void put_tensors(struct ccz_buf *out, const char *key, const struct ccz_tensor_info *t,
@@ -360,23 +369,21 @@ static void put_available(void *arg, const struct cczi_version *v)
         ccz_buf_printf(p->out, "%s\"%" PRId64 "\"", p->len++ ? "," : "", v->version);
 }
 
-static ccz_rc model_metadata(struct ccz_buf *out, struct ccz_run_status *st, struct ccz_infer *s,
-                             const struct cczi_spec *spec)
+static ccz_rc model_metadata(struct ccz_infer_task *t, struct ccz_buf *out,
+                             struct ccz_run_status *st, const struct cczi_spec *spec)
 {
-    struct cczi_version *v;
-    ccz_rc rc = cczi_acquire(&v, st, s, spec);
+    ccz_rc rc = cczi_task_acquire(t, st, spec);
     if (rc != CCZ_OK)
         return rc;
-    const struct ccz_signature *sig = cczi_v2_main_signature(v->model);
+    const struct ccz_signature *sig = cczi_v2_main_signature(t->v->model);
     struct versions versions = {.out = out};
-    put_member(out, "{\"name\":", ccz_span_str(v->name));
+    put_member(out, "{\"name\":", ccz_span_str(t->info.model));
     ccz_buf_put_str(out, ",\"versions\":[");
-    rc = cczi_status_each(st, s, spec, put_available, &versions);
-    put_member(out, "],\"platform\":", ccz_span_str(cczi_v2_platform(v->model)));
+    rc = cczi_status_each(&t->info.model, st, t->s, spec, put_available, &versions);
+    put_member(out, "],\"platform\":", ccz_span_str(cczi_v2_platform(t->v->model)));
     put_tensors(out, "inputs", sig ? sig->in : NULL, sig ? sig->in_len : 0);
     put_tensors(out, "outputs", sig ? sig->out : NULL, sig ? sig->out_len : 0);
     ccz_buf_put_str(out, "}");
-    cczi_release(s, v);
     return rc;
 }
 
@@ -388,6 +395,31 @@ static ccz_rc say_ready(struct ccz_infer_http_answer *answer, bool ready)
     return CCZ_OK;
 }
 
+/* ------------------------------------------------------------------------ repository extension */
+
+static void put_index(void *arg, const struct cczi_version *v)
+{
+    struct versions *p = arg;
+    put_member(p->out, p->len++ ? ",{\"name\":" : "{\"name\":", ccz_span_str(v->of->text));
+    ccz_buf_printf(p->out, ",\"version\":\"%" PRId64 "\",\"state\":\"%s\"", v->version,
+                   cczi_v2_index_state(v));
+    put_member(p->out, ",\"reason\":", ccz_span_str(v->health.msg));
+    ccz_buf_put_str(p->out, "}");
+}
+
+static ccz_rc repository_index(struct ccz_infer_task *t, struct ccz_buf *out,
+                               struct ccz_run_status *st)
+{
+    struct versions p = {.out = out};
+    ccz_rc rc = cczi_v2_has_repository(t, st);
+    if (rc != CCZ_OK)
+        return rc;
+    ccz_buf_put_str(out, "[");
+    cczi_each(t->s, put_index, &p);
+    ccz_buf_put_str(out, "]");
+    return CCZ_OK;
+}
+
 /* ------------------------------------------------------------------------ dispatch */
 
 static ccz_rc no_path(struct ccz_run_status *st, const struct ccz_infer_http *call)
@@ -396,46 +428,63 @@ static ccz_rc no_path(struct ccz_run_status *st, const struct ccz_infer_http *ca
                               call->path);
 }
 
+/* Behind "/repository/": index, models/NAME/load, models/NAME/unload; always POST. */
+static ccz_rc on_repository(struct ccz_infer_task *t, struct ccz_buf *out,
+                            struct ccz_run_status *st, const struct ccz_infer_http *call,
+                            struct ccz_span path)
+{
+    struct ccz_span name;
+    if (ccz_span_eq(path, ccz_span_str("index")))
+        return repository_index(t, out, st);
+    if (!cczi_path_take(&path, "models/") || !cczi_path_part(&name, &path))
+        return no_path(st, call);
+    name = cczi_path_unescape(name, &t->scratch);
+    if (ccz_span_eq(path, ccz_span_str("/load")))
+        return cczi_v2_repository(t, st, CCZ_INFER_REPOSITORY_LOAD, name);
+    if (ccz_span_eq(path, ccz_span_str("/unload")))
+        return cczi_v2_repository(t, st, CCZ_INFER_REPOSITORY_UNLOAD, name);
+    return no_path(st, call);
+}
+
 /* Behind "/models/": NAME[/versions/V][/ready | /infer] */
-static ccz_rc on_model(struct ccz_buf *out, struct ccz_infer_http_answer *answer,
-                       struct ccz_run_status *st, struct ccz_infer *s,
-                       const struct ccz_infer_http *call, struct ccz_span path,
-                       struct cczi_scratch *scratch)
+static ccz_rc on_model(struct ccz_infer_task *t, struct ccz_buf *out,
+                       struct ccz_infer_http_answer *answer, struct ccz_run_status *st,
+                       const struct ccz_infer_http *call, struct ccz_span path)
 {
     struct cczi_spec spec = {.present = true};
     struct ccz_span name, version = {0};
     const bool get = strcmp(call->method, "GET") == 0, post = strcmp(call->method, "POST") == 0;
-    bool known;
     if (!cczi_path_part(&name, &path) ||
         (cczi_path_take(&path, "/versions/") && !cczi_path_part(&version, &path)))
         return no_path(st, call);
-    spec.name = cczi_path_unescape(name, scratch);
+    spec.name = cczi_path_unescape(name, &t->scratch);
     ccz_rc rc = cczi_v2_version(&spec, st, version);
     if (rc != CCZ_OK)
         return rc;
     if (get && path.size == 0)
-        return model_metadata(out, st, s, &spec);
+        return model_metadata(t, out, st, &spec);
     if (get && ccz_span_eq(path, ccz_span_str("/ready")))
-        return say_ready(answer, cczi_v2_model_ready(&known, s, &spec));
+        return say_ready(answer, cczi_v2_model_ready(t, &spec));
     if (post && ccz_span_eq(path, ccz_span_str("/infer")))
-        return infer(out, answer, st, s, &spec, call, scratch);
+        return infer(t, st, &spec, call);
     return no_path(st, call);
 }
 
-ccz_rc cczi_v2_rest(struct ccz_buf *out, struct ccz_infer_http_answer *answer,
-                    struct ccz_run_status *st, struct ccz_infer *s,
-                    const struct ccz_infer_http *call, struct ccz_span path,
-                    struct cczi_scratch *scratch)
+ccz_rc cczi_v2_rest(struct ccz_infer_task *t, struct ccz_buf *out,
+                    struct ccz_infer_http_answer *answer, struct ccz_run_status *st,
+                    const struct ccz_infer_http *call, struct ccz_span path)
 {
     const bool get = strcmp(call->method, "GET") == 0;
     if (cczi_path_take(&path, "/models/"))
-        return on_model(out, answer, st, s, call, path, scratch);
+        return on_model(t, out, answer, st, call, path);
+    if (strcmp(call->method, "POST") == 0 && cczi_path_take(&path, "/repository/"))
+        return on_repository(t, out, st, call, path);
     if (get && ccz_span_eq(path, ccz_span_str("/health/live")))
         return say_ready(answer, true);
     if (get && ccz_span_eq(path, ccz_span_str("/health/ready")))
-        return say_ready(answer, ccz_infer_ready(s, NULL));
+        return say_ready(answer, ccz_infer_ready(t->s, NULL));
     if (!get || (path.size && !ccz_span_eq(path, ccz_span_str("/"))))
         return no_path(st, call);
-    server_metadata(out, s);
+    server_metadata(out, &t->s->cfg);
     return CCZ_OK;
 }

@@ -427,6 +427,134 @@ static void test_run_refusals(void)
     CHECK(ccz_model_run(&r, &st, m, &req, &err) == CCZ_E_ARG && !r);
 }
 
+/* ------------------------------------------------------------------------------- union */
+
+/* "classes" and "scores" say the same of x as "both", each a part; every other signature differs in one thing. */
+static void build_shared(struct model_build *b)
+{
+    static const int64_t any3[] = {-1, 3}, any4[] = {-1, 4}, three[] = {3};
+    static const struct {
+        const char *name, *in, *tensor;
+        enum ccz_dtype dtype;
+        int rank;
+        const int64_t *dims;
+        const char *out[2];
+    } sigs[] = {
+        {"both", "x", "a:0", CCZ_DT_FLOAT, 2, any3, {"first", "second"}},
+        {"first", "x", "a:0", CCZ_DT_FLOAT, 2, any3, {"out", NULL}},
+        {"other_dims", "x", "a:0", CCZ_DT_FLOAT, 2, any4, {"out", NULL}},
+        {"other_key", "y", "a:0", CCZ_DT_FLOAT, 2, any3, {"out", NULL}},
+        {"other_rank", "x", "a:0", CCZ_DT_FLOAT, 1, three, {"out", NULL}},
+        {"other_tensor", "x", "b:0", CCZ_DT_FLOAT, 2, any3, {"out", NULL}},
+        {"other_type", "x", "a:0", CCZ_DT_INT32, 2, any3, {"out", NULL}},
+        {"unknown_rank", "x", "a:0", CCZ_DT_FLOAT, -1, NULL, {"out", NULL}},
+        {"unusable", "x", "a:0", CCZ_DT_INVALID, 2, any3, {"out", NULL}},
+    };
+    mb_begin(b);
+    for (size_t i = 0; i < sizeof(sigs) / sizeof(sigs[0]); i++) {
+        mb_signature(b, sigs[i].name);
+        mb_tensor(b, 1, sigs[i].in, sigs[i].tensor, sigs[i].dtype, sigs[i].rank, sigs[i].dims);
+        for (size_t k = 0; k < 2 && sigs[i].out[k]; k++)
+            mb_tensor(b, 2, sigs[i].out[k], sigs[i].tensor, sigs[i].dtype, sigs[i].rank,
+                      sigs[i].dims);
+        mb_signature_end(b, "");
+    }
+    mb_signature(b, "more_inputs");
+    mb_tensor(b, 1, "x", "a:0", CCZ_DT_FLOAT, 2, any3);
+    mb_tensor(b, 1, "z", "c:0", CCZ_DT_FLOAT, 2, any3);
+    mb_tensor(b, 2, "out", "a:0", CCZ_DT_FLOAT, 2, any3);
+    mb_signature_end(b, "");
+    mb_signature(b, "with_default");
+    mb_tensor(b, 1, "x", "a:0", CCZ_DT_FLOAT, 2, any3);
+    mb_tensor(b, 2, "out", "a:0", CCZ_DT_FLOAT, 2, any3);
+    size_t entry = ccz_pb_open(&b->pb, 4);
+    ccz_pb_put_str(&b->pb, 1, "x");
+    ccz_pb_put_str(&b->pb, 2, "\x08\x01");
+    ccz_pb_close(&b->pb, entry);
+    mb_signature_end(b, "");
+    for (int i = 0; i < 10; i++) { /* more pairs than one model keeps */
+        char name[16];
+        (void)snprintf(name, sizeof(name), "part%d", i);
+        mb_signature(b, name);
+        mb_echo(b, "x", "y", CCZ_DT_FLOAT, 2, any3);
+        mb_signature_end(b, "");
+    }
+}
+
+static void union_refuses(struct ccz_model *m)
+{
+    static const char *const other[] = {"other_dims",   "other_key",  "other_rank",
+                                        "other_tensor", "other_type", "unknown_rank",
+                                        "more_inputs",  "unusable",   "with_default"};
+    const struct ccz_signature *both = ccz_model_signature(m, "both"), *u = both;
+    struct ccz_err err = {0};
+    for (size_t i = 0; i < sizeof(other) / sizeof(other[0]); i++) {
+        const struct ccz_signature *pair[] = {both, ccz_model_signature(m, other[i])};
+        CHECK(pair[1] && ccz_model_union(&u, m, pair, 2, &err) == CCZ_E_ARG && !u);
+        CHECK(WHERE(err, "engine:union") && strstr(err.msg, other[i]));
+    }
+    CHECK(ccz_model_union(&u, m, &both, 0, &err) == CCZ_E_ARG && WHERE(err, "engine:union"));
+    CHECK(ccz_model_union(&u, m, (const struct ccz_signature *[]){both, both}, 2, &err) ==
+              CCZ_E_ARG &&
+          strstr(err.msg, "twice"));
+    const struct ccz_signature foreign = *both;
+    const struct ccz_signature *given = &foreign; /* one alone is looked at, too */
+    CHECK(ccz_model_union(&u, m, &given, 1, &err) == CCZ_E_ARG && !u);
+}
+
+static void union_limit(struct ccz_model *m)
+{
+    struct ccz_err err = {0};
+    size_t made = 0, refused = 0;
+    for (int i = 0; i < 10; i++)
+        for (int k = 0; k < 10; k++) {
+            char a[16], b[16];
+            (void)snprintf(a, sizeof(a), "part%d", i);
+            (void)snprintf(b, sizeof(b), "part%d", k);
+            const struct ccz_signature *pair[] = {ccz_model_signature(m, a),
+                                                  ccz_model_signature(m, b)},
+                                       *u = NULL;
+            if (i == k)
+                continue;
+            ccz_rc rc = ccz_model_union(&u, m, pair, 2, &err);
+            made += rc == CCZ_OK;
+            refused += rc == CCZ_E_LIMIT && !u && WHERE(err, "engine:union");
+        }
+    CHECK(made + 2 == CCZ_MODEL_UNIONS_MAX && made + refused == 90);
+}
+
+static void test_union(void)
+{
+    struct model_build b;
+    build_shared(&b);
+    struct ccz_model_cfg cfg = mb_end(&b);
+    CCZ_AUTO(ccz_engine) e = echo_engine();
+    CCZ_AUTO(ccz_model) m = NULL;
+    CHECK(ccz_model_load(&m, e, &cfg, NULL) == CCZ_OK);
+    ccz_buf_free(&b.pb);
+    const struct ccz_signature *both = ccz_model_signature(m, "both"),
+                               *first = ccz_model_signature(m, "first"), *u = NULL, *v = NULL;
+    CHECK(ccz_model_union(&u, m, &both, 1, NULL) == CCZ_OK && u == both);
+    const struct ccz_signature *pair[] = {both, first}, *turned[] = {first, both};
+    CHECK(ccz_model_union(&u, m, pair, 2, NULL) == CCZ_OK && u != both && u->runnable);
+    CHECK(strcmp(u->name, "both|first") == 0 && u->in == both->in && u->in_len == 1);
+    CHECK(u->out_len == 3 && strcmp(u->out[0].name, "first") == 0 &&
+          strcmp(u->out[1].name, "second") == 0 && strcmp(u->out[2].name, "out") == 0);
+    CHECK(ccz_model_union(&v, m, pair, 2, NULL) == CCZ_OK && v == u);
+    CHECK(ccz_model_union(&v, m, turned, 2, NULL) == CCZ_OK && v != u &&
+          strcmp(v->out[0].name, "out") == 0);
+    const struct ccz_signature *of_union[] = {u, first};
+    CHECK(ccz_model_union(&v, m, of_union, 2, NULL) == CCZ_E_ARG && !v);
+
+    struct ccz_run_req req = {.sig = u, .in = two_inputs, .in_len = 1};
+    CCZ_AUTO(ccz_result) r = NULL;
+    CHECK(ccz_model_run(&r, NULL, m, &req, NULL) == CCZ_OK && ccz_result_len(r) == 3);
+    CHECK(strcmp(ccz_result_at(r, 2)->name, "out") == 0 &&
+          ccz_result_at(r, 2)->data.ptr == (const uint8_t *)x6);
+    union_refuses(m);
+    union_limit(m);
+}
+
 static void test_values(void)
 {
     CHECK(ccz_dtype_size(CCZ_DT_FLOAT) == 4 && ccz_dtype_size(CCZ_DT_STRING) == 0 &&
@@ -469,6 +597,7 @@ static const struct ccz_test tests[] = {
     {"engine.signature_refusals", test_signature_refusals},
     {"engine.echo_run", test_echo_run},
     {"engine.run_refusals", test_run_refusals},
+    {"engine.union", test_union},
     {"engine.values", test_values},
 };
 

@@ -11,6 +11,7 @@ struct adder {
     int loaded;
     enum lie lie;
     bool bad_signature;
+    bool two; /* the same signature under a second name */
 };
 
 /* sum = a + b, b is 5 if it is left out; twice = "sum" said in words as often as asked */
@@ -32,6 +33,8 @@ static ccz_rc load(void **model, struct ccz_buf *signatures, void *arg,
     const struct ccz_tensor_spec out[] = {{"sum", CCZ_DT_INT64, 1, any, NULL},
                                           {"words", CCZ_DT_STRING, 1, any, NULL}};
     ccz_signature_put(signatures, &(struct ccz_signature_spec){"serving_default", in, out, 2, 2});
+    if (a->two)
+        ccz_signature_put(signatures, &(struct ccz_signature_spec){"again", in, out, 2, 2});
     a->loaded++;
     *model = a;
     return CCZ_OK;
@@ -193,12 +196,28 @@ static void test_defaults(void)
     CHECK(a.loaded == 0);
 }
 
+/* Functions run one signature at a time. */
+static void test_union(void)
+{
+    struct adder a = {.two = true};
+    struct ccz_err err = {0};
+    CCZ_AUTO(ccz_engine) e = NULL;
+    CCZ_AUTO(ccz_model) m = load_model(&e, &a);
+    const struct ccz_signature *u = NULL, *sigs[] = {ccz_model_signature(m, "serving_default"),
+                                                     ccz_model_signature(m, "again")};
+    CHECK(sigs[0] && sigs[1]);
+    CHECK(ccz_model_union(&u, m, sigs, 1, &err) == CCZ_OK && u == sigs[0]);
+    CHECK(ccz_model_union(&u, m, sigs, 2, &err) == CCZ_E_UNSUPPORTED && !u);
+    CHECK(WHERE(err, "engine:union") && strstr(err.msg, "adder"));
+}
+
 int main(int argc, char **argv)
 {
     static const struct ccz_test tests[] = {
         {"engine.custom", test_custom},
         {"engine.custom_refuses", test_refuses},
         {"engine.custom_defaults", test_defaults},
+        {"engine.custom_union", test_union},
     };
     return ccz_test_main(tests, sizeof(tests) / sizeof(tests[0]), argc, argv);
 }

@@ -14,12 +14,12 @@ enum { PIXELS = 28 * 28, IMAGES = 32 };
 
 static struct ccz_engine *engine;
 
-static struct ccz_model *load(void)
+/* A version's folder, loaded by TensorFlow. */
+static struct ccz_model *load_from(const char *dir)
 {
-    char lib[MODEL_DIR_PATH_SIZE], dir[MODEL_DIR_PATH_SIZE], version[MODEL_DIR_PATH_SIZE + 2];
-    if (!tf_library(lib) || !trained_model(dir)) {
-        fprintf(stderr, "skipped: TensorFlow or the trained model is missing "
-                        "(scripts/fetch-tensorflow, scripts/train-model)\n");
+    char lib[MODEL_DIR_PATH_SIZE];
+    if (!tf_library(lib)) {
+        fprintf(stderr, "skipped: TensorFlow is missing (scripts/fetch-tensorflow)\n");
         exit(77);
     }
     setenv("TF_CPP_MIN_LOG_LEVEL", "2", 0);
@@ -28,13 +28,23 @@ static struct ccz_model *load(void)
     if (!engine)
         CHECK(ccz_engine_open(&engine, &cfg, NULL) == CCZ_OK);
     struct model_dir d;
-    (void)snprintf(version, sizeof(version), "%s/1", dir);
-    CHECK(model_dir_open(&d, version));
+    CHECK(model_dir_open(&d, dir));
     struct ccz_model_cfg files = model_dir_cfg(&d);
     struct ccz_model *m = NULL;
     CHECK(ccz_model_load(&m, engine, &files, NULL) == CCZ_OK);
     model_dir_close(&d);
     return m;
+}
+
+static struct ccz_model *load(void)
+{
+    char dir[MODEL_DIR_PATH_SIZE], version[MODEL_DIR_PATH_SIZE + 2];
+    if (!trained_model(dir)) {
+        fprintf(stderr, "skipped: the trained model is missing (scripts/train-model)\n");
+        exit(77);
+    }
+    (void)snprintf(version, sizeof(version), "%s/1", dir);
+    return load_from(version);
 }
 
 static struct ccz_infer *serve(void)
@@ -216,10 +226,116 @@ static void test_swap(void)
     }
 }
 
+/* ------------------------------------------------------------------------ half_plus_two */
+
+#define HALF_PLUS_TWO CCZ_TEST_SOURCE_DIR "/tests/vectors/tfserving/half_plus_two/00000123"
+
+static struct ccz_infer *serve_half(void)
+{
+    struct ccz_infer *s = NULL;
+    struct ccz_model *m = load_from(HALF_PLUS_TWO);
+    CHECK(ccz_infer_new(&s, NULL) == CCZ_OK &&
+          ccz_infer_publish(s, "half", 123, &m, NULL) == CCZ_OK);
+    return s;
+}
+
+static void want_rest(struct ccz_infer *s, const char *verb, const char *body, unsigned status,
+                      const char *want)
+{
+    CCZ_AUTO_BUF answer;
+    char path[64];
+    struct ccz_infer_http_answer head;
+    ccz_buf_init(&answer, 1 << 16);
+    (void)snprintf(path, sizeof(path), "/v1/models/half/versions/123:%s", verb);
+    ccz_infer_rest(
+        &answer, &head, s,
+        &(struct ccz_infer_http){.method = "POST", .path = path, .body = ccz_span_str(body)});
+    if (head.status != status || strcmp(ccz_buf_str(&answer), want) != 0)
+        fprintf(stderr, "got  %u %s\nwant %u %s\n", head.status, ccz_buf_str(&answer), status,
+                want);
+    CHECK(head.status == status && strcmp(ccz_buf_str(&answer), want) == 0);
+}
+
+/* What TensorFlow Serving's own test asks over REST, with its answers. */
+static void test_rest_heads(void)
+{
+    CCZ_AUTO(ccz_infer) s = serve_half();
+    want_rest(s, "classify",
+              "{\"signature_name\":\"classify_x_to_y\",\"examples\":[{\"x\":2.0},{\"x\":[5.0]}]}",
+              200, "{\n    \"results\": [[[\"\", 3.0]], [[\"\", 4.5]]\n    ]\n}");
+    want_rest(
+        s, "regress",
+        "{\"signature_name\":\"regress_x_to_y\",\"context\":{\"x\":4.0},\"examples\":[{\"x\":2.0},"
+        "{}]}",
+        200, "{\n    \"results\": [3.0, 4.0]\n}");
+    want_rest(s, "predict", "{\"instances\":[[2.0],[3.0],[4.0]]}", 200,
+              "{\n    \"predictions\": [[3.0], [3.5], [4.0]\n    ]\n}");
+}
+
+/* ExampleList {1 Example {1 Features {1 {1 "x", 2 Feature {2 FloatList {1 x}}}}}} as field 2. */
+static void put_example(struct ccz_buf *b, float x)
+{
+    const size_t input = ccz_pb_open(b, 2), list = ccz_pb_open(b, 1), example = ccz_pb_open(b, 1),
+                 features = ccz_pb_open(b, 1), entry = ccz_pb_open(b, 1);
+    ccz_pb_put_str(b, 1, "x");
+    const size_t feature = ccz_pb_open(b, 2), floats = ccz_pb_open(b, 2);
+    ccz_pb_put_float(b, 1, x);
+    const size_t open[] = {floats, feature, entry, features, example, list, input};
+    for (size_t i = 0; i < sizeof(open) / sizeof(open[0]); i++)
+        ccz_pb_close(b, open[i]);
+}
+
+static void put_task(struct ccz_buf *b, const char *signature, const char *method)
+{
+    const size_t task = ccz_pb_open(b, 1), spec = ccz_pb_open(b, 1);
+    ccz_pb_put_str(b, 1, "half");
+    ccz_pb_put_str(b, 3, signature);
+    ccz_pb_close(b, spec);
+    ccz_pb_put_str(b, 2, method);
+    ccz_pb_close(b, task);
+}
+
+/* The first field @p number of a message. */
+static struct ccz_span field(struct ccz_span msg, uint32_t number)
+{
+    struct ccz_rd r = ccz_rd_from(msg);
+    struct ccz_pb_field f;
+    while (ccz_pb_next(&f, &r))
+        if (f.number == number)
+            return f.bytes;
+    return (struct ccz_span){0};
+}
+
+/* Two heads, one run. */
+static void test_multi(void)
+{
+    CCZ_AUTO(ccz_infer) s = serve_half();
+    CCZ_AUTO_BUF req, resp;
+    ccz_buf_init(&req, 1 << 16);
+    ccz_buf_init(&resp, 1 << 16);
+    put_task(&req, "regress_x_to_y", "tensorflow/serving/regress");
+    put_task(&req, "classify_x_to_y", "tensorflow/serving/classify");
+    put_example(&req, 2);
+    struct ccz_run_status st;
+    ccz_infer_grpc(
+        &resp, &st, s,
+        &(struct ccz_infer_call){.path = CCZ_INFER_PATH_MULTI, .request = ccz_buf_span(&req)});
+    if (st.code != CCZ_RUN_OK)
+        fprintf(stderr, "%s\n", st.msg);
+    CHECK(st.code == CCZ_RUN_OK);
+    struct ccz_rd r = ccz_rd_from(ccz_buf_span(&resp));
+    struct ccz_pb_field f;
+    CHECK(ccz_pb_next(&f, &r) && f.number == 1);
+    CHECK(ccz_span_eq(field(field(f.bytes, 3), 1), CCZ_SPAN("\x0d\0\0\x40\x40", 5))); /* 3.0 */
+    CHECK(ccz_pb_next(&f, &r) && f.number == 1);
+    CHECK(ccz_span_eq(field(field(field(f.bytes, 2), 1), 1), CCZ_SPAN("\x15\0\0\x40\x40", 5)));
+    CHECK(ccz_rd_done(&r));
+}
+
 static const struct ccz_test tests[] = {
-    {"infer.tf_grpc", test_grpc},
-    {"infer.tf_rest", test_rest},
-    {"infer.tf_swap", test_swap},
+    {"infer.tf_grpc", test_grpc},   {"infer.tf_rest", test_rest},
+    {"infer.tf_swap", test_swap},   {"infer.tf_rest_heads", test_rest_heads},
+    {"infer.tf_multi", test_multi},
 };
 
 int main(int argc, char **argv)
