@@ -5,7 +5,11 @@
  */
 #include "serve/sched_priv.h"
 
-enum { AVERAGE_SHIFT = 3 }; /* a running average moves by an eighth of the difference */
+enum {
+    AVERAGE_SHIFT = 3, /* a running average moves by an eighth of the difference */
+    GRACE_NS =
+        100000 /* that a batch may wait for jobs that are being decoded, however fast its model is */
+};
 
 static int64_t credit_ns(const struct ccz_sched *s, const struct ccz_sched_queue *q)
 {
@@ -115,9 +119,10 @@ static struct batch *runnable_batch(const struct ccz_sched *s, const struct ccz_
     int64_t threads = q->batching.num_batch_threads;
     if (q->ready == 0 || (threads > 0 && q->batches_running >= threads))
         return NULL;
+    int64_t grace = q->batch_ns > GRACE_NS ? q->batch_ns : GRACE_NS;
+    bool now = q->jobs_len == 0 || s->draining;
     for (struct batch *b = q->batches; b; b = b->next)
-        if (b->closed ||
-            (b->due && (q->jobs_len == 0 || now_ns >= b->due_ns + q->batch_ns || s->draining)))
+        if (b->closed || (b->due && (now || now_ns >= b->due_ns + grace)))
             return b;
     return NULL;
 }
