@@ -132,7 +132,7 @@ struct ccz_sched_job {
 
 /* ------------------------------------------------------------------------ scheduler */
 
-/** What a batch was, told when it is run. */
+/** What a batch was, told when it has run. */
 struct ccz_sched_batch_info {
     const char *model;
     const char *thread_pool_name;
@@ -141,6 +141,7 @@ struct ccz_sched_batch_info {
     const int64_t *rows_each;  /**< [jobs] */
     const int64_t *queued_ns;  /**< [jobs] in the batch */
     size_t inputs;             /**< tensors of the signature */
+    int64_t run_ns;            /**< what it took, with putting together and taking apart */
 };
 
 /** Zeroed = the defaults. */

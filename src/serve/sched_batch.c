@@ -516,24 +516,22 @@ static void run_singly(struct ccz_sched *s, struct unit *u, const struct rows *a
     }
 }
 
-static void tell(const struct ccz_sched *s, const struct unit *u, const struct rows *r,
-                 int64_t *numbers, int64_t now_ns)
+/* Before the run: afterwards the jobs are not ours any more. */
+static struct ccz_sched_batch_info describe(const struct unit *u, const struct rows *r,
+                                            int64_t *numbers, int64_t now_ns)
 {
-    if (!s->cfg.on_batch)
-        return;
     for (size_t k = 0; k < r->len; k++) {
         numbers[k] = r->parts[k]->rows;
         numbers[r->len + k] = now_ns - r->parts[k]->job->since_ns;
     }
-    s->cfg.on_batch(s->cfg.arg,
-                    &(struct ccz_sched_batch_info){.model = u->q->name,
-                                                   .thread_pool_name = u->batch->pool,
-                                                   .rows = r->rows,
-                                                   .padded_rows = r->padded,
-                                                   .jobs = r->len,
-                                                   .rows_each = numbers,
-                                                   .queued_ns = numbers + r->len,
-                                                   .inputs = r->parts[0]->job->req->in_len});
+    return (struct ccz_sched_batch_info){.model = u->q->name,
+                                         .thread_pool_name = u->batch->pool,
+                                         .rows = r->rows,
+                                         .padded_rows = r->padded,
+                                         .jobs = r->len,
+                                         .rows_each = numbers,
+                                         .queued_ns = numbers + r->len,
+                                         .inputs = r->parts[0]->job->req->in_len};
 }
 
 /* Those that somebody waits for. */
@@ -573,7 +571,7 @@ void cczi_sched_do_batch(struct ccz_sched *s, struct unit *u)
     }
     if (r.len > 0) {
         r.scratch = take_scratch(s);
-        tell(s, u, &r, numbers, now_ns);
+        struct ccz_sched_batch_info info = describe(u, &r, numbers, now_ns);
         u->batches++;
         u->batched += r.len;
         if (!run_rows(&st, s, u, &r)) {
@@ -583,6 +581,9 @@ void cczi_sched_do_batch(struct ccz_sched *s, struct unit *u)
                 run_singly(s, u, &r);
         }
         put_scratch(s, r.scratch);
+        info.run_ns = ccz_sched_now_ns(s) - now_ns;
+        if (s->cfg.on_batch)
+            s->cfg.on_batch(s->cfg.arg, &info);
     }
     free(numbers);
     free(r.parts);

@@ -17,7 +17,7 @@ static struct ccz_model *model;
 static int64_t run_rows[RUNS]; /* dimension 0 of each run's first input */
 static uint32_t run_timeout[RUNS];
 static atomic_int runs;
-static void (*while_running)(void);
+static void (*_Atomic while_running)(void);
 static int64_t clock_ns;
 
 static void put(struct ccz_buf *out, const char *name, struct ccz_tensor_spec in,
@@ -104,8 +104,7 @@ static ccz_rc run(struct ccz_tensor *out, struct ccz_result *r, struct ccz_run_s
         run_rows[n] = x->dims[0];
         run_timeout[n] = timeout_ms;
     }
-    void (*then)(void) = while_running;
-    while_running = NULL; /* once */
+    void (*then)(void) = atomic_exchange(&while_running, NULL); /* once */
     if (then)
         then();
     if (strcmp(sig->name, "scalar") == 0)
