@@ -190,7 +190,7 @@ static bool admit(struct ccz_run_status *st, struct ccz_sched *s, const struct c
 static bool may_inline(struct ccz_sched *s, const struct ccz_sched_queue *q,
                        const struct ccz_sched_job *j, int64_t now_ns)
 {
-    if (s->cfg.inline_max_us == 0 || q->batching.on || q->waiting > 0 ||
+    if (s->cfg.inline_max_us == 0 || s->inlining || q->batching.on || q->waiting > 0 ||
         q->samples < INLINE_SAMPLES || q->job_ns > s->cfg.inline_max_us * 1000 ||
         j->size > s->cfg.inline_size_max)
         return false;
@@ -208,10 +208,12 @@ static void run_inline(struct ccz_sched *s, struct ccz_sched_queue *q, struct cc
     q->deficit_ns -= u.charged_ns;
     q->units++;
     s->running++;
+    s->inlining = true; /* a finish() that submits must not nest */
     pthread_mutex_unlock(&s->lock);
     cczi_sched_do(s, &u);
     int64_t end_ns = ccz_sched_now_ns(s);
     cczi_sched_lock(s);
+    s->inlining = false;
     s->inline_ns -= end_ns - now_ns;
     s->stats.inline_done++;
     cczi_sched_settle(s, &u, end_ns);

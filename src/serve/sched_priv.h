@@ -102,6 +102,7 @@ struct ccz_sched {
 
     int64_t inline_ns; /* that may be spent on callers' threads now */
     int64_t inline_at_ns;
+    bool inlining; /* one at a time */
     struct scratch *scratch;
     struct ccz_sched_stats stats; /* counters only */
 };

@@ -350,6 +350,12 @@ static bool done_in_submit(struct ccz_sched *s, int64_t run_ns, size_t size)
     return done;
 }
 
+static void submit_other(struct kit_job *k)
+{
+    kit_submit((struct ccz_sched *)k->job.model, "A", job(3, 'a', 20000));
+    CHECK(jobs[3].released == 0); /* or a chain of them would end with the stack */
+}
+
 static void test_inline(void)
 {
     CCZ_AUTO(ccz_sched)
@@ -376,6 +382,14 @@ static void test_inline(void)
     k->gone = true;
     kit_submit(s, "A", k);
     CHECK(k->released == 1 && k->st.code == CCZ_RUN_CANCELLED);
+    now += 1000 * (int64_t)MS;
+    k = job(2, 'a', 20000);
+    k->on_finish = submit_other;
+    k->job.model = (struct ccz_model *)s;
+    kit_submit(s, "A", k);
+    CHECK(k->released == 1);
+    steps(s, 1);
+    CHECK(jobs[3].released == 1);
     CHECK(done_in_submit(s, 900000, 10)); /* once: it is slow now */
     now += 1000 * (int64_t)MS;
     CHECK(!done_in_submit(s, 20000, 10));

@@ -31,12 +31,12 @@ static const struct ccz_sched_job_ops ops = {kit_cancelled, kit_decode, NULL, ki
 static struct kit_job *job(size_t i, int64_t rows, bool strings)
 {
     static const size_t first[] = {1}; /* y: outputs are sorted, m before it */
-    jobs[i] = (struct kit_job){.job = {.ops = &ops, .size = 1, .model = model},
-                               .on_finish = strings ? look_at_strings : NULL,
-                               .req = {.sig = ccz_model_signature(
-                                           model, strings ? "classes" : "serving_default"),
-                                       .in = jobs[i].in,
-                                       .in_len = strings ? 1 : 2}};
+    jobs[i] = (struct kit_job){
+        .job = {.ops = &ops, .size = 1, .model = model},
+        .on_finish = strings ? look_at_strings : NULL,
+        .req = {.sig = ccz_model_signature(model, strings ? "classes" : "serving_default"),
+                .in = jobs[i].in,
+                .in_len = strings ? 1 : 2}};
     if (strings) {
         jobs[i].in[0] = kit_strings(texts, 1, rows, 1);
         jobs[i].in[0].name = "inputs";
