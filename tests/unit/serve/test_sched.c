@@ -217,14 +217,11 @@ static void test_flood(void)
     }
 }
 
+/* Of B: when A is idle it comes again, which it has been for one look at least. */
 static void submit_again(struct kit_job *k)
 {
-    (void)k;
-    jobs[k == &jobs[0]] = (struct kit_job){0}; /* they take turns: one of them is being finished */
-    struct kit_job *next = job(k == &jobs[0], 'a', 50 * (int64_t)MS);
-    next->on_finish = submit_again;
-    kit_submit((struct ccz_sched *)k->job.model, "A", next);
-    next->job.model = k->job.model;
+    if (jobs[0].released)
+        kit_submit((struct ccz_sched *)k->job.model, "A", job(0, 'a', 50 * (int64_t)MS));
 }
 
 /* Nor does a model escape by never having two jobs waiting. */
@@ -232,17 +229,17 @@ static void test_pauses(void)
 {
     CCZ_AUTO(ccz_sched) s = new_sched((struct ccz_sched_cfg){0});
     models(s, "AB", (struct ccz_sched_model_cfg){0});
-    struct kit_job *k = job(0, 'a', 50 * (int64_t)MS);
-    k->on_finish = submit_again;
-    k->job.model = (struct ccz_model *)s; /* carried along: nothing looks at it */
-    kit_submit(s, "A", k);
-    for (size_t i = 0; i < 300; i++)
-        kit_submit(s, "B", job(10 + i, 'b', MS));
+    kit_submit(s, "A", job(0, 'a', 50 * (int64_t)MS));
+    for (size_t i = 0; i < 300; i++) {
+        struct kit_job *k = job(10 + i, 'b', MS);
+        k->on_finish = submit_again;
+        k->job.model = (struct ccz_model *)s; /* carried along: nothing looks at it */
+        kit_submit(s, "B", k);
+    }
     while (jobs[309].ran == 0)
         steps(s, 1);
     size_t a = count(order, order_len, 'a');
     CHECK(a >= 5 && a <= 7); /* 300 ms of B, 50 ms each */
-    jobs[0].on_finish = jobs[1].on_finish = NULL;
     while (ccz_sched_step(s))
         ;
 
