@@ -204,6 +204,15 @@ struct ccz_infer_call {
 CCZ_API void ccz_infer_grpc(struct ccz_buf *response, struct ccz_run_status *st,
                             struct ccz_infer *s, const struct ccz_infer_call *call);
 
+/**
+ * Runs one request of PredictionService on a model that is not in service yet, whatever model and version the request names, and
+ * drops the answer: warm-up. cfg.on_done does not hear of it.
+ * @param model  nobody else uses it meanwhile
+ * @param[out] st  as of ccz_infer_grpc(); UNIMPLEMENTED for other services
+ */
+CCZ_API void ccz_infer_warm(struct ccz_run_status *st, struct ccz_infer *s, struct ccz_model *model,
+                            const struct ccz_infer_call *call);
+
 /* ------------------------------------------------------------------------ REST */
 
 struct ccz_infer_http {

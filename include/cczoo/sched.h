@@ -39,7 +39,7 @@ extern "C" {
 
 /* ------------------------------------------------------------------------ batching */
 
-#define CCZ_SCHED_ALLOWED_MAX   128
+#define CCZ_SCHED_ALLOWED_MAX   64
 #define CCZ_SCHED_POOL_NAME_MAX 63
 
 /** tensorflow.serving.BatchingParameters. A 0 stands for TensorFlow Serving's default. */

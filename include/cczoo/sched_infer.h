@@ -17,6 +17,7 @@
  */
 #include <cczoo/infer.h>
 #include <cczoo/sched.h>
+#include <cczoo/serve.h>
 #include <cczoo/serve_metrics.h>
 
 #ifdef __cplusplus
@@ -24,6 +25,9 @@ extern "C" {
 #endif
 
 #define CCZ_SCHED_INFER_RELOADS_MAX 4
+
+/** A file of parameters (ccz_serve_read_batching()) as those of the scheduler, switched on. */
+CCZ_API struct ccz_sched_batching ccz_sched_batching_from(const struct ccz_serve_batching *b);
 
 struct ccz_sched_infer;
 struct ccz_sched_infer_cfg {

@@ -103,7 +103,8 @@ struct ccz_infer_task {
     struct ccz_infer_task_info info;
     struct ccz_run_req req;
     struct ccz_infer *s;
-    struct cczi_version *v; /* held, or NULL */
+    struct cczi_version *v;    /* held, or NULL */
+    struct cczi_version *only; /* set: this one, whatever the request says (warm-up) */
     struct cczi_scratch scratch;
     size_t examples;
     cczi_answer_fn answer; /* set: a model has to run */
@@ -316,8 +317,8 @@ bool cczi_json_member(struct cczi_json *value, struct cczi_json object, const ch
                       struct cczi_scratch *scratch);
 /* INVALID_ARGUMENT "JSON Value: ..." and what follows. */
 CCZ_FMT(3, 4)
-ccz_rc
-    cczi_json_error(struct ccz_run_status *st, const struct cczi_json *value, const char *fmt, ...);
+ccz_rc cczi_json_error(struct ccz_run_status *st, const struct cczi_json *value, const char *fmt,
+                       ...);
 /* {"b64": "..."} with nothing else in it */
 bool cczi_json_is_base64(struct cczi_json j, struct cczi_scratch *scratch);
 /* Its bytes; passes the value. */

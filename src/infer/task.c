@@ -9,7 +9,8 @@
 
 enum {
     ALIGN = 64,
-    FIRST = 2048, /* scratch beside the task: what a small request needs */
+    FIRST = 2048,                /* scratch beside the task: what a small request needs */
+    WARM_RESPONSE_MAX = 1 << 30, /* what a warm-up's answer may take, as gRPC's clients would */
 };
 
 ccz_rc cczi_no_memory(struct ccz_run_status *st)
@@ -40,7 +41,7 @@ static struct ccz_infer_task *new_task(struct ccz_infer *s, bool rest, size_t re
 static void report(const struct ccz_infer_task *t)
 {
     const struct ccz_infer_cfg *cfg = &t->s->cfg;
-    if (!cfg->on_done)
+    if (!cfg->on_done || t->only)
         return;
     const struct ccz_infer_done done = {.model = t->info.model ? t->info.model : "",
                                         .version = t->info.version,
@@ -77,7 +78,14 @@ void ccz_infer_task_failed(struct ccz_infer_task *t, enum ccz_run_code code)
 ccz_rc cczi_task_acquire(struct ccz_infer_task *t, struct ccz_run_status *st,
                          const struct cczi_spec *spec)
 {
-    ccz_rc rc = cczi_acquire(&t->v, &t->info.model, st, t->s, spec);
+    ccz_rc rc = CCZ_OK;
+    if (t->only) {
+        t->v = t->only;
+        t->v->uses = 1; /* nobody else has it */
+        t->info.model = "";
+    } else {
+        rc = cczi_acquire(&t->v, &t->info.model, st, t->s, spec);
+    }
     if (rc != CCZ_OK)
         return rc;
     t->info.version = t->v->version;
@@ -166,9 +174,9 @@ void ccz_infer_answer_rest(struct ccz_buf *body, struct ccz_infer_http_answer *a
 
 /* ------------------------------------------------------------------------ begin */
 
-void ccz_infer_begin_grpc(struct ccz_infer_task **out, struct ccz_buf *response,
-                          struct ccz_run_status *st, struct ccz_infer *s,
-                          const struct ccz_infer_call *call)
+static void begin_grpc(struct ccz_infer_task **out, struct ccz_buf *response,
+                       struct ccz_run_status *st, struct ccz_infer *s,
+                       const struct ccz_infer_call *call, struct cczi_version *only)
 {
     *out = NULL;
     *st = (struct ccz_run_status){0};
@@ -177,6 +185,7 @@ void ccz_infer_begin_grpc(struct ccz_infer_task **out, struct ccz_buf *response,
         (void)cczi_no_memory(st);
         return;
     }
+    t->only = only;
     const size_t before = response->size;
     cczi_grpc_fn begin = cczi_grpc_method(&t->info.api, call->path);
     t->req.timeout_ms = call->timeout_ms;
@@ -190,6 +199,13 @@ void ccz_infer_begin_grpc(struct ccz_infer_task **out, struct ccz_buf *response,
     t->code = st->code;
     t->response_size = response->size - before;
     ccz_infer_task_free(t);
+}
+
+void ccz_infer_begin_grpc(struct ccz_infer_task **out, struct ccz_buf *response,
+                          struct ccz_run_status *st, struct ccz_infer *s,
+                          const struct ccz_infer_call *call)
+{
+    begin_grpc(out, response, st, s, call, NULL);
 }
 
 void ccz_infer_begin_rest(struct ccz_infer_task **out, struct ccz_buf *body,
@@ -236,17 +252,36 @@ static struct ccz_result *run(struct ccz_infer_task *t, struct ccz_run_status *s
     return r;
 }
 
-void ccz_infer_grpc(struct ccz_buf *response, struct ccz_run_status *st, struct ccz_infer *s,
-                    const struct ccz_infer_call *call)
+static void answer_grpc(struct ccz_buf *response, struct ccz_run_status *st, struct ccz_infer *s,
+                        const struct ccz_infer_call *call, struct cczi_version *only)
 {
     CCZ_AUTO(ccz_infer_task) t = NULL;
-    ccz_infer_begin_grpc(&t, response, st, s, call);
+    begin_grpc(&t, response, st, s, call, only);
     if (!t)
         return;
     struct ccz_result *r = run(t, st);
     if (r)
         ccz_infer_answer_grpc(response, st, t, ccz_result_at(r, 0), ccz_result_len(r));
     ccz_result_free(r); /* before the inputs it may show, and before its model */
+}
+
+void ccz_infer_grpc(struct ccz_buf *response, struct ccz_run_status *st, struct ccz_infer *s,
+                    const struct ccz_infer_call *call)
+{
+    answer_grpc(response, st, s, call, NULL);
+}
+
+void ccz_infer_warm(struct ccz_run_status *st, struct ccz_infer *s, struct ccz_model *model,
+                    const struct ccz_infer_call *call)
+{
+    static const char service[] = "/tensorflow.serving.PredictionService/";
+    struct cczi_version only = {.version = 0, .state = CCZ_INFER_LOADING, .model = model};
+    CCZ_AUTO_BUF response;
+    ccz_buf_init(&response, WARM_RESPONSE_MAX);
+    if (strncmp(call->path, service, sizeof(service) - 1) != 0)
+        (void)ccz_run_status_set(st, CCZ_RUN_UNIMPLEMENTED, "unknown method %.200s", call->path);
+    else
+        answer_grpc(&response, st, s, call, &only);
 }
 
 void ccz_infer_rest(struct ccz_buf *body, struct ccz_infer_http_answer *answer, struct ccz_infer *s,

@@ -66,7 +66,7 @@ ccz_rc ccz_sched_batching_check(const struct ccz_sched_batching *b, struct ccz_e
         return bad(err, "max_execution_batch_size", b->max_execution_batch_size,
                    "at most max_batch_size");
     if (b->allowed_len > CCZ_SCHED_ALLOWED_MAX)
-        return bad(err, "allowed_batch_sizes", (int64_t)b->allowed_len, "at most 128 of them");
+        return bad(err, "allowed_batch_sizes", (int64_t)b->allowed_len, "at most 64 of them");
     for (size_t i = 0; i < b->allowed_len; i++)
         if (b->allowed_batch_sizes[i] <= (i ? b->allowed_batch_sizes[i - 1] : 0))
             return bad(err, "allowed_batch_sizes", b->allowed_batch_sizes[i],

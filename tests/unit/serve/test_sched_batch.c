@@ -680,7 +680,7 @@ static void test_parameters(void)
          NULL},
         {{.allowed_batch_sizes = {1000}, .allowed_len = 1}, NULL},
         {{.allowed_len = CCZ_SCHED_ALLOWED_MAX + 1},
-         "allowed_batch_sizes: got 129, expected at most 128 of them"},
+         "allowed_batch_sizes: got 65, expected at most 64 of them"},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct ccz_err err = {0};
