@@ -110,6 +110,10 @@ struct ccz_rpc_server_cfg {
     int64_t
         connection_age_grace_ms; /**< calls of an old connection may last so much longer, then they end
                                        with UNAVAILABLE; 0 = as long as they take */
+    /** Asked when a connection was accepted, before its handshake; false closes it without a word. On the loop: no waiting in it.
+     *  @p address  "ip:port". NULL = all are welcome */
+    bool (*admit)(void *arg, const char *address);
+    void *admit_arg;
 };
 CCZ_API CCZ_MUST_USE ccz_rc ccz_rpc_server_new(struct ccz_rpc_server **out,
                                                const struct ccz_rpc_server_cfg *cfg,

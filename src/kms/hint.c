@@ -52,6 +52,9 @@ static const struct {
     {"kms:proposer-role", "somebody who is an author there has to propose it again"},
     {"kms:not-proposable", "this needs no approvals: call it directly"},
     {"kms:busy", "ask again later"},
+    {"kms:rate-address", "who runs the server can allow more: cczoo-kmsd run --rpc-rate"},
+    {"kms:rate-principal", "who runs the server can allow more: cczoo-kmsd run --rpc-rate"},
+    {"kms:rate-total", "who runs the server can allow more: cczoo-kmsd run --rpc-total-rate"},
     {"kms:instance",
      "all values of one run come from one KMS: does --kms lead to several? cczoo kms "
      "status tells which is which"},

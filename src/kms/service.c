@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The handler behind an RPC server: event loops queue calls, one worker owns the store, and what takes long is done beside it. */
 #define _POSIX_C_SOURCE 200809L
+#include "gate.h"
 #include "use_priv.h"
 
 #include <pthread.h>
@@ -15,7 +16,6 @@ enum {
     ADDRESS_SIZE = 64,
     METHOD_PATH_SIZE = 64,
     CRYPTO_THREADS = 2,
-    CRYPTO_THREADS_MAX = 64,
     ROTATION_EVERY_S = 60
 };
 
@@ -44,6 +44,7 @@ struct queue {
 
 struct ccz_kms_service {
     struct ccz_kms_service_cfg cfg;
+    struct cczi_kms_gate *gate; /* of the gRPC port */
     pthread_t worker;
     struct cczi_kms_entry *batch; /* CCZI_KMS_BATCH_MAX, of the worker */
     pthread_mutex_t lock;         /* everything below */
@@ -52,7 +53,7 @@ struct ccz_kms_service {
     struct queue works; /* for the crypto threads */
     size_t working;     /* jobs in `works` and at these threads */
     bool stop, stop_crypto;
-    pthread_t crypto[CRYPTO_THREADS_MAX];
+    pthread_t crypto[CCZ_KMS_CRYPTO_THREADS_MAX];
     size_t crypto_len;
     struct timespec look;      /* for rotations next: monotonic time; of the worker */
     pthread_mutex_t pins_lock; /* who has a role: read by event loops, renewed by the worker */
@@ -419,9 +420,22 @@ static void on_call(struct ccz_rpc_call *call, void *service, struct ccz_span re
                                         .body = request,
                                         .peer = ccz_rpc_peer(call),
                                         .address = ccz_rpc_peer_address(call)};
+    struct ccz_kms_service *s = service;
     struct ccz_err err = {0};
-    if (submit(service, &req, call, answer_rpc, call, &err) != CCZ_OK)
+    if (cczi_kms_gate_pass_call(s->gate, call) &&
+        submit(s, &req, call, answer_rpc, call, &err) != CCZ_OK)
         ccz_rpc_fail(call, &err);
+}
+
+bool ccz_kms_service_admit(void *service, const char *address)
+{
+    struct ccz_kms_service *s = service;
+    return cczi_kms_gate_admit(s->gate, address, ccz_mono_ms());
+}
+
+void ccz_kms_service_metrics(struct ccz_kms_service *s, struct ccz_buf *out)
+{
+    cczi_kms_gate_metrics(s->gate, out);
 }
 
 ccz_rc ccz_kms_service_add(struct ccz_kms_service *s, struct ccz_rpc_server *server)
@@ -521,8 +535,9 @@ static void stop_crypto(struct ccz_kms_service *s)
 static ccz_rc start_threads(struct ccz_kms_service *s, struct ccz_err *err)
 {
     size_t len = s->cfg.crypto_threads ? s->cfg.crypto_threads : CRYPTO_THREADS;
-    if (len > CRYPTO_THREADS_MAX)
-        return ccz_refuse_num(err, CCZ_E_ARG, "kms:service", (int64_t)len, CRYPTO_THREADS_MAX);
+    if (len > CCZ_KMS_CRYPTO_THREADS_MAX)
+        return ccz_refuse_num(err, CCZ_E_ARG, "kms:service", (int64_t)len,
+                              CCZ_KMS_CRYPTO_THREADS_MAX);
     bool ok = true;
     for (size_t i = 0; ok && i < len; i++) {
         ok = pthread_create(&s->crypto[i], NULL, do_works, s) == 0;
@@ -550,10 +565,13 @@ ccz_rc ccz_kms_service_new(struct ccz_kms_service **out, const struct ccz_kms_se
     ccz_rc rc = s->batch ? load_pins(s, err)
                          : ccz_fail(err, CCZ_E_NOMEM, "kms:service", 0, "out of memory");
     if (rc == CCZ_OK)
+        rc = cczi_kms_gate_new(&s->gate, &cfg->rates, err);
+    if (rc == CCZ_OK)
         rc = start_threads(s, err);
     if (rc != CCZ_OK) {
         s->cfg.store->clock = NULL;
         sync_deinit(s);
+        cczi_kms_gate_free(s->gate);
         free(s->pins.id);
         free(s->batch);
         free(s);
@@ -575,6 +593,7 @@ void ccz_kms_service_free(struct ccz_kms_service *s)
     stop_crypto(s);
     s->cfg.store->clock = NULL;
     sync_deinit(s);
+    cczi_kms_gate_free(s->gate);
     free(s->pins.id);
     free(s->batch);
     free(s);

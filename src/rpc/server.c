@@ -280,6 +280,10 @@ static void on_accept(void *arg, int fd, const char *peer)
 {
     struct cczi_worker *w = arg;
     struct ccz_rpc_server *s = w->server;
+    if (s->cfg.admit && !s->cfg.admit(s->cfg.admit_arg, peer)) { /* who refuses it tells of it */
+        close(fd);
+        return;
+    }
     if (atomic_fetch_add(&s->conns, 1) >= s->cfg.connections_max) {
         atomic_fetch_sub(&s->conns, 1);
         ccz_log(CCZ_LOG_WARN, "rpc", "refused peer=%s where=rpc:connections limit=%u", peer,
