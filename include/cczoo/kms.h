@@ -403,6 +403,17 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_attest(struct ccz_buf *token, struct ccz_kms
  *  be NULL. Keys that sign no more are in it for an hour. */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_token_keys(struct ccz_buf *jwks, struct ccz_buf *issuer,
                                                struct ccz_rpc_client *c, struct ccz_err *err);
+#define CCZ_KMS_KID_SIZE 44 /**< of such a key, with its NUL */
+/**
+ * Operator: from now on another key signs them. By itself that happens after 30 days.
+ * @param[out] kid      of the new one
+ * @param[out] receipt  may be NULL
+ * @retval CCZ_E_LIMIT  "kms:token-key-soon": the one that signs is younger than a minute; "kms:token-keys": eight are published, each
+ *                      for an hour after it has signed last; "kms:versions": 500 were made
+ */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_rotate_token_key(char kid[CCZ_KMS_KID_SIZE],
+                                                     struct ccz_kms_receipt *receipt,
+                                                     struct ccz_rpc_client *c, struct ccz_err *err);
 
 /** What to store. */
 struct ccz_kms_put {

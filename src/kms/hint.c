@@ -133,6 +133,8 @@ static const struct {
     {"kms:import-changed", "the key was made anew while this came in: ask for parameters again"},
     {"kms:import-token", "use the parameters that came for this very name, kind and use"},
     {"kms:decision", "a refusal names it, and so does cczoo kms audit"},
+    {"kms:token-key-soon", "cczoo kms token-key list shows which one signs"},
+    {"kms:token-keys", "each is published for an hour after it has signed last: wait for that"},
     {"kms:not-staged", "stage one: cczoo kms stage NAME FILE --until TIME"},
     {"kms:staged-exists", "to replace it say so: --replace; cczoo kms staged shows it"},
     {"kms:staged-changed", "look at what is staged now, and decide again"},

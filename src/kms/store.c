@@ -725,7 +725,7 @@ void ccz_kms_store_free(struct ccz_kms_store *s)
     cczi_kms_sealer_deinit(&s->sealer);
     cczi_kms_sealer_deinit(&s->next);
     cczi_kms_signer_deinit(&s->signer);
-    cczi_kms_token_key_deinit(&s->token);
+    cczi_kms_token_keys_deinit(&s->token);
     cczi_kms_lines_free(&s->lines);
     cczi_kms_policies_free(s->policies);
     cczi_kms_watch_free(s->watch);
