@@ -94,6 +94,7 @@ static ccz_rc start(struct kmsd *k, const struct kmsd_opts *o, struct ccz_err *e
     const struct ccz_rpc_server_cfg rpc = {.listen = k->listen,
                                            .ratls = ccz_party_ratls(k->party),
                                            .message_size_max = CCZ_KMS_MESSAGE_SIZE_MAX,
+                                           .wipe = true,
                                            .admit = ccz_kms_service_admit,
                                            .admit_arg = k->service};
     rc = ccz_rpc_server_new(&k->rpc, &rpc, err);
