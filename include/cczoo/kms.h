@@ -307,8 +307,9 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_service_probe(struct ccz_kms_service *s,
                                                   const uint8_t *principal,
                                                   ccz_kms_answer_fn answer, void *arg,
                                                   struct ccz_err *err);
-/** ccz_ratls_pin_fn with the service as its arg: admits keys that have a role, also one that was given over this
- *  service a moment ago. The handler looks the role up again for every call. Thread-safe, does not touch the store. */
+/** ccz_ratls_pin_fn with the service as its arg: admits keys that have a role, also one that was given a moment ago, over this
+ *  server or another one of the store: for a key that it does not know it has the worker look, at most once a second, and waits half a
+ *  second for that. The handler looks the role up again for every call. Any thread but event loops. */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_service_pin(void *service, struct ccz_span spki,
                                                 struct ccz_err *err);
 /** Answers what is queued, then stops. Stop the RPC server first. */
