@@ -235,9 +235,9 @@ ccz_rc cczi_kms_token_rotate_now(struct ccz_kms_store *s, int64_t now_s, struct 
     if (rc != CCZ_OK || l.len == 0)
         return rc == CCZ_OK ? cczi_kms_token_rotate(s, now_s, err) : rc;
     if (age_s >= 0 && age_s < CCZI_KMS_TOKEN_ROTATE_MIN_S)
-        rc = ccz_fail(err, CCZ_E_LIMIT, "kms:token-key-soon", age_s,
-                      "the key for tokens is %lld s old, another one may come after %d s",
-                      (long long)age_s, CCZI_KMS_TOKEN_ROTATE_MIN_S);
+        rc = ccz_fail(err, CCZ_E_LIMIT, "kms:token-key-soon", CCZI_KMS_TOKEN_ROTATE_MIN_S - age_s,
+                      "the key for tokens is %lld s old, another one may come in %lld s",
+                      (long long)age_s, (long long)(CCZI_KMS_TOKEN_ROTATE_MIN_S - age_s));
     else if (l.len >= CCZI_KMS_TOKEN_LIVE_MAX)
         rc = ccz_refuse_num(err, CCZ_E_LIMIT, "kms:token-keys", (int64_t)l.len + 1,
                             CCZI_KMS_TOKEN_LIVE_MAX);

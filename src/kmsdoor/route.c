@@ -146,6 +146,8 @@ static const struct {
     {"door:rate-address", 429},
     {"door:rate-principal", 429},
     {"door:rate-total", 429},
+    {"kms:token-key-soon", 429},
+    {"kms:token-keys", 409},
     {"door:busy", 503},
     {"door:requests", 503},
     {"kms:busy", 503},
