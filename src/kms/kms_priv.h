@@ -151,10 +151,11 @@ struct ccz_kms_store {
     int64_t resolve_ms;    /* CCZI_KMS_RESOLVE_MS; less in tests */
     int64_t away_until_ms; /* the database is away: `away` says why; 0 = it is not */
     struct ccz_err away;
-    uint64_t roles_changed;           /* counts; also changes that were undone */
-    struct cczi_kms_lines lines;      /* lines of the current transaction, or of the last one */
-    struct cczi_kms_signer signer;    /* loaded by cczi_kms_signer_ensure() */
-    struct cczi_kms_token_keys token; /* of cczi_kms_token_key() and cczi_kms_token_keys_put() */
+    uint64_t roles_changed;        /* counts; also changes that were undone */
+    struct cczi_kms_lines lines;   /* lines of the current transaction, or of the last one */
+    struct cczi_kms_signer signer; /* loaded by cczi_kms_signer_ensure() */
+    /* of cczi_kms_token_key() and cczi_kms_token_keys_put() */
+    struct cczi_kms_token_keys token;
 };
 /* Opens a state folder whose database has schema @p schema (0 = an older one, for migrate.c): master key and all, but nothing
  * is checked yet. */
