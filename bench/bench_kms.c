@@ -107,7 +107,12 @@ static void serve(unsigned cpu)
     must(ccz_kms_store_open(&store, &state, NULL) == CCZ_OK, "open");
     store->on_batch = count_batch;
     const struct ccz_kms_service_cfg cfg = {
-        .store = store, .clock = {fixed_now, NULL}, .info = {"bench", "toy", true, FIX_NOW, 0}};
+        .store = store,
+        .clock = {fixed_now, NULL},
+        .info = {"bench", "toy", true, FIX_NOW, 0},
+        .rates = {.address_rate = CCZ_KMS_RATE_MAX, /* the store is measured, not its limits */
+                  .principal_rate = CCZ_KMS_RATE_MAX,
+                  .total_rate = CCZ_KMS_RATE_MAX}};
     must(ccz_kms_service_new(&service, &cfg, NULL) == CCZ_OK, "service");
     const struct ccz_ratls_cfg rcfg = {.server = true,
                                        .now_s = FIX_NOW,

@@ -9,6 +9,7 @@
 #include "kms_key.h"
 #include "kms_roles.h"
 #include "kms_session.h"
+#include "kms_token.h"
 #include "kms_why.h"
 
 #include <cczoo/codec.h>
@@ -497,6 +498,20 @@ static ccz_rc role_list(struct kms_session *s, struct kms_opts *o, char **args, 
     return kms_role_list(s->client, &o->roles, err);
 }
 
+static ccz_rc token_key_rotate(struct kms_session *s, struct kms_opts *o, char **args,
+                               struct ccz_err *err)
+{
+    (void)args;
+    return kms_token_key_rotate(s->client, o->json, err);
+}
+
+static ccz_rc token_key_list(struct kms_session *s, struct kms_opts *o, char **args,
+                             struct ccz_err *err)
+{
+    (void)args;
+    return kms_token_key_list(s->client, o->json, err);
+}
+
 static ccz_rc quorum_set(struct kms_session *s, struct kms_opts *o, char **args,
                          struct ccz_err *err)
 {
@@ -595,6 +610,9 @@ static const struct verb {
     {"approve", NULL, "ID", "approve a proposal; the last one that is needed executes it", 1, false,
      approve},
     {"reject", NULL, "ID", "end a proposal, or take back the own one", 1, false, reject},
+    {"token-key", "rotate", "", "another key signs attestation results from now on", 0, false,
+     token_key_rotate},
+    {"token-key", "list", "", "list the keys that they are signed with", 0, false, token_key_list},
     {"unseal", NULL, "[--from FILE]",
      "give a share of the master key, or ask how many are given; needs no --admin-key", 0, false,
      unseal},

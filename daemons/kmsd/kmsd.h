@@ -28,7 +28,8 @@ struct kmsd_opts {
     int64_t approvals;    /* -1 = not said */
     const char *listen, *port_file;
     const char *tee, *sim_dir, *trust_sim, *collateral, *collateral_from, *collateral_ca_file;
-    int64_t reattest_s; /* 0 = never */
+    int64_t reattest_s;                                               /* 0 = never */
+    int64_t rpc_rate, rpc_total_rate, rpc_handshakes, crypto_threads; /* 0 = the usual */
     /* https.c */
     const char *https, *https_port_file, *tls_cert, *tls_key, *metrics, *metrics_port_file;
     const char *jwt_issuers, *jwt_issuer, *jwt_audience, *jwt_keys, *jwt_ca_file, *jwt_subject;

@@ -201,6 +201,11 @@ static int cmd_run(const struct kmsd_opts *o)
         ui_error("--collateral-from needs --collateral, the directory that it fills");
         return UI_USAGE;
     }
+    if (!ui_count("rpc-rate", o->rpc_rate, 0, CCZ_KMS_RATE_MAX) ||
+        !ui_count("rpc-total-rate", o->rpc_total_rate, 0, CCZ_KMS_RATE_MAX) ||
+        !ui_count("rpc-handshakes", o->rpc_handshakes, 0, CCZ_KMS_RATE_MAX) ||
+        !ui_count("crypto-threads", o->crypto_threads, 0, CCZ_KMS_CRYPTO_THREADS_MAX))
+        return UI_USAGE;
     return kmsd_prov_check(o) && kmsd_https_check(o) ? kmsd_run(o) : UI_USAGE;
 }
 
@@ -304,6 +309,31 @@ static int help(void)
          "N",                                                                                      \
          "init, admin: so many have to agree to changes of policies, bindings and roles"},         \
         UI_TEXT("approver", &(o)->approver, "FILE,FILE", "init: PEM keys of those who may agree")
+
+#define RPC_OPTS(o)                                                                                \
+    {"rpc-rate",                                                                                   \
+     NULL,                                                                                         \
+     &(o)->rpc_rate,                                                                               \
+     NULL,                                                                                         \
+     "N",                                                                                          \
+     "run: calls a second of --listen from one address, and of one key or workload; default "      \
+     "2000, 1000"},                                                                                \
+        {"rpc-total-rate",                                                                         \
+         NULL,                                                                                     \
+         &(o)->rpc_total_rate,                                                                     \
+         NULL,                                                                                     \
+         "N",                                                                                      \
+         "run: calls a second in all; default 20000"},                                             \
+        {"rpc-handshakes",                                                                         \
+         NULL,                                                                                     \
+         &(o)->rpc_handshakes,                                                                     \
+         NULL,                                                                                     \
+         "N",                                                                                      \
+         "run: new connections a second from one address; default 200"},                           \
+    {                                                                                              \
+        "crypto-threads", NULL, &(o)->crypto_threads, NULL, "N",                                   \
+            "run: threads for RSA and large messages; default 2, at most 64"                       \
+    }
 
 #define PROV_OPTS(o)                                                                               \
     {"transit",                                                                                    \
@@ -417,6 +447,7 @@ static int dispatch(const struct command *c, int argc, char **argv)
         UI_TRUST(&o, collateral_ca_file),
         {"reattest", NULL, &o.reattest_s, NULL, "SECONDS",
          "ask workloads for evidence again, that often; default 0 = never"},
+        RPC_OPTS(&o),
         PROV_OPTS(&o),
         HTTPS_OPTS(&o),
         {0},

@@ -80,6 +80,11 @@ static ccz_rc start(struct kmsd *k, const struct kmsd_opts *o, struct ccz_err *e
                  .collateral_expires_s = collateral_expires_s,
                  .arg = k,
                  .issuer = o->issuer},
+        .crypto_threads = (unsigned)o->crypto_threads,
+        .rates = {.address_rate = (uint32_t)o->rpc_rate,
+                  .principal_rate = (uint32_t)o->rpc_rate,
+                  .total_rate = (uint32_t)o->rpc_total_rate,
+                  .handshake_rate = (uint32_t)o->rpc_handshakes},
     };
     rc = ccz_kms_service_new(&k->service, &service, err);
     if (rc == CCZ_OK)
@@ -88,7 +93,10 @@ static ccz_rc start(struct kmsd *k, const struct kmsd_opts *o, struct ccz_err *e
         return rc;
     const struct ccz_rpc_server_cfg rpc = {.listen = k->listen,
                                            .ratls = ccz_party_ratls(k->party),
-                                           .message_size_max = CCZ_KMS_MESSAGE_SIZE_MAX};
+                                           .message_size_max = CCZ_KMS_MESSAGE_SIZE_MAX,
+                                           .wipe = true,
+                                           .admit = ccz_kms_service_admit,
+                                           .admit_arg = k->service};
     rc = ccz_rpc_server_new(&k->rpc, &rpc, err);
     if (rc == CCZ_OK)
         rc = ccz_rpc_health_new(&k->health, k->rpc, err);

@@ -49,7 +49,10 @@ static ccz_rc open_server(struct waiting *w, struct kmsd_keys *k, const struct k
         return rc;
     const struct ccz_rpc_server_cfg rpc = {.listen = listen,
                                            .ratls = ccz_party_ratls(w->party),
-                                           .message_size_max = CCZ_KMS_MESSAGE_SIZE_MAX};
+                                           .message_size_max = CCZ_KMS_MESSAGE_SIZE_MAX,
+                                           .wipe = true,
+                                           .admit = ccz_kms_sealed_admit,
+                                           .admit_arg = w->sealed};
     rc = ccz_rpc_server_new(&w->rpc, &rpc, err);
     if (rc == CCZ_OK)
         rc = ccz_rpc_health_new(&w->health, w->rpc, err);

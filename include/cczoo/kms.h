@@ -17,7 +17,7 @@
  *   service   the handler behind an RPC server, on one worker thread  (service.c)
  *   client    the same messages from the other side                   (client.c)
  * Reading order of the sources: name.c, hint.c, seal.c, db.c, db_sqlite.c, store.c, admin.c, item.c, policy_cache.c,
- * audit.c, signer.c (and those of kms_audit.h), msg.c, handle.c, batch.c, methods.c, service.c, client.c. Messages on the wire: proto/kms.proto. Design: docs/design/kms.md.
+ * audit.c, signer.c (and those of kms_audit.h), msg.c, handle.c, batch.c, methods.c, rate.c, gate.c, service.c, client.c. Messages on the wire: proto/kms.proto. Design: docs/design/kms.md.
  *
  * What the store promises:
  *  - Values are sealed: a fresh AES-256-GCM key per value, wrapped by a key derived from the master key; both
@@ -250,20 +250,45 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_handle(struct ccz_buf *response, struct ccz_
  *  long (RSA, large messages) are worked on by threads of their own between two of these transactions. Keys with a period
  *  (kms_use.h) rotate by themselves: due ones are looked for at the start and every minute. */
 struct ccz_kms_service;
+/**
+ * How fast calls may come in over gRPC, a second; beside each rate, how many at once (0 = twice the rate). Who is faster is refused with
+ * CCZ_E_LIMIT (RESOURCE_EXHAUSTED) "kms:rate-address", "kms:rate-principal" or "kms:rate-total", with "grpc-retry-pushback-ms" and without
+ * an audit line. All zero: the defaults. Of one server: another one of the same store counts by itself. HTTPS has its own
+ * (kms_door.h).
+ */
+struct ccz_kms_rates {
+    uint32_t address_rate, address_burst;     /**< one IPv4 address or IPv6 /64 */
+    uint32_t principal_rate, principal_burst; /**< one key, or one workload on one platform */
+    uint32_t total_rate, total_burst;         /**< everybody */
+    /** Handshakes of one address, whose evidence costs more than most calls: ccz_kms_service_admit(). */
+    uint32_t handshake_rate, handshake_burst;
+};
+#define CCZ_KMS_ADDRESS_RATE   2000
+#define CCZ_KMS_PRINCIPAL_RATE 1000
+#define CCZ_KMS_TOTAL_RATE     20000
+#define CCZ_KMS_HANDSHAKE_RATE 200
+#define CCZ_KMS_RATE_MAX       1000000 /**< bound of options that set them */
 struct ccz_kms_service_cfg {
     struct ccz_kms_store
         *store; /**< required; owned by the caller, used by the worker until the service is freed */
     struct ccz_clock clock;   /**< required */
     struct ccz_kms_info info; /**< strings outlive the service */
-    unsigned
-        crypto_threads; /**< for RSA and large messages, beside the worker; 0 = two, at most 64 */
+    unsigned crypto_threads;  /**< for RSA and large messages, beside the worker; 0 = two, at most
+                           CCZ_KMS_CRYPTO_THREADS_MAX */
+    struct ccz_kms_rates rates;
 };
+#define CCZ_KMS_CRYPTO_THREADS_MAX 64
 CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_service_new(struct ccz_kms_service **out,
                                                 const struct ccz_kms_service_cfg *cfg,
                                                 struct ccz_err *err);
 /** Registers every method; before ccz_rpc_server_start(). */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_service_add(struct ccz_kms_service *s,
                                                 struct ccz_rpc_server *server);
+/** ccz_rpc_server_cfg.admit with the service as its arg: connections of one address beyond its rate are closed before their handshake.
+ *  Any thread. */
+CCZ_API bool ccz_kms_service_admit(void *service, const char *address);
+/** Appends counters of the gRPC port for Prometheus; part of ccz_kms_door_metrics(). Any thread. */
+CCZ_API void ccz_kms_service_metrics(struct ccz_kms_service *s, struct ccz_buf *out);
 /** What a call came to: @p err is NULL and @p response the message; or why not, and @p response is the id of the decision as
  *  text ("D17", kms_why.h), empty if it is not on record. Both are borrowed. On the worker's thread, where other calls wait: it
  *  must not block. */
@@ -282,8 +307,9 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_service_probe(struct ccz_kms_service *s,
                                                   const uint8_t *principal,
                                                   ccz_kms_answer_fn answer, void *arg,
                                                   struct ccz_err *err);
-/** ccz_ratls_pin_fn with the service as its arg: admits keys that have a role, also one that was given over this
- *  service a moment ago. The handler looks the role up again for every call. Thread-safe, does not touch the store. */
+/** ccz_ratls_pin_fn with the service as its arg: admits keys that have a role, also one that was given a moment ago, over this
+ *  server or another one of the store: for a key that it does not know it has the worker look, at most once a second, and waits half a
+ *  second for that. The handler looks the role up again for every call. Any thread but event loops. */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_service_pin(void *service, struct ccz_span spki,
                                                 struct ccz_err *err);
 /** Answers what is queued, then stops. Stop the RPC server first. */
@@ -378,6 +404,17 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_attest(struct ccz_buf *token, struct ccz_kms
  *  be NULL. Keys that sign no more are in it for an hour. */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_token_keys(struct ccz_buf *jwks, struct ccz_buf *issuer,
                                                struct ccz_rpc_client *c, struct ccz_err *err);
+#define CCZ_KMS_KID_SIZE 44 /**< of such a key, with its NUL */
+/**
+ * Operator: from now on another key signs them. By itself that happens after 30 days.
+ * @param[out] kid      of the new one
+ * @param[out] receipt  may be NULL
+ * @retval CCZ_E_LIMIT  "kms:token-key-soon": the one that signs is younger than a minute; "kms:token-keys": eight are published, each
+ *                      for an hour after it has signed last; "kms:versions": 500 were made
+ */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_rotate_token_key(char kid[CCZ_KMS_KID_SIZE],
+                                                     struct ccz_kms_receipt *receipt,
+                                                     struct ccz_rpc_client *c, struct ccz_err *err);
 
 /** What to store. */
 struct ccz_kms_put {

@@ -15,7 +15,7 @@
  * have one. Both are administrators at most: nobody gets a value by them.
  *
  * Life: new, doors, start, any number of reloads, stop, then ccz_kms_service_free(), free. Threads: any, one at a time.
- * Reading order of the sources: door.h, door_priv.h, door.c, conn.c, route.c, call.c, rate.c, auth.c, issuer.c, json.c, rest.c, openapi.c, ops.c,
+ * Reading order of the sources: door.h, door_priv.h, door.c, conn.c, route.c, call.c, auth.c, issuer.c, json.c, rest.c, openapi.c, ops.c,
  * console.c.
  * Why it is so: docs/design/kms-http.md.
  */
@@ -115,7 +115,8 @@ CCZ_API void ccz_kms_door_stop(struct ccz_kms_door *d, int64_t grace_ms);
 /** After ccz_kms_service_free(), whose last answers still come here. NULL is fine. */
 CCZ_API void ccz_kms_door_free(struct ccz_kms_door *d);
 CCZ_DEFINE_AUTO(ccz_kms_door)
-/** What ccz_metrics_cfg.put wants, with a door as its arg: counters of the door. Any thread. */
+/** What ccz_metrics_cfg.put wants, with a door as its arg: counters of the door, and until it stops those of the service's gRPC port. Any
+ *  thread. */
 CCZ_API void ccz_kms_door_metrics(void *door, struct ccz_buf *out);
 
 /** How the subject of an issuer's tokens is called in the table of administrators: SHA-256 of

@@ -157,8 +157,11 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_epoch_accept(const char **what, struct ccz_k
 /**
  * A KMS that waits for shares: answers Unseal and refuses every other method with "kms:sealed". Whoever reaches it may give
  * a share; shares that are not of the set are refused and change nothing, so nobody can be in the way of those who hold
- * them. Add a health service to the server, as not serving.
+ * them. Calls have a rate: CCZ_KMS_UNSEAL_RATE a second from one address, CCZ_KMS_UNSEAL_TOTAL_RATE in all, at once so many as there may
+ * be shares, and four times that (refusals as of struct ccz_kms_rates). Add a health service to the server, as not serving.
  */
+#define CCZ_KMS_UNSEAL_RATE       2
+#define CCZ_KMS_UNSEAL_TOTAL_RATE 50
 struct ccz_kms_sealed;
 /** @param done  called once, on a thread of the server, when the last share that was needed came; may be NULL */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_sealed_new(struct ccz_kms_sealed **out,
@@ -172,6 +175,8 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_sealed_add(struct ccz_kms_sealed *s,
 /** ccz_ratls_pin_fn: admits every key. What it may do is give shares. */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_sealed_pin(void *arg, struct ccz_span spki,
                                                struct ccz_err *err);
+/** ccz_rpc_server_cfg.admit with a struct ccz_kms_sealed as its arg: new connections of one address have a rate, too. */
+CCZ_API bool ccz_kms_sealed_admit(void *sealed, const char *address);
 /**
  * Client: gives a share to a KMS whose evidence its RPC client has judged, or (@p share NULL) asks how many there are.
  * @retval CCZ_E_UNSUPPORTED  it is not sealed any more (the status of a method that is not there)

@@ -139,6 +139,8 @@ CCZ_DEFINE_AUTO(ccz_ratls)
  */
 typedef void (*ccz_ratls_farewell_fn)(void *arg, struct ccz_buf *out, const struct ccz_err *why);
 CCZ_API void ccz_ratls_set_farewell(struct ccz_ratls *r, ccz_ratls_farewell_fn fn, void *arg);
+/** Application bytes that were read are overwritten inside, also in the TLS library. For secrets. Before the first step. */
+CCZ_API void ccz_ratls_set_wipe(struct ccz_ratls *r);
 CCZ_API CCZ_MUST_USE ccz_rc ccz_ratls_feed(struct ccz_ratls *r, struct ccz_span wire);
 /** As ccz_ratls_feed() without a copy, until ccz_ratls_settle(): see ccz_tls_lend(). Not across ccz_ratls_step() on another thread. */
 CCZ_API void ccz_ratls_lend(struct ccz_ratls *r, struct ccz_span wire);

@@ -110,6 +110,14 @@ struct ccz_rpc_server_cfg {
     int64_t
         connection_age_grace_ms; /**< calls of an old connection may last so much longer, then they end
                                        with UNAVAILABLE; 0 = as long as they take */
+    /** For servers of secrets: memory that held messages, received or to be sent, is overwritten before it is freed or used for
+     *  something else, in TLS, HTTP/2, compression of requests and calls. Not what handlers copy, metadata, and answers that
+     *  are compressed. Costs a pass over each byte. */
+    bool wipe;
+    /** Asked when a connection was accepted, before its handshake; false closes it without a word. On the loop: no waiting in it.
+     *  @p address  "ip:port". NULL = all are welcome */
+    bool (*admit)(void *arg, const char *address);
+    void *admit_arg;
 };
 CCZ_API CCZ_MUST_USE ccz_rc ccz_rpc_server_new(struct ccz_rpc_server **out,
                                                const struct ccz_rpc_server_cfg *cfg,

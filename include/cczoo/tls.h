@@ -142,6 +142,9 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_tls_new(struct ccz_tls **out, struct ccz_tls_ctx
                                         void *conn_arg, const char *sni);
 CCZ_API void ccz_tls_free(struct ccz_tls *t);
 CCZ_DEFINE_AUTO(ccz_tls)
+/** Plain bytes are overwritten inside once they were read or written, also on the stack of the thread. For secrets; costs a pass over
+ *  them. Before the first of them. */
+CCZ_API void ccz_tls_set_wipe(struct ccz_tls *t);
 /** Gives bytes received from the wire; they are buffered inside (dropped after a failure).
  *  @retval CCZ_E_LIMIT  more than CCZ_TLS_BUFFER_MAX would wait: read first */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_tls_feed(struct ccz_tls *t, struct ccz_span wire);

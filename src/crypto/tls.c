@@ -214,6 +214,19 @@ static ccz_rc judge(struct ccz_tls *t, int ret, struct ccz_err *err)
     return failed(t, err);
 }
 
+void ccz_tls_set_wipe(struct ccz_tls *t)
+{
+    t->wipe = true;
+    (void)SSL_set_options(t->ssl, SSL_OP_CLEANSE_PLAINTEXT);
+}
+
+/* What the library's functions, and those of ciphers in assembly, left below. */
+__attribute__((noinline)) static void burn_stack(void)
+{
+    uint8_t below[16384];
+    ccz_wipe(below, sizeof(below));
+}
+
 /* ------------------------------------------------------------------------------ handshake */
 
 static bool has_input(const struct ccz_tls *t)
@@ -318,7 +331,7 @@ bool ccz_tls_ready(const struct ccz_tls *t)
 
 /* ----------------------------------------------------------------------------------- data */
 
-ccz_rc ccz_tls_read(struct ccz_buf *out, struct ccz_tls *t, struct ccz_err *err)
+static ccz_rc read_records(struct ccz_buf *out, struct ccz_tls *t, struct ccz_err *err)
 {
     if (t->fail.rc != CCZ_OK)
         return failed(t, err);
@@ -350,11 +363,22 @@ ccz_rc ccz_tls_read(struct ccz_buf *out, struct ccz_tls *t, struct ccz_err *err)
     return CCZ_OK;
 }
 
+ccz_rc ccz_tls_read(struct ccz_buf *out, struct ccz_tls *t, struct ccz_err *err)
+{
+    size_t before = out->size;
+    ccz_rc rc = read_records(out, t, err);
+    if (t->wipe && out->size > before)
+        burn_stack();
+    return rc;
+}
+
 /* The room was checked. */
 static ccz_rc put_records(struct ccz_tls *t, struct ccz_span plain, struct ccz_err *err)
 {
     size_t n = 0;
     int ret = SSL_write_ex(t->ssl, plain.ptr, plain.size, &n);
+    if (t->wipe)
+        burn_stack();
     if (ret == 1 && n == plain.size)
         return CCZ_OK;
     if (judge(t, ret, NULL) == CCZ_OK) /* a memory buffer never asks to wait */
@@ -409,6 +433,8 @@ ccz_rc ccz_tls_write_both(struct ccz_tls *t, struct ccz_span head, struct ccz_sp
     memcpy(both, head.ptr, head.size);
     cczi_copy(both + head.size, body.ptr, with);
     rc = put_records(t, CCZ_SPAN(both, head.size + with), err);
+    if (t->wipe)
+        ccz_wipe(both, head.size + with);
     if (rc != CCZ_OK || with == body.size)
         return rc;
     return put_records(t, ccz_span_sub(body, with, body.size - with), err);

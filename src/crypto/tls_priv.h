@@ -73,6 +73,7 @@ struct ccz_tls {
     bool ready;
     bool ended;       /* the peer sent close_notify */
     bool shut;        /* so did this side */
+    bool wipe;        /* plain bytes */
     uint64_t records; /* written under the current key, at least */
     uint64_t records_max;
     struct cczi_proof *proof; /* while shaking hands */

@@ -238,6 +238,25 @@ ccz_rc ccz_kms_token_keys(struct ccz_buf *jwks, struct ccz_buf *issuer, struct c
                : CCZ_OK;
 }
 
+ccz_rc ccz_kms_rotate_token_key(char kid[CCZ_KMS_KID_SIZE], struct ccz_kms_receipt *receipt,
+                                struct ccz_rpc_client *c, struct ccz_err *err)
+{
+    _Static_assert(CCZ_KMS_KID_SIZE == CCZ_JWK_THUMBPRINT_SIZE + 1, "the size of a thumbprint");
+    struct cczi_msg_rotate_token_key_resp m = {0};
+    CCZ_AUTO_BUF response = {0};
+    kid[0] = 0;
+    ccz_rc rc = cczi_kms_call(&response, c, "RotateTokenKey", cczi_msg_none, NULL, err);
+    if (rc != CCZ_OK)
+        return rc;
+    if (cczi_msg_get(&m, cczi_msg_rotate_token_key_resp, ccz_buf_span(&response), NULL) != CCZ_OK ||
+        m.kid.size != CCZ_KMS_KID_SIZE - 1)
+        return cczi_kms_malformed(err);
+    rc = cczi_kms_take_receipt(receipt, m.receipt, err);
+    if (rc == CCZ_OK)
+        cczi_kms_take_text(kid, CCZ_KMS_KID_SIZE, m.kid);
+    return rc;
+}
+
 /* --------------------------------------------------------------------- administrator */
 
 ccz_rc cczi_kms_client_put(uint32_t *version, struct ccz_kms_receipt *receipt,

@@ -52,6 +52,9 @@ static const struct {
     {"kms:proposer-role", "somebody who is an author there has to propose it again"},
     {"kms:not-proposable", "this needs no approvals: call it directly"},
     {"kms:busy", "ask again later"},
+    {"kms:rate-address", "who runs the server can allow more: cczoo-kmsd run --rpc-rate"},
+    {"kms:rate-principal", "who runs the server can allow more: cczoo-kmsd run --rpc-rate"},
+    {"kms:rate-total", "who runs the server can allow more: cczoo-kmsd run --rpc-total-rate"},
     {"kms:instance",
      "all values of one run come from one KMS: does --kms lead to several? cczoo kms "
      "status tells which is which"},
@@ -130,6 +133,8 @@ static const struct {
     {"kms:import-changed", "the key was made anew while this came in: ask for parameters again"},
     {"kms:import-token", "use the parameters that came for this very name, kind and use"},
     {"kms:decision", "a refusal names it, and so does cczoo kms audit"},
+    {"kms:token-key-soon", "cczoo kms token-key list shows which one signs"},
+    {"kms:token-keys", "each is published for an hour after it has signed last: wait for that"},
     {"kms:not-staged", "stage one: cczoo kms stage NAME FILE --until TIME"},
     {"kms:staged-exists", "to replace it say so: --replace; cczoo kms staged shows it"},
     {"kms:staged-changed", "look at what is staged now, and decide again"},

@@ -14,6 +14,9 @@
 #define CCZI_KMS_TOKEN_KEY_AGE_S (30 * 86400)
 /* A key that signs no more stays in the set for this long: its last token, clocks that differ, and some room. */
 #define CCZI_KMS_TOKEN_KEY_KEPT_S 3600
+/* By hand: so long after the last one, and so many may be published at once. Whoever relies on tokens reads all of them. */
+#define CCZI_KMS_TOKEN_ROTATE_MIN_S 60
+#define CCZI_KMS_TOKEN_LIVE_MAX     8
 
 #define CCZI_KMS_ATTEST_NONCE_MAX    128
 #define CCZI_KMS_ATTEST_AUDIENCE_MAX 256
@@ -37,7 +40,7 @@ struct cczi_msg_token_keys_resp {
     struct ccz_span issuer; /* "iss" of the tokens */
 };
 struct cczi_msg_rotate_token_key_resp {
-    struct ccz_span kid;
+    struct ccz_span kid, receipt;
 };
 /* For doors, which hand requests to ccz_kms_service_call(). The getter's spans borrow from @p in. where = "kms:request" */
 void cczi_attest_req_put(struct ccz_buf *out, const struct cczi_msg_attest_req *m);

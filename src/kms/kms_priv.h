@@ -148,12 +148,14 @@ struct ccz_kms_store {
     struct cczi_kms_importer *importer; /* keys that come in wrapped */
     cczi_kms_batch_fn on_batch;         /* cczi_kms_sign_batch() */
     void *on_batch_arg;
+    int64_t resolve_ms;    /* CCZI_KMS_RESOLVE_MS; less in tests */
     int64_t away_until_ms; /* the database is away: `away` says why; 0 = it is not */
     struct ccz_err away;
-    uint64_t roles_changed;          /* counts; also changes that were undone */
-    struct cczi_kms_lines lines;     /* lines of the current transaction, or of the last one */
-    struct cczi_kms_signer signer;   /* loaded by cczi_kms_signer_ensure() */
-    struct cczi_kms_token_key token; /* loaded by cczi_kms_token_key() */
+    uint64_t roles_changed;        /* counts; also changes that were undone */
+    struct cczi_kms_lines lines;   /* lines of the current transaction, or of the last one */
+    struct cczi_kms_signer signer; /* loaded by cczi_kms_signer_ensure() */
+    /* of cczi_kms_token_key() and cczi_kms_token_keys_put() */
+    struct cczi_kms_token_keys token;
 };
 /* Opens a state folder whose database has schema @p schema (0 = an older one, for migrate.c): master key and all, but nothing
  * is checked yet. */
@@ -175,6 +177,8 @@ ccz_rc cczi_kms_settle(struct ccz_kms_store *s, struct ccz_err *err);
 #define CCZI_KMS_RETRIES 7
 /* and none later than this after the first try: callers have other servers to go to, and a deadline */
 #define CCZI_KMS_RETRY_MS 3000
+/* What became of a COMMIT without an answer is asked again for so long; the last time that it is asked has the limits of any statement. */
+#define CCZI_KMS_RESOLVE_MS 10000
 /* How long calls are refused at once after a transaction could not even begin. */
 #define CCZI_KMS_AWAY_MS 1000
 void cczi_kms_retry_pause(unsigned n);           /* before try n = 1, 2, ... of a transaction */

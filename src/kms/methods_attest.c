@@ -36,6 +36,7 @@ const struct cczi_msg_field cczi_msg_token_keys_resp[] = {
 };
 const struct cczi_msg_field cczi_msg_rotate_token_key_resp[] = {
     SPAN(1, cczi_msg_rotate_token_key_resp, kid, CCZ_JWK_THUMBPRINT_SIZE),
+    SPAN(CCZI_MSG_RECEIPT, cczi_msg_rotate_token_key_resp, receipt, 64),
     END,
 };
 
@@ -286,7 +287,7 @@ ccz_rc cczi_kms_run_rotate_token_key(struct ccz_buf *response, struct cczi_kms_c
     const struct cczi_kms_token_key *k = NULL;
     ccz_rc rc = cczi_msg_get(NULL, cczi_msg_none, call->req->body, err);
     if (rc == CCZ_OK)
-        rc = cczi_kms_token_rotate(call->store, call->req->now_s, err);
+        rc = cczi_kms_token_rotate_now(call->store, call->req->now_s, err);
     if (rc == CCZ_OK)
         rc = cczi_kms_token_key(&k, call->store, call->req->now_s, err);
     if (rc != CCZ_OK)

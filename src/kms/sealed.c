@@ -2,6 +2,7 @@
 /* A KMS that waits for the shares of its master key, and the client's side of it. */
 #include "master_priv.h"
 
+#include "gate.h"
 #include "kms_priv.h"
 
 #include <stdatomic.h>
@@ -34,6 +35,7 @@ static const struct cczi_msg_field unseal_resp_fields[] = {
 
 struct ccz_kms_sealed {
     struct ccz_kms_master *master;
+    struct cczi_kms_gate *gate;
     void (*done)(void *arg);
     void *arg;
     atomic_flag told;
@@ -56,6 +58,8 @@ static void on_unseal(struct ccz_rpc_call *call, void *arg, struct ccz_span requ
     struct ccz_kms_shares have;
     struct ccz_err err = {0};
     char peer[64];
+    if (!cczi_kms_gate_pass_call(s->gate, call))
+        return;
     ccz_escape(peer, sizeof(peer), ccz_span_str(ccz_rpc_peer_address(call)));
     if (unseal(&have, s, request, &err) != CCZ_OK) {
         char what[96];
@@ -77,9 +81,11 @@ static void on_unseal(struct ccz_rpc_call *call, void *arg, struct ccz_span requ
 
 static void on_other(struct ccz_rpc_call *call, void *arg, struct ccz_span request)
 {
-    (void)arg;
     (void)request;
+    struct ccz_kms_sealed *s = arg;
     struct ccz_err err = {0};
+    if (!cczi_kms_gate_pass_call(s->gate, call))
+        return;
     ccz_fail(&err, CCZ_E_UNAVAILABLE, "kms:sealed", 0,
              "this KMS waits for shares of its master key");
     (void)cczi_kms_hint(&err, CCZ_E_UNAVAILABLE);
@@ -98,13 +104,32 @@ ccz_rc ccz_kms_sealed_new(struct ccz_kms_sealed **out, struct ccz_kms_master *m,
     if (!s)
         return ccz_fail(err, CCZ_E_NOMEM, "kms:service", 0, "out of memory");
     *s = (struct ccz_kms_sealed){.master = m, .done = done, .arg = arg, .told = ATOMIC_FLAG_INIT};
-    *out = s;
-    return CCZ_OK;
+    /* anybody gets in here, with any key: what he may do is make lines of the log, and work */
+    const struct ccz_kms_rates rates = {.address_rate = CCZ_KMS_UNSEAL_RATE,
+                                        .address_burst = CCZ_KMS_SHARES_MAX,
+                                        .total_rate = CCZ_KMS_UNSEAL_TOTAL_RATE,
+                                        .total_burst = 4 * CCZ_KMS_SHARES_MAX,
+                                        .handshake_rate = CCZ_KMS_UNSEAL_RATE,
+                                        .handshake_burst = CCZ_KMS_SHARES_MAX};
+    rc = cczi_kms_gate_new(&s->gate, &rates, err);
+    if (rc == CCZ_OK)
+        *out = s;
+    else
+        ccz_kms_sealed_free(s);
+    return rc;
 }
 
 void ccz_kms_sealed_free(struct ccz_kms_sealed *s)
 {
+    if (s)
+        cczi_kms_gate_free(s->gate);
     free(s);
+}
+
+bool ccz_kms_sealed_admit(void *sealed, const char *address)
+{
+    struct ccz_kms_sealed *s = sealed;
+    return cczi_kms_gate_admit(s->gate, address, ccz_mono_ms());
 }
 
 ccz_rc ccz_kms_sealed_add(struct ccz_kms_sealed *s, struct ccz_rpc_server *server)

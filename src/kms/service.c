@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The handler behind an RPC server: event loops queue calls, one worker owns the store, and what takes long is done beside it. */
 #define _POSIX_C_SOURCE 200809L
+#include "gate.h"
 #include "use_priv.h"
 
 #include <pthread.h>
@@ -15,8 +16,11 @@ enum {
     ADDRESS_SIZE = 64,
     METHOD_PATH_SIZE = 64,
     CRYPTO_THREADS = 2,
-    CRYPTO_THREADS_MAX = 64,
-    ROTATION_EVERY_S = 60
+    ROTATION_EVERY_S = 60,
+    /* for keys that nobody knows: strangers must neither keep the worker busy nor the thread that shakes hands */
+    PINS_EVERY_MS = 1000,
+    PINS_WAIT_MS = 500,
+    PINS_FAILED_MS = 10000 /* after a failure: the database is away */
 };
 
 /* A copy of everything the handler needs: the request and the peer belong to whoever called. */
@@ -26,6 +30,7 @@ struct job {
     void *arg;
     struct ccz_rpc_call *call; /* of gRPC, to see whether its caller has gone; else NULL */
     bool probe, of;            /* asks whether the store answers; and knows peer.spki_sha256 */
+    bool pins;                 /* looks for new principals */
     struct ccz_ratls_peer peer;
     char address[ADDRESS_SIZE], path[METHOD_PATH_SIZE];
     struct ccz_buf body;
@@ -44,6 +49,7 @@ struct queue {
 
 struct ccz_kms_service {
     struct ccz_kms_service_cfg cfg;
+    struct cczi_kms_gate *gate; /* of the gRPC port */
     pthread_t worker;
     struct cczi_kms_entry *batch; /* CCZI_KMS_BATCH_MAX, of the worker */
     pthread_mutex_t lock;         /* everything below */
@@ -52,7 +58,7 @@ struct ccz_kms_service {
     struct queue works; /* for the crypto threads */
     size_t working;     /* jobs in `works` and at these threads */
     bool stop, stop_crypto;
-    pthread_t crypto[CRYPTO_THREADS_MAX];
+    pthread_t crypto[CCZ_KMS_CRYPTO_THREADS_MAX];
     size_t crypto_len;
     struct timespec look;      /* for rotations next: monotonic time; of the worker */
     pthread_mutex_t pins_lock; /* who has a role: read by event loops, renewed by the worker */
@@ -60,7 +66,10 @@ struct ccz_kms_service {
         uint8_t (*id)[32];
         size_t len;
     } pins;
-    uint64_t roles_seen; /* count of the store that they are of */
+    uint64_t roles_seen;         /* count of the store that they are of */
+    pthread_cond_t pins_renewed; /* with pins_lock, as is the rest */
+    uint64_t pins_turn;          /* counts */
+    int64_t pins_next_ms;        /* not looked for again before this */
 };
 
 static void queue_init(struct queue *q)
@@ -225,6 +234,24 @@ static void answer_probe(struct ccz_kms_service *s, struct job *j)
     j->answer(j->arg, (struct ccz_span){0}, rc == CCZ_OK ? NULL : &err);
 }
 
+static ccz_rc load_pins(struct ccz_kms_service *s, struct ccz_err *err);
+
+/* Another server may have given roles. Whoever waits is told in any case. */
+static void look_for_pins(struct ccz_kms_service *s)
+{
+    struct ccz_err err = {0};
+    ccz_rc rc = load_pins(s, &err);
+    if (rc != CCZ_OK)
+        ccz_log(CCZ_LOG_WARN, "kms", "cannot look for new administrators: where=%s %s", err.where,
+                err.msg);
+    pthread_mutex_lock(&s->pins_lock);
+    if (rc != CCZ_OK)
+        s->pins_next_ms = ccz_mono_ms() + PINS_FAILED_MS;
+    s->pins_turn++;
+    pthread_cond_broadcast(&s->pins_renewed);
+    pthread_mutex_unlock(&s->pins_lock);
+}
+
 static void handle_jobs(struct ccz_kms_service *s, struct queue *jobs)
 {
     struct job *of[CCZI_KMS_BATCH_MAX];
@@ -232,7 +259,7 @@ static void handle_jobs(struct ccz_kms_service *s, struct queue *jobs)
     size_t len = 0;
     queue_init(&probes);
     for (struct job *j; (j = queue_take(jobs)) != NULL;) {
-        if (j->probe) {
+        if (j->probe || j->pins) {
             queue_add(&probes, j);
             continue;
         }
@@ -262,7 +289,10 @@ static void handle_jobs(struct ccz_kms_service *s, struct queue *jobs)
     for (size_t i = 0; i < len; i++)
         conclude(s, of[i], &s->batch[i]);
     for (struct job *j; (j = queue_take(&probes)) != NULL;) {
-        answer_probe(s, j);
+        if (j->pins)
+            look_for_pins(s);
+        else
+            answer_probe(s, j);
         job_free(j);
     }
 }
@@ -306,8 +336,6 @@ static void look_for_rotations(struct ccz_kms_service *s)
     clock_gettime(CLOCK_MONOTONIC, &s->look);
     s->look.tv_sec += ROTATION_EVERY_S;
 }
-
-static ccz_rc load_pins(struct ccz_kms_service *s, struct ccz_err *err);
 
 /* Whoever was given a role can connect from now on. */
 static void renew_pins(struct ccz_kms_service *s)
@@ -419,9 +447,22 @@ static void on_call(struct ccz_rpc_call *call, void *service, struct ccz_span re
                                         .body = request,
                                         .peer = ccz_rpc_peer(call),
                                         .address = ccz_rpc_peer_address(call)};
+    struct ccz_kms_service *s = service;
     struct ccz_err err = {0};
-    if (submit(service, &req, call, answer_rpc, call, &err) != CCZ_OK)
+    if (cczi_kms_gate_pass_call(s->gate, call) &&
+        submit(s, &req, call, answer_rpc, call, &err) != CCZ_OK)
         ccz_rpc_fail(call, &err);
+}
+
+bool ccz_kms_service_admit(void *service, const char *address)
+{
+    struct ccz_kms_service *s = service;
+    return cczi_kms_gate_admit(s->gate, address, ccz_mono_ms());
+}
+
+void ccz_kms_service_metrics(struct ccz_kms_service *s, struct ccz_buf *out)
+{
+    cczi_kms_gate_metrics(s->gate, out);
 }
 
 ccz_rc ccz_kms_service_add(struct ccz_kms_service *s, struct ccz_rpc_server *server)
@@ -435,21 +476,62 @@ ccz_rc ccz_kms_service_add(struct ccz_kms_service *s, struct ccz_rpc_server *ser
     return rc;
 }
 
+/* The lock is held. */
+static bool is_pinned(const struct ccz_kms_service *s, const uint8_t digest[32])
+{
+    bool found = false;
+    for (size_t i = 0; i < s->pins.len; i++)
+        found = found || ccz_ct_eq(digest, s->pins.id[i], 32);
+    return found;
+}
+
+static bool queue_pins_job(struct ccz_kms_service *s)
+{
+    struct job *j = calloc(1, sizeof(*j));
+    if (!j)
+        return false;
+    j->pins = true;
+    ccz_buf_init(&j->body, 0);
+    if (queue_job(s, j))
+        return true;
+    job_free(j);
+    return false;
+}
+
+/* Has the worker look for new principals, and waits for that. The lock is held, but for the wait. @return false: it was not its time */
+static bool ask_for_pins(struct ccz_kms_service *s)
+{
+    int64_t now_ms = ccz_mono_ms();
+    if (now_ms < s->pins_next_ms)
+        return false;
+    s->pins_next_ms = now_ms + PINS_EVERY_MS;
+    uint64_t turn = s->pins_turn;
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_nsec += PINS_WAIT_MS * 1000000L;
+    until.tv_sec += until.tv_nsec / 1000000000L;
+    until.tv_nsec %= 1000000000L;
+    int timed_out = 0;
+    if (!queue_pins_job(s))
+        return false;
+    while (s->pins_turn == turn && !timed_out)
+        timed_out = pthread_cond_timedwait(&s->pins_renewed, &s->pins_lock, &until);
+    return s->pins_turn != turn;
+}
+
 ccz_rc ccz_kms_service_pin(void *service, struct ccz_span spki, struct ccz_err *err)
 {
     struct ccz_kms_service *s = service;
     uint8_t digest[32];
-    bool found = false;
     ccz_rc rc = ccz_sha256(digest, spki);
     if (rc != CCZ_OK)
         return ccz_fail(err, rc, "kms:pin", 0, "cannot hash a public key");
     pthread_mutex_lock(&s->pins_lock);
-    for (size_t i = 0; i < s->pins.len; i++)
-        found = found || ccz_ct_eq(digest, s->pins.id[i], sizeof(digest));
+    bool found = is_pinned(s, digest);
+    if (!found && ask_for_pins(s))
+        found = is_pinned(s, digest);
     pthread_mutex_unlock(&s->pins_lock);
-    if (found)
-        return CCZ_OK;
-    return refuse_unknown(digest, err);
+    return found ? CCZ_OK : refuse_unknown(digest, err);
 }
 
 /* ------------------------------------------------------------------------ new, free */
@@ -496,6 +578,7 @@ static void sync_init(struct ccz_kms_service *s)
     pthread_mutex_init(&s->lock, NULL);
     pthread_cond_init(&s->wake, &attr);
     pthread_cond_init(&s->wake_crypto, NULL);
+    pthread_cond_init(&s->pins_renewed, &attr);
     pthread_mutex_init(&s->pins_lock, NULL);
     pthread_condattr_destroy(&attr);
 }
@@ -504,6 +587,7 @@ static void sync_deinit(struct ccz_kms_service *s)
 {
     pthread_cond_destroy(&s->wake);
     pthread_cond_destroy(&s->wake_crypto);
+    pthread_cond_destroy(&s->pins_renewed);
     pthread_mutex_destroy(&s->lock);
     pthread_mutex_destroy(&s->pins_lock);
 }
@@ -521,8 +605,9 @@ static void stop_crypto(struct ccz_kms_service *s)
 static ccz_rc start_threads(struct ccz_kms_service *s, struct ccz_err *err)
 {
     size_t len = s->cfg.crypto_threads ? s->cfg.crypto_threads : CRYPTO_THREADS;
-    if (len > CRYPTO_THREADS_MAX)
-        return ccz_refuse_num(err, CCZ_E_ARG, "kms:service", (int64_t)len, CRYPTO_THREADS_MAX);
+    if (len > CCZ_KMS_CRYPTO_THREADS_MAX)
+        return ccz_refuse_num(err, CCZ_E_ARG, "kms:service", (int64_t)len,
+                              CCZ_KMS_CRYPTO_THREADS_MAX);
     bool ok = true;
     for (size_t i = 0; ok && i < len; i++) {
         ok = pthread_create(&s->crypto[i], NULL, do_works, s) == 0;
@@ -550,10 +635,13 @@ ccz_rc ccz_kms_service_new(struct ccz_kms_service **out, const struct ccz_kms_se
     ccz_rc rc = s->batch ? load_pins(s, err)
                          : ccz_fail(err, CCZ_E_NOMEM, "kms:service", 0, "out of memory");
     if (rc == CCZ_OK)
+        rc = cczi_kms_gate_new(&s->gate, &cfg->rates, err);
+    if (rc == CCZ_OK)
         rc = start_threads(s, err);
     if (rc != CCZ_OK) {
         s->cfg.store->clock = NULL;
         sync_deinit(s);
+        cczi_kms_gate_free(s->gate);
         free(s->pins.id);
         free(s->batch);
         free(s);
@@ -575,6 +663,7 @@ void ccz_kms_service_free(struct ccz_kms_service *s)
     stop_crypto(s);
     s->cfg.store->clock = NULL;
     sync_deinit(s);
+    cczi_kms_gate_free(s->gate);
     free(s->pins.id);
     free(s->batch);
     free(s);

@@ -186,7 +186,9 @@ static ccz_rc resolve_commit(struct ccz_kms_store *s, struct ccz_err *err)
     s->watch = NULL;
     bool there = false;
     ccz_rc rc = CCZ_E_UNAVAILABLE;
-    for (unsigned n = 0; n < CCZI_KMS_RETRIES && rc != CCZ_OK; n++) {
+    const int64_t until = ccz_mono_ms() + s->resolve_ms;
+    for (unsigned n = 0; n == 0 || (n < CCZI_KMS_RETRIES && rc != CCZ_OK && ccz_mono_ms() < until);
+         n++) {
         if (n)
             cczi_kms_retry_pause(n);
         rc = cczi_kms_begin(s, err);
@@ -604,6 +606,7 @@ ccz_rc ccz_kms_init_with(const struct ccz_kms_state *state, const uint8_t admin_
 static ccz_rc equip(struct ccz_kms_store *s, struct ccz_err *err)
 {
     s->on_batch = cczi_kms_sign_batch;
+    s->resolve_ms = CCZI_KMS_RESOLVE_MS;
     ccz_rc rc = cczi_kms_policies_new(&s->policies);
     if (rc == CCZ_OK)
         rc = cczi_kms_watch_new(&s->watch);
@@ -725,7 +728,7 @@ void ccz_kms_store_free(struct ccz_kms_store *s)
     cczi_kms_sealer_deinit(&s->sealer);
     cczi_kms_sealer_deinit(&s->next);
     cczi_kms_signer_deinit(&s->signer);
-    cczi_kms_token_key_deinit(&s->token);
+    cczi_kms_token_keys_deinit(&s->token);
     cczi_kms_lines_free(&s->lines);
     cczi_kms_policies_free(s->policies);
     cczi_kms_watch_free(s->watch);

@@ -16,6 +16,7 @@ static ccz_rc open_key(struct ccz_key **out, struct ccz_kms_store *s,
 {
     CCZ_AUTO(ccz_secret) der = NULL;
     *out = NULL;
+    s->token.opened++;
     ccz_rc rc = cczi_kms_unseal(&der, &s->sealer, &it->slot, ccz_buf_span(&it->sealed), err);
     return rc == CCZ_OK ? ccz_key_from_pkcs8(out, der, err) : rc;
 }
@@ -26,6 +27,12 @@ static ccz_rc kid_of(char kid[CCZ_JWK_THUMBPRINT_SIZE + 1], const struct ccz_key
     CCZ_AUTO(ccz_jwk) jwk = NULL;
     ccz_rc rc = ccz_jwk_from_key(&jwk, key, err);
     return rc == CCZ_OK ? ccz_jwk_thumbprint(kid, jwk) : rc;
+}
+
+static void forget_signer(struct cczi_kms_token_key *k)
+{
+    ccz_key_free(k->key);
+    *k = (struct cczi_kms_token_key){0};
 }
 
 /* Who relies on tokens finds in the log which keys signed them, and since when. That of RotateTokenKey is in its own line. */
@@ -91,16 +98,16 @@ ccz_rc cczi_kms_token_key(const struct cczi_kms_token_key **out, struct ccz_kms_
     struct cczi_kms_item it;
     cczi_kms_item_init(&it);
     ccz_rc rc = current(&it, s, now_s, err);
-    struct cczi_kms_token_key *k = &s->token;
+    struct cczi_kms_token_key *k = &s->token.signs;
     if (rc == CCZ_OK && !(k->key && memcmp(k->mac, it.mac, sizeof(k->mac)) == 0)) {
-        cczi_kms_token_key_deinit(k);
+        forget_signer(k);
         rc = open_key(&k->key, s, &it, err);
         if (rc == CCZ_OK)
             rc = kid_of(k->kid, k->key, err);
         if (rc == CCZ_OK)
             memcpy(k->mac, it.mac, sizeof(k->mac));
         else
-            cczi_kms_token_key_deinit(k);
+            forget_signer(k);
     }
     cczi_kms_item_deinit(&it);
     if (rc == CCZ_OK)
@@ -108,43 +115,75 @@ ccz_rc cczi_kms_token_key(const struct cczi_kms_token_key **out, struct ccz_kms_
     return rc;
 }
 
-void cczi_kms_token_key_deinit(struct cczi_kms_token_key *k)
-{
-    ccz_key_free(k->key);
-    *k = (struct cczi_kms_token_key){0};
-}
-
 /* ------------------------------------------------------------------------------ the set */
 
-enum { PUBLISHED_MAX = 64 };
+static void forget_published(struct cczi_kms_token_keys *t)
+{
+    while (t->published_len)
+        ccz_jwk_free(t->published[--t->published_len].jwk);
+}
+
+void cczi_kms_token_keys_deinit(struct cczi_kms_token_keys *k)
+{
+    forget_signer(&k->signs);
+    forget_published(k);
+}
+
+/* The public half of a row: the one that is known, which moves to @p out, or of the private one. */
+static ccz_rc publish(struct cczi_kms_token_public *out, struct ccz_kms_store *s,
+                      const struct cczi_kms_item *it, struct ccz_err *err)
+{
+    struct cczi_kms_token_keys *t = &s->token;
+    memcpy(out->mac, it->mac, sizeof(out->mac));
+    for (size_t i = 0; i < t->published_len; i++) {
+        struct cczi_kms_token_public *p = &t->published[i];
+        if (!p->jwk || memcmp(p->mac, it->mac, sizeof(p->mac)) != 0)
+            continue;
+        out->jwk = p->jwk;
+        p->jwk = NULL;
+        return CCZ_OK;
+    }
+    CCZ_AUTO(ccz_key) key = NULL;
+    ccz_rc rc = open_key(&key, s, it, err);
+    return rc == CCZ_OK ? ccz_jwk_from_key(&out->jwk, key, err) : rc;
+}
+
+typedef ccz_rc (*live_fn)(void *arg, struct ccz_kms_store *s, const struct cczi_kms_item *it,
+                          struct ccz_err *err);
+/* The key that signs, and those behind it whose tokens may still be around, newest first. */
+static ccz_rc each_live(struct ccz_kms_store *s, int64_t now_s, live_fn fn, void *arg,
+                        struct ccz_err *err)
+{
+    uint32_t version = 0;
+    ccz_rc rc = cczi_kms_item_last(&version, s, &token_ref, err);
+    int64_t created_s = now_s; /* of the one that took over */
+    for (size_t n = 0; rc == CCZ_OK && version > 0 && n < CCZI_KMS_TOKEN_PUBLISHED_MAX &&
+                       now_s - created_s < CCZI_KMS_TOKEN_KEY_KEPT_S;
+         n++, version--) {
+        struct cczi_kms_item it;
+        cczi_kms_item_init(&it);
+        rc = cczi_kms_item_get(&it, s, &token_ref, version, err);
+        if (rc == CCZ_OK)
+            rc = fn(arg, s, &it, err);
+        created_s = it.created_s;
+        cczi_kms_item_deinit(&it);
+    }
+    return rc;
+}
 
 struct key_set {
-    struct ccz_jwk *keys[PUBLISHED_MAX];
+    struct cczi_kms_token_public of[CCZI_KMS_TOKEN_PUBLISHED_MAX];
+    const struct ccz_jwk *keys[CCZI_KMS_TOKEN_PUBLISHED_MAX];
     size_t len;
 };
 
-static void key_set_free(struct key_set *set)
+static ccz_rc add_live(void *arg, struct ccz_kms_store *s, const struct cczi_kms_item *it,
+                       struct ccz_err *err)
 {
-    for (size_t i = 0; i < set->len; i++)
-        ccz_jwk_free(set->keys[i]);
-}
-
-/* @param[out] created_s  of the version */
-static ccz_rc add_version(struct key_set *set, int64_t *created_s, struct ccz_kms_store *s,
-                          uint32_t version, struct ccz_err *err)
-{
-    struct cczi_kms_item it;
-    cczi_kms_item_init(&it);
-    CCZ_AUTO(ccz_key) key = NULL;
-    ccz_rc rc = cczi_kms_item_get(&it, s, &token_ref, version, err);
-    if (rc == CCZ_OK)
-        rc = open_key(&key, s, &it, err);
-    if (rc == CCZ_OK)
-        rc = ccz_jwk_from_key(&set->keys[set->len], key, err);
-    if (rc == CCZ_OK)
-        set->len++;
-    *created_s = it.created_s;
-    cczi_kms_item_deinit(&it);
+    struct key_set *set = arg;
+    ccz_rc rc = publish(&set->of[set->len], s, it, err);
+    set->keys[set->len] = set->of[set->len].jwk;
+    set->len += rc == CCZ_OK;
     return rc;
 }
 
@@ -152,19 +191,57 @@ ccz_rc cczi_kms_token_keys_put(struct ccz_buf *jwks, struct ccz_kms_store *s, in
                                struct ccz_err *err)
 {
     struct key_set set = {0};
-    uint32_t version = 0;
     const struct cczi_kms_token_key *k;
     ccz_rc rc = cczi_kms_token_key(&k, s, now_s, err); /* makes the first, and rotates */
     if (rc == CCZ_OK)
-        rc = cczi_kms_item_last(&version, s, &token_ref, err);
-    int64_t created_s = now_s; /* of the one that took over */
-    while (rc == CCZ_OK && version > 0 && set.len < PUBLISHED_MAX &&
-           now_s - created_s < CCZI_KMS_TOKEN_KEY_KEPT_S)
-        rc = add_version(&set, &created_s, s, version--, err);
+        rc = each_live(s, now_s, add_live, &set, err);
     if (rc == CCZ_OK)
-        ccz_jwks_put(jwks, (const struct ccz_jwk *const *)set.keys, set.len);
-    key_set_free(&set);
+        ccz_jwks_put(jwks, set.keys, set.len);
+    forget_published(&s->token); /* what is not in the set any more */
+    memcpy(s->token.published, set.of, set.len * sizeof(set.of[0]));
+    s->token.published_len = set.len;
     if (rc == CCZ_OK && jwks->bad)
         rc = ccz_fail(err, CCZ_E_NOMEM, "kms:response", 0, "no memory for the keys of tokens");
     return rc;
+}
+
+/* ------------------------------------------------------------------------------ by hand */
+
+struct live {
+    size_t len;
+    int64_t newest_s;
+    uint32_t version; /* the newest */
+};
+
+static ccz_rc count_live(void *arg, struct ccz_kms_store *s, const struct cczi_kms_item *it,
+                         struct ccz_err *err)
+{
+    (void)s;
+    (void)err;
+    struct live *l = arg;
+    if (l->len++ == 0) {
+        l->newest_s = it->created_s;
+        l->version = it->slot.version;
+    }
+    return CCZ_OK;
+}
+
+ccz_rc cczi_kms_token_rotate_now(struct ccz_kms_store *s, int64_t now_s, struct ccz_err *err)
+{
+    enum { BY_HAND_MAX = CCZ_KMS_VERSIONS_MAX / 2 };
+    struct live l = {0};
+    ccz_rc rc = each_live(s, now_s, count_live, &l, err);
+    int64_t age_s = now_s - l.newest_s; /* negative: the clock was wrong then, and says nothing */
+    if (rc != CCZ_OK || l.len == 0)
+        return rc == CCZ_OK ? cczi_kms_token_rotate(s, now_s, err) : rc;
+    if (age_s >= 0 && age_s < CCZI_KMS_TOKEN_ROTATE_MIN_S)
+        rc = ccz_fail(err, CCZ_E_LIMIT, "kms:token-key-soon", CCZI_KMS_TOKEN_ROTATE_MIN_S - age_s,
+                      "the key for tokens is %lld s old, another one may come in %lld s",
+                      (long long)age_s, (long long)(CCZI_KMS_TOKEN_ROTATE_MIN_S - age_s));
+    else if (l.len >= CCZI_KMS_TOKEN_LIVE_MAX)
+        rc = ccz_refuse_num(err, CCZ_E_LIMIT, "kms:token-keys", (int64_t)l.len + 1,
+                            CCZI_KMS_TOKEN_LIVE_MAX);
+    else if (l.version >= BY_HAND_MAX)
+        rc = ccz_refuse_num(err, CCZ_E_LIMIT, "kms:versions", l.version + 1, BY_HAND_MAX);
+    return rc == CCZ_OK ? cczi_kms_token_rotate(s, now_s, err) : cczi_kms_hint(err, rc);
 }

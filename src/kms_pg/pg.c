@@ -21,7 +21,7 @@ struct pg {
     bool prepared[CCZI_SQL_LEN];
     PGresult *row;                    /* the current one */
     bool busy;                        /* a statement has results that were not taken */
-    int64_t limit_ms;                 /* for an answer to what is short by nature */
+    int64_t limit_ms;                 /* for an answer, and for each row of one */
     bool committing;                  /* a COMMIT is under way, */
     char warning[CCZ_ERR_VALUE_SIZE]; /* of which the server said this */
     /* the last failure */
@@ -194,10 +194,50 @@ static ccz_rc last_failure(enum cczi_kms_fault *fault, void *arg, struct ccz_err
 
 /* ----------------------------------------------------------------------- connection */
 
+/* Until a result is there, or the connection is known to be lost. @return false: it takes too long */
+static bool wait_result(struct pg *db)
+{
+    const int64_t until = ccz_mono_ms() + db->limit_ms;
+    int unsent;
+    while ((unsent = PQflush(db->c)) > 0 || (unsent == 0 && PQisBusy(db->c))) {
+        int64_t left = until - ccz_mono_ms();
+        if (left <= 0)
+            return false;
+        struct pollfd p = {.fd = PQsocket(db->c),
+                           .events = (short)(unsent ? POLLIN | POLLOUT : POLLIN)};
+        int n = poll(&p, 1, (int)left);
+        bool in = n > 0 && (p.revents & ~POLLOUT);
+        if ((n < 0 && errno != EINTR) || (in && !PQconsumeInput(db->c)))
+            break;
+    }
+    return true; /* if it is lost, PQgetResult() has the reason */
+}
+
+/* The last result of what was sent; NULL: it was not. @return false: it takes too long */
+static bool last_result(PGresult **out, struct pg *db, int sent)
+{
+    *out = NULL;
+    while (sent) {
+        if (!wait_result(db)) {
+            PQclear(*out);
+            *out = NULL;
+            return false;
+        }
+        PGresult *r = PQgetResult(db->c);
+        if (!r)
+            break;
+        PQclear(*out);
+        *out = r;
+    }
+    return true;
+}
+
 /* Runs texts that give at most one row. @param[out] out  the last result, owned by the caller; may be NULL */
 static ccz_rc run(PGresult **out, struct pg *db, const char *sql)
 {
-    PGresult *r = PQexec(db->c, sql);
+    PGresult *r;
+    if (!last_result(&r, db, PQsendQuery(db->c, sql)))
+        return too_slow(db, false);
     ExecStatusType status = PQresultStatus(r);
     ccz_rc rc =
         status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK ? CCZ_OK : failure(db, r, false);
@@ -254,7 +294,8 @@ static ccz_rc check_settings(struct pg *db)
         rc = run(&r, db,
                  "SELECT set_config('client_encoding', 'UTF8', false);"
                  " SELECT set_config(n, v, false) FROM (VALUES ('lock_timeout', '20s'),"
-                 "  ('idle_in_transaction_session_timeout', '5s')) AS d(n, v)"
+                 "  ('tcp_user_timeout', '5s'), ('idle_in_transaction_session_timeout', '5s')) AS "
+                 "d(n, v)"
                  "  WHERE current_setting(n) = '0';"
                  " SELECT setting FROM pg_settings WHERE name = 'lock_timeout'");
     if (rc == CCZ_OK) {
@@ -264,8 +305,23 @@ static ccz_rc check_settings(struct pg *db)
     return rc;
 }
 
+/* Whoever gave a statement up closes the connection, which a server process that is busy with it notices by this alone (PostgreSQL 14 and later).
+ * Where its system cannot do that, it refuses: then the statement goes on to its end. */
+static void notice_clients(struct pg *db)
+{
+    static const char name[] = "client_connection_check_interval";
+    char text[256];
+    (void)snprintf(text, sizeof(text),
+                   "SELECT set_config('%s', '5s', false) WHERE current_setting('%s', true) = '0'",
+                   name, name);
+    if (run(NULL, db, text) != CCZ_OK)
+        ccz_log(CCZ_LOG_INFO, "kms", "the database does not notice clients that end: %s",
+                db->why.msg);
+}
+
 static ccz_rc connect_db(struct pg *db)
 {
+    enum { FIRST_MS = 5000 }; /* before the limits of this connection are known */
     drop(db);
     db->fault = CCZI_KMS_FAULT_AGAIN;
     /* what stands before dbname is a default that the connection string overrides */
@@ -286,12 +342,17 @@ static ccz_rc connect_db(struct pg *db)
                         "cannot connect to the database: %s", text);
     }
     (void)PQsetNoticeReceiver(db->c, on_notice, db);
+    db->limit_ms = FIRST_MS;
     ccz_rc rc = CCZ_OK;
-    if (PQserverVersion(db->c) < 120000)
+    if (PQsetnonblocking(db->c, 1) != 0)
+        rc = lost(db, false);
+    if (rc == CCZ_OK && PQserverVersion(db->c) < 120000)
         rc = ccz_refuse_num(&db->why, CCZ_E_UNSUPPORTED, "kms:store-connect",
                             PQserverVersion(db->c), 120000);
     if (rc == CCZ_OK)
         rc = check_settings(db);
+    if (rc == CCZ_OK && PQserverVersion(db->c) >= 140000)
+        notice_clients(db);
     if (rc != CCZ_OK)
         drop(db);
     if (rc == CCZ_E_IO || rc == CCZ_E_UNSUPPORTED)
@@ -416,28 +477,16 @@ static enum cczi_kms_step failed(ccz_rc rc)
     return CCZI_KMS_STEP_FAILED;
 }
 
-/* Until a result is there, or the connection is known to be lost. @return false: it takes too long */
-static bool wait_result(struct pg *db)
-{
-    const int64_t until = ccz_mono_ms() + db->limit_ms;
-    while (PQisBusy(db->c)) {
-        int64_t left = until - ccz_mono_ms();
-        if (left <= 0)
-            return false;
-        struct pollfd p = {.fd = PQsocket(db->c), .events = POLLIN};
-        int n = poll(&p, 1, (int)left);
-        if ((n < 0 && errno != EINTR) || (n > 0 && !PQconsumeInput(db->c)))
-            return true; /* PQgetResult() has the reason */
-    }
-    return true;
-}
-
 /* What is left of the results of a statement. */
 static void drain(struct pg *db)
 {
     PQclear(db->row);
     db->row = NULL;
     while (db->busy) {
+        if (!wait_result(db)) { /* what it was for is known; the next statement finds it lost */
+            drop(db);
+            return;
+        }
         PGresult *r = PQgetResult(db->c);
         db->busy = r != NULL;
         PQclear(r);
@@ -450,7 +499,7 @@ static enum cczi_kms_step next(void *arg, enum cczi_kms_sql sql)
     bool commit = sql == CCZI_SQL_COMMIT;
     PQclear(db->row);
     db->row = NULL;
-    if (sql <= CCZI_SQL_META_READ && !wait_result(db))
+    if (!wait_result(db))
         return failed(too_slow(db, commit));
     PGresult *r = PQgetResult(db->c);
     ExecStatusType status = PQresultStatus(r); /* of NULL: PGRES_FATAL_ERROR */
@@ -485,7 +534,9 @@ static void put_be64(uint8_t out[8], uint64_t v)
 
 static ccz_rc prepare(struct pg *db, enum cczi_kms_sql sql, const char *name)
 {
-    PGresult *r = PQprepare(db->c, name, text_of(sql), 0, NULL);
+    PGresult *r;
+    if (!last_result(&r, db, PQsendPrepare(db->c, name, text_of(sql), 0, NULL)))
+        return too_slow(db, false);
     ccz_rc rc = PQresultStatus(r) == PGRES_COMMAND_OK ? CCZ_OK : failure(db, r, false);
     db->prepared[sql] = rc == CCZ_OK;
     PQclear(r);

@@ -18,58 +18,6 @@ enum {
     KEPT_SHARE = 8 /* of the bytes of all, one address may have this part */
 };
 
-static void set_v4(struct cczi_door_addr *out, const void *four)
-{
-    *out = (struct cczi_door_addr){{4}};
-    memcpy(out->bytes + 1, four, 4);
-}
-
-static void set_v6(struct cczi_door_addr *out, const struct in6_addr *a)
-{
-    if (IN6_IS_ADDR_V4MAPPED(a)) {
-        set_v4(out, a->s6_addr + 12);
-        return;
-    }
-    *out = (struct cczi_door_addr){{6}};
-    memcpy(out->bytes + 1, a->s6_addr, 8); /* who has one address of a /64 has them all */
-}
-
-void cczi_door_addr_of(struct cczi_door_addr *out, const char *text)
-{
-    char ip[INET6_ADDRSTRLEN];
-    const char *colon = strrchr(text, ':');
-    size_t size = colon ? (size_t)(colon - text) : 0;
-    bool brackets = size > 2 && text[0] == '[' && text[size - 1] == ']';
-    if (brackets) {
-        text++;
-        size -= 2;
-    }
-    *out = (struct cczi_door_addr){{0}};
-    if (size >= sizeof(ip))
-        return;
-    memcpy(ip, text, size);
-    ip[size] = 0;
-    struct in_addr v4;
-    struct in6_addr v6;
-    if (inet_pton(AF_INET, ip, &v4) == 1)
-        set_v4(out, &v4);
-    else if (inet_pton(AF_INET6, ip, &v6) == 1)
-        set_v6(out, &v6);
-}
-
-static void addr_of_socket(struct cczi_door_addr *out, int fd)
-{
-    struct sockaddr_storage ss;
-    socklen_t size = sizeof(ss);
-    *out = (struct cczi_door_addr){{0}};
-    if (fd < 0 || getpeername(fd, (struct sockaddr *)&ss, &size) != 0)
-        return;
-    if (ss.ss_family == AF_INET)
-        set_v4(out, &((const struct sockaddr_in *)(const void *)&ss)->sin_addr);
-    else if (ss.ss_family == AF_INET6)
-        set_v6(out, &((const struct sockaddr_in6 *)(const void *)&ss)->sin6_addr);
-}
-
 /* ------------------------------------------------------------------------------------ life */
 
 static void on_freed(void *arg)
@@ -104,7 +52,7 @@ static void cut(struct cczi_door_conn *c, enum cczi_door_refusal why)
 /* ----------------------------------------------------------------------------------- bytes */
 
 /* Who has been sending for longest, of @p addr (NULL = of any). An honest client is through in milliseconds. */
-static struct cczi_door_conn *longest(struct ccz_kms_door *d, const struct cczi_door_addr *addr)
+static struct cczi_door_conn *longest(struct ccz_kms_door *d, const struct cczi_rate_addr *addr)
 {
     struct cczi_door_conn *found = NULL;
     for (struct cczi_door_conn *c = d->conns; c; c = c->next)
@@ -115,7 +63,7 @@ static struct cczi_door_conn *longest(struct ccz_kms_door *d, const struct cczi_
     return found;
 }
 
-static size_t kept_from(const struct ccz_kms_door *d, const struct cczi_door_addr *addr)
+static size_t kept_from(const struct ccz_kms_door *d, const struct cczi_rate_addr *addr)
 {
     size_t n = 0;
     for (const struct cczi_door_conn *c = d->conns; c; c = c->next)
@@ -182,7 +130,7 @@ struct ssl_st *cczi_door_new_ssl(void *door)
     return c->ssl;
 }
 
-static uint32_t count_from(const struct ccz_kms_door *d, const struct cczi_door_addr *addr)
+static uint32_t count_from(const struct ccz_kms_door *d, const struct cczi_rate_addr *addr)
 {
     uint32_t n = 0;
     for (const struct cczi_door_conn *c = d->conns; c; c = c->next)
@@ -200,7 +148,7 @@ static uint32_t count_open(const struct ccz_kms_door *d)
 
 /* The loop does handshakes itself, and one is dearer than most requests. Not of the rate of requests: who has used that up may be
  * the one who asks for /healthz. */
-static bool may_shake(struct ccz_kms_door *d, const struct cczi_door_addr *addr, int64_t now_ms)
+static bool may_shake(struct ccz_kms_door *d, const struct cczi_rate_addr *addr, int64_t now_ms)
 {
     const struct cczi_rate rate = {d->limits.address_rate, d->limits.address_burst};
     uint32_t wait_s;
@@ -215,7 +163,7 @@ void cczi_door_place(void *door)
     for (struct cczi_door_conn *c = d->conns; c; c = c->next) {
         if (c->placed)
             continue;
-        addr_of_socket(&c->addr, cczi_web_fd(c->ssl));
+        cczi_rate_addr_of_socket(&c->addr, cczi_web_fd(c->ssl));
         if (count_open(d) >= d->limits.connections)
             cut(c, CCZI_REFUSED_CONNECTIONS);
         else if (count_from(d, &c->addr) >= d->limits.per_address)

@@ -216,8 +216,8 @@ static ccz_rc copy_cfg(struct ccz_kms_door *d, const struct ccz_kms_door_cfg *cf
         cczi_rates_init(&d->handshakes) != CCZ_OK)
         return ccz_fail(err, CCZ_E_UNAVAILABLE, "door:new", 0, "no randomness");
     d->log_lines = (struct cczi_bucket){.at_ms = ccz_mono_ms(), .milli = 50000};
-    d->total = (struct cczi_bucket){.at_ms = ccz_mono_ms(),
-                                    .milli = (uint64_t)d->limits.total_burst * 1000};
+    cczi_bucket_init(&d->total, (struct cczi_rate){d->limits.total_rate, d->limits.total_burst},
+                     ccz_mono_ms());
     return CCZ_OK;
 }
 

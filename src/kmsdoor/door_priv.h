@@ -4,49 +4,19 @@
 /* Inside of the listener; doors of other protocols need door.h alone. */
 #include "crypto/tls_web.h"
 #include "door.h"
+#include "kms/rate.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
 
-/* --------------------------------------------------------------------------------- rate.c */
-
-/* Token buckets by key, as many as fit: whose bucket was given to somebody else starts with a full one, so that a flood of
- * addresses costs no memory and is stopped by the bucket of everybody. Keys are hashed with a secret. One thread. */
-enum { CCZI_RATES_SETS = 1024, CCZI_RATES_WAYS = 4 };
-struct cczi_rate {
-    uint32_t rate, burst; /* per second; at once */
-};
-struct cczi_bucket {
-    uint64_t tag; /* of the key; 0 = unused */
-    int64_t at_ms;
-    uint64_t milli; /* thousandths of a request */
-};
-struct cczi_rates {
-    uint8_t seed[16];
-    struct cczi_bucket bucket[CCZI_RATES_SETS][CCZI_RATES_WAYS];
-};
-CCZ_MUST_USE ccz_rc cczi_rates_init(struct cczi_rates *r);
-/* @param[out] wait_s  if false: when to come again, at least 1 */
-CCZ_MUST_USE bool cczi_bucket_take(uint32_t *wait_s, struct cczi_bucket *b, struct cczi_rate rate,
-                                   int64_t now_ms);
-CCZ_MUST_USE bool cczi_rates_take(uint32_t *wait_s, struct cczi_rates *r, struct ccz_span key,
-                                  struct cczi_rate rate, int64_t now_ms);
-
 /* --------------------------------------------------------------------------------- conn.c */
-
-/* What counts as one client: an IPv4 address, or the /64 of an IPv6 address. */
-struct cczi_door_addr {
-    uint8_t bytes[9];
-};
-/* @param text  "ip:port", "[ip]:port"; anything else gives the one key of what has no address */
-void cczi_door_addr_of(struct cczi_door_addr *out, const char *text);
 
 /* One TLS connection, from accept() until its SSL is freed. */
 struct cczi_door_conn {
     struct ccz_kms_door *door;
     struct cczi_door_conn *prev, *next;
     struct ssl_st *ssl; /* NULL: there is none yet */
-    struct cczi_door_addr addr;
+    struct cczi_rate_addr addr;
     bool placed;      /* addr is known, and it was counted */
     bool cut;         /* shut down, its end is on the way */
     bool busy;        /* a request waits for its answer */

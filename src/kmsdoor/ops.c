@@ -188,6 +188,10 @@ void ccz_kms_door_metrics(void *door, struct ccz_buf *out)
             atomic_load(&d->conns_all));
     put_one(out, "http_requests_in_flight", "gauge", "Requests that wait for their answer.",
             atomic_load(&d->requests_now));
+    pthread_mutex_lock(&d->lock); /* the service may be gone once the door has stopped */
+    if (d->cfg.service && !d->stopping)
+        ccz_kms_service_metrics(d->cfg.service, out);
+    pthread_mutex_unlock(&d->lock);
 }
 
 /* What of StatusResponse is worth a curve. */

@@ -417,9 +417,9 @@ static void on_drained(struct ccz_conn *net, void *arg)
 
 bool cczi_prov_same_client(const char *a, const char *b)
 {
-    struct cczi_door_addr of_a, of_b;
-    cczi_door_addr_of(&of_a, a);
-    cczi_door_addr_of(&of_b, b);
+    struct cczi_rate_addr of_a, of_b;
+    cczi_rate_addr_of(&of_a, a);
+    cczi_rate_addr_of(&of_b, b);
     return memcmp(&of_a, &of_b, sizeof(of_a)) == 0;
 }
 

@@ -146,6 +146,8 @@ static const struct {
     {"door:rate-address", 429},
     {"door:rate-principal", 429},
     {"door:rate-total", 429},
+    {"kms:token-key-soon", 429},
+    {"kms:token-keys", 409},
     {"door:busy", 503},
     {"door:requests", 503},
     {"kms:busy", 503},
@@ -340,9 +342,9 @@ static ccz_rc check_rates(struct cczi_door_req *r, int64_t now_ms, struct ccz_er
 {
     struct ccz_kms_door *d = r->door;
     const struct ccz_kms_door_limits *l = &d->limits;
-    struct cczi_door_addr addr;
+    struct cczi_rate_addr addr;
     uint32_t wait_s;
-    cczi_door_addr_of(&addr, r->address);
+    cczi_rate_addr_of(&addr, r->address);
     if (!cczi_rates_take(&wait_s, &d->by_address, CCZ_SPAN(addr.bytes, sizeof(addr.bytes)),
                          (struct cczi_rate){l->address_rate, l->address_burst}, now_ms))
         return slow_down(d, CCZI_REFUSED_RATE_ADDRESS, "door:rate-address", wait_s, err);

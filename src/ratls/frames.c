@@ -133,6 +133,10 @@ ccz_rc cczi_frames_read(struct ccz_buf *out, struct cczi_frames *f, const struct
         if (rc == CCZ_OK && (out->bad || f->piece.bad || f->message.bad))
             rc = ccz_fail(err, CCZ_E_NOMEM, "ratls:memory", 0, "out of memory");
     }
+    if (f->piece.wipe && f->piece_at == f->piece.size) {
+        ccz_buf_clear(&f->piece);
+        f->piece_at = 0;
+    }
     if (rc == CCZ_OK && f->ended)
         rc = ccz_fail(err, CCZ_E_CLOSED, "ratls:ended", 0, "the peer sends no more bytes");
     /* what came before a failure is given out first; the next call fails again */

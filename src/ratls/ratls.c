@@ -25,6 +25,7 @@ struct ccz_ratls {
     bool ready;
     bool framed; /* version 2, and ready */
     bool ended;  /* this side writes no more */
+    bool wipe;   /* what was read */
     struct cczi_frames frames;
     int64_t next_ms;         /* of the next challenge; 0 = no call has told the time yet */
     int64_t deadline_ms;     /* of the answer to the open one */
@@ -372,6 +373,13 @@ void ccz_ratls_set_farewell(struct ccz_ratls *r, ccz_ratls_farewell_fn fn, void 
     r->farewell_arg = arg;
 }
 
+void ccz_ratls_set_wipe(struct ccz_ratls *r)
+{
+    r->wipe = true;
+    r->frames.piece.wipe = true;
+    ccz_tls_set_wipe(r->tls);
+}
+
 ccz_rc ccz_ratls_feed(struct ccz_ratls *r, struct ccz_span wire)
 {
     return ccz_tls_feed(r->tls, wire);
@@ -416,6 +424,8 @@ static ccz_rc open_session(struct ccz_ratls *r, struct ccz_err *err)
     r->session = malloc(sizeof(*r->session));
     rc = r->session ? cczi_session_init(r->session, &in, err)
                     : ccz_fail(err, CCZ_E_NOMEM, "ratls:memory", 0, "out of memory");
+    if (rc == CCZ_OK) /* what comes behind the last message may be in it */
+        r->session->in.wipe = r->wipe;
     ccz_wipe(in.exporter, sizeof(in.exporter));
     return rc;
 }
@@ -598,6 +608,8 @@ static ccz_rc read_plain(void *arg, struct ccz_buf *out, struct ccz_err *err)
         take_leftover(out, &r->session->in);
         if (r->session->in.size == 0 && !r->framed)
             close_session(r);
+        else if (r->session->in.size == 0)
+            ccz_buf_free(&r->session->in);
         return CCZ_OK; /* what is behind it is for the next call: it may be the end, or a failure */
     }
     return ccz_tls_read(out, r->tls, err);

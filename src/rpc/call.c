@@ -56,7 +56,7 @@ static struct cczi_stream *on_stream_new(void *arg)
     if (!c)
         return NULL;
     cczi_stream_init(&c->st, cczi_server_message_max(conn->worker->server));
-    c->st.framer.stock = cczi_server_stock(conn->worker->server);
+    cczi_framer_set_stock(&c->st.framer, cczi_server_stock(conn->worker->server));
     c->conn = conn;
     c->worker = conn->worker;
     c->loop = conn->worker->loop;

@@ -731,7 +731,7 @@ static void retry(struct cczi_ccall *call, bool answered, int64_t pushback)
     struct ccz_rpc_client *c = call->client;
     cczi_stream_deinit(&call->st);
     cczi_stream_init(&call->st, c->cfg.message_size_max);
-    call->st.framer.stock = c->stock;
+    cczi_framer_set_stock(&call->st.framer, c->stock);
     cczi_stream_set_gzip(&call->st, call->compression == CCZ_RPC_GZIP);
     call->st.framer.keep = true;
     call->messages = 0;

@@ -46,7 +46,7 @@ ccz_rc cczi_ccall_new(struct cczi_ccall **out, struct ccz_rpc_client *c, const c
     memcpy(call->path, path, path_size);
     call->client = c;
     cczi_stream_init(&call->st, c->cfg.message_size_max);
-    call->st.framer.stock = c->stock;
+    cczi_framer_set_stock(&call->st.framer, c->stock);
     cczi_md_init(&call->metadata);
     call->deadline_ms = ccz_mono_ms() + (cfg->timeout_ms > 0 ? cfg->timeout_ms : CALL_TIMEOUT_MS);
     call->retries_left = cfg->retries;

@@ -14,6 +14,12 @@ void cczi_framer_init(struct cczi_framer *f, size_t size_max)
     ccz_buf_init(&f->plain, size_max + 1); /* one more, to see that it is too much */
 }
 
+void cczi_framer_set_stock(struct cczi_framer *f, struct cczi_stock *stock)
+{
+    f->stock = stock;
+    f->body.wipe = f->plain.wipe = cczi_stock_wipes(stock);
+}
+
 void cczi_framer_free(struct cczi_framer *f)
 {
     cczi_framer_release(f);
@@ -163,12 +169,14 @@ struct cczi_out *cczi_out_room(uint8_t **room, size_t size, struct cczi_stock *s
     if (size > UINT32_MAX)
         return NULL;
     size_t cap = sizeof(struct cczi_out) + CCZI_PREFIX_SIZE + size;
+    bool wipe = stock && cczi_stock_wipes(stock);
     if (cap < CCZI_STOCK_BLOCK)
         stock = NULL;
     struct cczi_out *o = stock ? cczi_stock_take(&cap, stock, cap) : malloc(cap);
     if (!o)
         return NULL;
-    *o = (struct cczi_out){.size = CCZI_PREFIX_SIZE + size, .refs = 1, .stock = stock, .cap = cap};
+    *o = (struct cczi_out){
+        .size = CCZI_PREFIX_SIZE + size, .refs = 1, .wipe = wipe, .stock = stock, .cap = cap};
     cczi_out_prefix(o, 0, size);
     *room = o->bytes + CCZI_PREFIX_SIZE;
     return o;
@@ -229,6 +237,8 @@ void cczi_out_free(struct cczi_out *list)
         bool last = --list->refs == 0;
         if (last)
             free(list->owned);
+        if (last && list->wipe)
+            ccz_wipe(list->bytes, list->lent ? list->head_size : list->size);
         if (last && list->stock)
             cczi_stock_give(list->stock, list, list->cap);
         else if (last)

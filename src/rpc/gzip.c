@@ -87,6 +87,30 @@ struct cczi_out *cczi_out_gzip(struct ccz_span msg)
     return o;
 }
 
+/* Memory of zlib, whose window holds what came out last. In front of each block: its size. */
+enum { HEAD_SIZE = 16 };
+
+static voidpf alloc_wiped(voidpf arg, uInt len, uInt size)
+{
+    (void)arg;
+    size_t bytes = (size_t)len * size;
+    uint8_t *p = calloc(1, HEAD_SIZE + bytes);
+    if (!p)
+        return NULL;
+    memcpy(p, &bytes, sizeof(bytes));
+    return p + HEAD_SIZE;
+}
+
+static void free_wiped(voidpf arg, voidpf ptr)
+{
+    (void)arg;
+    uint8_t *p = (uint8_t *)ptr - HEAD_SIZE;
+    size_t bytes;
+    memcpy(&bytes, p, sizeof(bytes));
+    ccz_wipe(p, HEAD_SIZE + bytes);
+    free(p);
+}
+
 /* One step of at most STEP_SIZE bytes into @p out. One byte above the limit is made, to see it. */
 static int inflate_step(struct ccz_buf *out, z_stream *z, size_t size_max)
 {
@@ -108,6 +132,10 @@ enum cczi_frame cczi_decompress(struct ccz_buf *out, struct ccz_span in,
     z_stream z = {0};
     int bits = encoding == CCZI_GZIP ? WINDOW_MAX + GZIP_WINDOW : WINDOW_MAX;
     ccz_buf_clear(out);
+    if (out->wipe) {
+        z.zalloc = alloc_wiped;
+        z.zfree = free_wiped;
+    }
     if (inflateInit2(&z, bits) != Z_OK)
         return CCZI_FRAME_NOMEM;
     z.next_in = (Bytef *)(uintptr_t)in.ptr;

@@ -71,6 +71,9 @@ bool cczi_encoding_listed(struct ccz_span list, enum cczi_encoding encoding);
 struct cczi_stock;
 enum { CCZI_STOCK_BLOCK = 65536, /* smaller ones are malloc()'s */ CCZI_STOCK_SIZE_MAX = 16 << 20 };
 struct cczi_stock *cczi_stock_new(void); /* NULL = no memory */
+/* Blocks are overwritten when they are given back, and messages made with this stock when they are freed. Before the first block. */
+void cczi_stock_set_wipe(struct cczi_stock *s);
+bool cczi_stock_wipes(const struct cczi_stock *s);
 struct cczi_stock *cczi_stock_ref(struct cczi_stock *s);
 void cczi_stock_unref(struct cczi_stock *s); /* NULL is fine */
 /* At least @p size bytes; NULL = no memory. */
@@ -109,6 +112,8 @@ struct cczi_framer {
     struct ccz_buf plain;     /* decompressed */
 };
 void cczi_framer_init(struct cczi_framer *f, size_t size_max);
+/* From now on with this stock for large messages; wipes what it holds if that does. */
+void cczi_framer_set_stock(struct cczi_framer *f, struct cczi_stock *stock);
 void cczi_framer_free(struct cczi_framer *f);
 /* Takes bytes from the front of @p chunk. @p msg is valid until the next call. */
 CCZ_MUST_USE enum cczi_frame cczi_framer_next(struct ccz_span *msg, struct cczi_framer *f,
@@ -120,7 +125,7 @@ size_t cczi_framer_held(const struct cczi_framer *f); /* bytes */
 void *cczi_framer_steal(size_t *cap, struct cczi_framer *f, struct ccz_span msg);
 /* Gives back the memory of the last message. */
 void cczi_framer_release(struct cczi_framer *f);
-/* gzip.c. @param[out] out  cleared first @retval CCZI_FRAME_MESSAGE, or why not */
+/* gzip.c. @param[out] out  cleared first; if it wipes, so does zlib @retval CCZI_FRAME_MESSAGE, or why not */
 CCZ_MUST_USE enum cczi_frame cczi_decompress(struct ccz_buf *out, struct ccz_span in,
                                              enum cczi_encoding encoding, size_t size_max);
 
@@ -129,6 +134,7 @@ struct cczi_out {
     struct cczi_out *next;
     size_t size, sent; /* of bytes[] */
     unsigned refs;
+    bool wipe;                /* bytes[], with the last reference */
     struct cczi_stock *stock; /* this is a block of it; or NULL */
     size_t cap;               /* of the block */
     const uint8_t *lent;      /* the message, if it is elsewhere; NULL = it is in bytes[] */

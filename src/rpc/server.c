@@ -83,6 +83,7 @@ static bool pull_frames(struct cczi_sconn *c)
     bool nested = w->out_busy; /* a callback of another connection's pull sends on this one */
     CCZ_AUTO_BUF own;
     ccz_buf_init(&own, CCZ_CONN_OUT_SIZE_MAX);
+    own.wipe = w->out.wipe;
     struct ccz_buf *out = nested ? &own : &w->out;
     ccz_rc rc = CCZ_OK;
     while (cczi_wire_writable(c->wire) && cczi_h2_wants_pull(c->h2)) {
@@ -94,6 +95,8 @@ static bool pull_frames(struct cczi_sconn *c)
             break;
         cczi_wire_send(c->wire, ccz_buf_span(out));
     }
+    if (out->wipe)
+        ccz_buf_clear(out);
     if (cczi_wire_writable(c->wire) || cczi_wire_busy(c->wire))
         c->stuck_ms = 0;
     else if (c->stuck_ms == 0)
@@ -280,6 +283,10 @@ static void on_accept(void *arg, int fd, const char *peer)
 {
     struct cczi_worker *w = arg;
     struct ccz_rpc_server *s = w->server;
+    if (s->cfg.admit && !s->cfg.admit(s->cfg.admit_arg, peer)) { /* who refuses it tells of it */
+        close(fd);
+        return;
+    }
     if (atomic_fetch_add(&s->conns, 1) >= s->cfg.connections_max) {
         atomic_fetch_sub(&s->conns, 1);
         ccz_log(CCZ_LOG_WARN, "rpc", "refused peer=%s where=rpc:connections limit=%u", peer,
@@ -296,7 +303,8 @@ static void on_accept(void *arg, int fd, const char *peer)
                                 .farewell = cczi_refusal_by_server,
                                 .ops = &wire_ops,
                                 .arg = c,
-                                .scratch = &w->scratch};
+                                .scratch = &w->scratch,
+                                .wipe = s->cfg.wipe};
     if (!c) {
         close(fd);
     } else if (cczi_wire_accept(&c->wire, &cfg, fd) != CCZ_OK) {
@@ -488,6 +496,7 @@ static ccz_rc worker_init(struct cczi_worker *w, struct ccz_rpc_server *s, struc
     w->server = s;
     ccz_buf_init(&w->scratch, 1 << 18);
     ccz_buf_init(&w->out, CCZ_CONN_OUT_SIZE_MAX);
+    w->scratch.wipe = w->out.wipe = s->cfg.wipe;
     ccz_rc rc = ccz_loop_new(&w->loop, err);
     if (rc != CCZ_OK)
         return rc;
@@ -612,6 +621,8 @@ ccz_rc ccz_rpc_server_new(struct ccz_rpc_server **out, const struct ccz_rpc_serv
         s->listen = strdup(cfg->listen);
         s->budget = calloc(1, sizeof(*s->budget));
         s->stock = cczi_stock_new();
+        if (s->stock && cfg->wipe)
+            cczi_stock_set_wipe(s->stock);
         s->cfg.ratls = ccz_ratls_ctx_ref(cfg->ratls);
         pthread_mutex_init(&s->lock, NULL);
     }

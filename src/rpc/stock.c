@@ -10,6 +10,7 @@ enum { BLOCKS_MAX = 16, FIT = 4 /* a block is not used for less than a quarter o
 
 struct cczi_stock {
     atomic_uint refs; /* the owner's, and one of each block in use */
+    bool wipe;
     pthread_mutex_t lock;
     size_t len, held; /* blocks, and their bytes */
     size_t low;       /* the least that was held since the last trim: nobody needed it */
@@ -27,6 +28,16 @@ struct cczi_stock *cczi_stock_new(void)
     atomic_init(&s->refs, 1);
     pthread_mutex_init(&s->lock, NULL);
     return s;
+}
+
+void cczi_stock_set_wipe(struct cczi_stock *s)
+{
+    s->wipe = true;
+}
+
+bool cczi_stock_wipes(const struct cczi_stock *s)
+{
+    return s->wipe;
 }
 
 struct cczi_stock *cczi_stock_ref(struct cczi_stock *s)
@@ -87,6 +98,8 @@ void *cczi_stock_take(size_t *cap, struct cczi_stock *s, size_t size)
 
 void cczi_stock_give(struct cczi_stock *s, void *p, size_t cap)
 {
+    if (s->wipe && p)
+        ccz_wipe(p, cap);
     pthread_mutex_lock(&s->lock);
     if (cap >= CCZI_STOCK_BLOCK && s->len < BLOCKS_MAX && cap <= CCZI_STOCK_SIZE_MAX - s->held) {
         s->blocks[s->len].ptr = p;

@@ -167,6 +167,8 @@ static bool read_plain(struct cczi_wire *w)
             break;
         w->in_callback = true;
         w->cfg.ops->on_plain(w->cfg.arg, ccz_buf_span(plain));
+        if (plain->wipe)
+            ccz_buf_clear(plain);
         if (gone(w))
             return false;
     }
@@ -343,6 +345,8 @@ static struct cczi_wire *wire_new(const struct cczi_wire_cfg *cfg)
     ccz_buf_init(&w->out, CCZ_CONN_OUT_SIZE_MAX);
     if (ccz_ratls_new(&w->ratls, cfg->ratls) == CCZ_OK) {
         ccz_ratls_set_farewell(w->ratls, cfg->farewell, NULL);
+        if (cfg->wipe)
+            ccz_ratls_set_wipe(w->ratls);
         return w;
     }
     destroy(w);

@@ -74,6 +74,8 @@ struct cczi_wire_cfg {
     int64_t connect_timeout_ms; /* clients: TCP connect */
     size_t out_high;            /* as in struct ccz_conn_cfg, 0 = what suits rpc */
     bool keepalive;
+    bool
+        wipe; /* what was received, as ccz_ratls_set_wipe(); `scratch` is wiped if its owner says so */
 };
 CCZ_MUST_USE ccz_rc cczi_wire_accept(struct cczi_wire **out, const struct cczi_wire_cfg *cfg,
                                      int fd);

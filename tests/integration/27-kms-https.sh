@@ -123,11 +123,14 @@ expect 200 https /healthz
 expect 200 bearer Status '{}' alice
 
 step "metrics"
+status 2 run --crypto-threads 65
+status 2 run --rpc-rate 1000001
 expect 401 https /metrics
 expect 200 as admin /metrics
 has out '^cczoo_kms_secrets 1$'
 curl -sS --noproxy '*' -m 20 -o "$RUN/out" "http://127.0.0.1:$(cat "$RUN/metrics.port")/metrics"
 has out '^cczoo_kms_http_requests_total\{route="rest",class="2xx"\} [1-9]'
+has out '^cczoo_kms_rpc_refused_total\{reason="rate_principal"\} 0$'
 ! grep -q 'secrets\|web/one' "$RUN/out" || die "metrics tell about secrets"
 
 step "it ends in order, and what it did is on record"

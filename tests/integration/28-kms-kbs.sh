@@ -46,6 +46,16 @@ openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=k
 openssl req -x509 -new -key "$RUN/admin.key" -subj /CN=admin -days 30 -out "$RUN/admin.crt" 2>/dev/null
 KMSD=(--https 127.0.0.1:0 --https-port-file "$RUN/https.port" --tls-cert "$RUN/tls.crt" --tls-key "$RUN/tls.key" --kbs --issuer https://kms.example)
 up
+kms token-key rotate >"$RUN/out" 2>"$RUN/err" # the first one
+has out '^from now on [A-Za-z0-9_-]{43} signs, audit line [0-9]+$'
+KID=$(cut -d' ' -f4 "$RUN/out")
+status 1 kms token-key rotate
+has err 'kms:token-key-soon'
+kms token-key list >"$RUN/out" 2>"$RUN/err"
+has out '^issuer https://kms\.example$'
+has out "^$KID +signs$"
+kms token-key list --json >"$RUN/out" 2>"$RUN/err"
+says "{\"signs\":true,\"kid\":\"$KID\",\"issuer\":\"https://kms.example\",\"jwk\":{"
 policy_for "$RUN/workload.json" "$BIN/cczoo" # which makes the evidence here
 kms policy put default/workload "$RUN/workload.json" >"$RUN/out" 2>"$RUN/err"
 expect 200 admin -H 'Content-Type: application/octet-stream' --data-binary 'correct horse' '/kbs/v0/resource/default/key/one?policy=default/workload'

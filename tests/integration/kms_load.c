@@ -250,7 +250,8 @@ static ccz_rc step(struct load *l, unsigned i, struct ccz_err *err)
 static bool not_now(const struct ccz_err *err)
 {
     return err->rc == CCZ_E_UNAVAILABLE || err->rc == CCZ_E_IO || err->rc == CCZ_E_TIMEOUT ||
-           err->rc == CCZ_E_CLOSED || strcmp(err->where, "kms:busy") == 0;
+           err->rc == CCZ_E_CLOSED || strcmp(err->where, "kms:busy") == 0 ||
+           strncmp(err->where, "kms:rate-", 9) == 0;
 }
 
 static int run(const struct opts *o, const char *name, long seconds)

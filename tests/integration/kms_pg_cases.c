@@ -618,6 +618,72 @@ static void test_commit_unknown(void)
     ccz_kms_store_free(s);
 }
 
+/* A server that keeps its connection and does not answer a statement inside a transaction: that is given up, what it holds is free
+ * again, and nothing of it was done. */
+static void test_silent(void)
+{
+    struct ccz_err err = {0};
+    char info[900];
+    fresh();
+    init();
+    start_proxy(g_dir);
+    (void)snprintf(info, sizeof(info),
+                   "%s options='-c lock_timeout=400 -c idle_in_transaction_session_timeout=1s'",
+                   g_proxy_info);
+    struct ccz_kms_store *s = open_at(info);
+    fix_populate(s);
+    struct ccz_buf out;
+    ccz_buf_init(&out, CCZ_KMS_MESSAGE_SIZE_MAX);
+    static const enum cczi_kms_sql at[] = {CCZI_SQL_BIND_GET, CCZI_SQL_AUDIT_PUT,
+                                           CCZI_SQL_HEAD_SET};
+    for (size_t i = 0; i < sizeof(at) / sizeof(*at); i++) {
+        CHECK(fix_release(&out, s, FIX_WORKLOAD, "key/model", 0, &err) == CCZ_OK); /* prepared */
+        uint64_t lines = fix_check(s).audit_lines;
+        (void)snprintf(g_silent_at, sizeof(g_silent_at), "s%d", (int)at[i]);
+        g_cut = SILENT;
+        (void)alarm(60);
+        ccz_rc rc = fix_release(&out, s, FIX_WORKLOAD, "key/model", 0, &err);
+        CHECK(g_cut == PASS);
+        for (int n = 0; rc != CCZ_OK && n < 100;
+             n++) { /* it was told in time for another try, or not */
+            CHECK(strcmp(err.where, n ? "kms:store-locked" : "kms:store-timeout") == 0 &&
+                  !out.size);
+            rc = fix_release(&out, s, FIX_WORKLOAD, "key/model", 0, &err);
+        }
+        (void)alarm(0);
+        CHECK(rc == CCZ_OK && out.size && g_asked == (int)i + 1);
+        CHECK(fix_check(s).audit_lines == lines + 1);
+    }
+    ccz_buf_free(&out);
+    ccz_kms_store_free(s);
+}
+
+/* It stands still after a COMMIT, for new connections as well: asking what became of it has an end. */
+static void test_commit_silent(void)
+{
+    struct ccz_err err = {0};
+    char info[900];
+    fresh();
+    init();
+    start_proxy(g_dir);
+    (void)snprintf(info, sizeof(info), "%s connect_timeout=2 options='-c lock_timeout=400'",
+                   g_proxy_info);
+    struct ccz_kms_store *s = open_at(info);
+    fix_populate(s);
+    struct ccz_buf out;
+    ccz_buf_init(&out, CCZ_KMS_MESSAGE_SIZE_MAX);
+    s->resolve_ms = 0; /* asks once in any case */
+    g_cut = AFTER_AND_SILENT;
+    (void)alarm(120);
+    CHECK(fix_release(&out, s, FIX_WORKLOAD, "key/model", 0, &err) == CCZ_E_UNAVAILABLE &&
+          !out.size);
+    (void)alarm(0);
+    CHECK(strcmp(err.where, "kms:commit-unknown") == 0);
+    CHECK(g_asked == 2); /* the COMMIT, and the one question */
+    ccz_buf_free(&out);
+    ccz_kms_store_free(s);
+}
+
 /* ---------------------------------------------------------------- several servers */
 
 enum { BROKEN = 200 }; /* exit status of a server that met what it should not */
@@ -818,6 +884,34 @@ static void test_rotate_once(void)
     ccz_kms_store_free(two);
 }
 
+/* Whoever is given a role over one server can connect to the other one; who is a stranger stays one. */
+static void test_new_pin(void)
+{
+    fresh();
+    init();
+    struct ccz_kms_store *one = open_at(g_info), *two = open_at(g_info);
+    int64_t now_s = FIX_NOW;
+    struct ccz_kms_service *a = serve(one, &now_s);
+    struct ccz_span anne = ccz_span_str("anne's SubjectPublicKeyInfo");
+    struct ccz_kms_grant g = {.ns = "*", .roles = CCZ_KMS_ROLE_AUDITOR, .label = "Anne"};
+    struct ccz_err err = {0};
+    CHECK(ccz_sha256(g.principal, anne) == CCZ_OK);
+    CHECK(ccz_kms_service_pin(a, anne, &err) == CCZ_E_DENIED &&
+          strcmp(err.where, "kms:admin-unknown") == 0);
+    CHECK(ccz_kms_store_grant(two, &g, FIX_NOW, &err) == CCZ_OK);
+    ccz_rc rc = CCZ_E_DENIED; /* it looks once a second */
+    for (int i = 0; rc != CCZ_OK && i < 200; i++) {
+        rc = ccz_kms_service_pin(a, anne, &err);
+        if (rc != CCZ_OK)
+            (void)poll(NULL, 0, 50);
+    }
+    CHECK(rc == CCZ_OK);
+    CHECK(ccz_kms_service_pin(a, ccz_span_str("another key"), &err) == CCZ_E_DENIED);
+    ccz_kms_service_free(a);
+    ccz_kms_store_free(one);
+    ccz_kms_store_free(two);
+}
+
 /* A version that one server makes, the other uses; what one disables, the other refuses, though it has it open. */
 static void test_keys(void)
 {
@@ -912,6 +1006,9 @@ static const struct ccz_test tests[] = {
     {"pg.commit_waits", test_commit_waits},
     {"pg.commit_cut", test_commit_cut},
     {"pg.commit_unknown", test_commit_unknown},
+    {"pg.silent", test_silent},
+    {"pg.commit_silent", test_commit_silent},
+    {"pg.new_pin", test_new_pin},
     {"pg.keys", test_keys},
     {"pg.rotate_once", test_rotate_once},
     {"pg.two", test_two},

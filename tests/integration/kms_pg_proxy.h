@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #ifndef KMS_PG_PROXY_H
 #define KMS_PG_PROXY_H
-/* A proxy before PostgreSQL that cuts connections at a COMMIT; for kms_pg_cases.c. */
+/* A proxy before PostgreSQL that cuts connections at a COMMIT, or goes silent; for kms_pg_cases.c. */
 #include "ccz_test.h"
 
 #include <poll.h>
@@ -12,10 +12,12 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-/* Between the store and the server: cuts the connection at a COMMIT. */
-enum cut { PASS, BEFORE, AFTER, AFTER_AND_AWAY };
+/* Between the store and the server: cuts the connection at a COMMIT. Silent: keeps it and lets nothing through any more, as a server that
+ * stands still; from the statement g_silent_at on, or from a COMMIT on and on new connections as well. */
+enum cut { PASS, BEFORE, AFTER, AFTER_AND_AWAY, SILENT, AFTER_AND_SILENT };
 static _Atomic enum cut g_cut;
-static atomic_int g_cuts;
+static atomic_int g_cuts, g_asked; /* connections that met a silent server */
+static char g_silent_at[16];       /* name of a prepared statement */
 static char g_proxy_dir[300], g_proxy_info[600];
 
 static int connect_server(void)
@@ -28,6 +30,25 @@ static int connect_server(void)
     return fd;
 }
 
+/* Until the client gives up. The server is not told: it has to notice by itself. */
+static void keep_silent(int client)
+{
+    char buf[4096];
+    atomic_fetch_add(&g_asked, 1);
+    while (read(client, buf, sizeof(buf)) > 0)
+        ;
+    (void)poll(NULL, 0, 60000);
+}
+
+/* A Bind of g_silent_at: portal "", then the name. */
+static bool binds(const char *buf, size_t n)
+{
+    char bind[20] = "";
+    size_t size = strlen(g_silent_at) + 2;
+    memcpy(bind + 1, g_silent_at, size - 1);
+    return memmem(buf, n, bind, size) != NULL;
+}
+
 /* Takes one chunk; false = the connection ends. */
 static bool relay(int from, int to, bool *discard, bool from_client)
 {
@@ -35,7 +56,13 @@ static bool relay(int from, int to, bool *discard, bool from_client)
     ssize_t n = read(from, buf, sizeof(buf));
     if (n <= 0)
         return false;
-    if (from_client && g_cut != PASS && memmem(buf, (size_t)n, "COMMIT", 7)) {
+    if (from_client && g_cut == SILENT) {
+        if (binds(buf, (size_t)n)) {
+            g_cut = PASS;
+            keep_silent(from);
+            return false;
+        }
+    } else if (from_client && g_cut != PASS && memmem(buf, (size_t)n, "COMMIT", 7)) {
         atomic_fetch_add(&g_cuts, 1);
         if (g_cut == BEFORE) {
             g_cut = PASS;
@@ -45,6 +72,8 @@ static bool relay(int from, int to, bool *discard, bool from_client)
     } else if (*discard) {
         if (g_cut == AFTER)
             g_cut = PASS;
+        if (g_cut == AFTER_AND_SILENT)
+            keep_silent(to);
         return false;
     }
     return write(to, buf, (size_t)n) == n;
@@ -53,6 +82,11 @@ static bool relay(int from, int to, bool *discard, bool from_client)
 static void *serve_one(void *arg)
 {
     int client = (int)(intptr_t)arg, server = connect_server();
+    if (g_cut == AFTER_AND_SILENT && g_cuts) {
+        keep_silent(client);
+        close(server);
+        return NULL;
+    }
     bool discard = false;
     struct pollfd p[2] = {{client, POLLIN, 0}, {server, POLLIN, 0}};
     while (poll(p, 2, -1) > 0) {

@@ -51,7 +51,8 @@ static inline void spki_digest(uint8_t out[32], const struct ccz_key *key)
     CHECK(ccz_key_spki(&spki, key) == CCZ_OK && ccz_sha256(out, ccz_buf_span(&spki)) == CCZ_OK);
 }
 
-static inline void listen_with(struct server *s, ccz_ratls_pin_fn pin, void *pin_arg)
+static inline void listen_as(struct server *s, const struct ccz_rpc_server_cfg *like,
+                             ccz_ratls_pin_fn pin, void *pin_arg)
 {
     struct ccz_err err = {0};
     const struct ccz_ratls_cfg ratls = {.server = true,
@@ -63,9 +64,16 @@ static inline void listen_with(struct server *s, ccz_ratls_pin_fn pin, void *pin
                                         .pin_arg = pin_arg};
     if (ccz_ratls_ctx_new(&s->ratls, &ratls, &err) != CCZ_OK)
         fix_die(err.msg);
-    const struct ccz_rpc_server_cfg cfg = {.listen = "127.0.0.1:0", .ratls = s->ratls};
+    struct ccz_rpc_server_cfg cfg = *like;
+    cfg.listen = "127.0.0.1:0";
+    cfg.ratls = s->ratls;
     if (ccz_rpc_server_new(&s->rpc, &cfg, &err) != CCZ_OK)
         fix_die(err.msg);
+}
+
+static inline void listen_with(struct server *s, ccz_ratls_pin_fn pin, void *pin_arg)
+{
+    listen_as(s, &(struct ccz_rpc_server_cfg){0}, pin, pin_arg);
 }
 
 static inline void start(struct server *s)
@@ -76,7 +84,9 @@ static inline void start(struct server *s)
     (void)snprintf(s->target, sizeof(s->target), "127.0.0.1:%u", ccz_rpc_server_port(s->rpc));
 }
 
-static inline void serve_kms_of(struct server *s, uint8_t master_fill)
+static inline void serve_kms_as(struct server *s, uint8_t master_fill,
+                                const struct ccz_kms_rates *rates,
+                                const struct ccz_rpc_server_cfg *rpc)
 {
     *s = (struct server){0};
     struct ccz_err err = {0};
@@ -86,12 +96,22 @@ static inline void serve_kms_of(struct server *s, uint8_t master_fill)
     struct ccz_secret *master = fix_master(master_fill);
     CHECK(cczi_kms_store_memory(&s->store, master, spki, FIX_NOW, &err) == CCZ_OK);
     ccz_secret_free(master);
-    const struct ccz_kms_service_cfg cfg = {
-        .store = s->store, .clock = {fixed_now, NULL}, .info = {"test", "toy", true, FIX_NOW, 0}};
+    const struct ccz_kms_service_cfg cfg = {.store = s->store,
+                                            .clock = {fixed_now, NULL},
+                                            .info = {"test", "toy", true, FIX_NOW, 0},
+                                            .rates = *rates};
     CHECK(ccz_kms_service_new(&s->service, &cfg, &err) == CCZ_OK);
-    listen_with(s, ccz_kms_service_pin, s->service);
+    struct ccz_rpc_server_cfg like = *rpc;
+    like.admit = ccz_kms_service_admit;
+    like.admit_arg = s->service;
+    listen_as(s, &like, ccz_kms_service_pin, s->service);
     CHECK(ccz_kms_service_add(s->service, s->rpc) == CCZ_OK);
     start(s);
+}
+
+static inline void serve_kms_of(struct server *s, uint8_t master_fill)
+{
+    serve_kms_as(s, master_fill, &(struct ccz_kms_rates){0}, &(struct ccz_rpc_server_cfg){0});
 }
 
 static inline void serve_kms(struct server *s)

@@ -291,22 +291,100 @@ static void test_rotation(void)
     kid_of_token(b, s, FIX_NOW + 1);
     CHECK(strcmp(a, b) == 0 && keys_len(s, FIX_NOW + 1) == 1);
     /* by hand: the old one stays as long as its tokens may be around */
-    rotate(s, FIX_NOW + 2);
-    kid_of_token(b, s, FIX_NOW + 3);
-    CHECK(strcmp(a, b) != 0 && keys_len(s, FIX_NOW + 3) == 2);
-    CHECK(keys_len(s, FIX_NOW + 2 + CCZI_KMS_TOKEN_KEY_KEPT_S - 1) == 2);
-    CHECK(keys_len(s, FIX_NOW + 2 + CCZI_KMS_TOKEN_KEY_KEPT_S) == 1);
+    rotate(s, FIX_NOW + 60);
+    kid_of_token(b, s, FIX_NOW + 61);
+    CHECK(strcmp(a, b) != 0 && keys_len(s, FIX_NOW + 61) == 2);
+    CHECK(keys_len(s, FIX_NOW + 60 + CCZI_KMS_TOKEN_KEY_KEPT_S - 1) == 2);
+    CHECK(keys_len(s, FIX_NOW + 60 + CCZI_KMS_TOKEN_KEY_KEPT_S) == 1);
     /* by age */
-    int64_t old_s = FIX_NOW + 2 + CCZI_KMS_TOKEN_KEY_AGE_S;
+    int64_t old_s = FIX_NOW + 60 + CCZI_KMS_TOKEN_KEY_AGE_S;
     kid_of_token(c, s, old_s - 1);
     CHECK(strcmp(b, c) == 0);
     kid_of_token(c, s, old_s);
     CHECK(strcmp(b, c) != 0 && keys_len(s, old_s) == 2);
     /* several within the time that keys are kept */
-    rotate(s, old_s + 1);
-    rotate(s, old_s + 2);
-    CHECK(keys_len(s, old_s + 3) == 4);
+    rotate(s, old_s + 60);
+    rotate(s, old_s + 120);
+    CHECK(keys_len(s, old_s + 121) == 4);
     (void)fix_check(s);
+    ccz_kms_store_free(s);
+}
+
+static const char *rotate_refused(struct ccz_kms_store *s, int64_t now_s)
+{
+    static struct ccz_err err;
+    err = (struct ccz_err){0};
+    CHECK(fix_msg_at(NULL, s, FIX_ADMIN, "RotateTokenKey", cczi_msg_none, NULL, now_s, &err) ==
+          CCZ_E_LIMIT);
+    return err.where;
+}
+
+/* By hand: not twice in a minute, and not more than eight that are published at once. Age rotates in any case. */
+static void test_limits(void)
+{
+    struct ccz_kms_store *s = fix_memory_store();
+    int64_t t = FIX_NOW;
+    rotate(s, t); /* the first one */
+    CHECK(strcmp(rotate_refused(s, t), "kms:token-key-soon") == 0);
+    CHECK(strcmp(rotate_refused(s, t + CCZI_KMS_TOKEN_ROTATE_MIN_S - 1), "kms:token-key-soon") ==
+          0);
+    for (size_t n = 1; n < CCZI_KMS_TOKEN_LIVE_MAX; n++)
+        rotate(s, t += CCZI_KMS_TOKEN_ROTATE_MIN_S);
+    CHECK(keys_len(s, t) == CCZI_KMS_TOKEN_LIVE_MAX);
+    CHECK(strcmp(rotate_refused(s, t + 60), "kms:token-keys") == 0);
+    /* the first one was followed after a minute, so that it is gone an hour after that */
+    CHECK(strcmp(rotate_refused(s, FIX_NOW + 60 + CCZI_KMS_TOKEN_KEY_KEPT_S - 1),
+                 "kms:token-keys") == 0);
+    rotate(s, t = FIX_NOW + 60 + CCZI_KMS_TOKEN_KEY_KEPT_S);
+    CHECK(keys_len(s, t) == CCZI_KMS_TOKEN_LIVE_MAX);
+    (void)fix_check(s);
+    ccz_kms_store_free(s);
+    s = fix_memory_store(); /* a clock that had been wrong keeps nobody out */
+    rotate(s, FIX_NOW + 1000000);
+    rotate(s, FIX_NOW);
+    ccz_kms_store_free(s);
+}
+
+/* So many rotations by hand that there would be no numbers left: age still rotates. */
+static void test_numbers(void)
+{
+    struct ccz_kms_store *s = fix_memory_store();
+    char a[CCZ_JWK_THUMBPRINT_SIZE + 1], b[sizeof(a)];
+    int64_t t = FIX_NOW;
+    rotate(s, t);
+    for (size_t n = 1; n < CCZ_KMS_VERSIONS_MAX / 2; n++)
+        rotate(s, t += CCZI_KMS_TOKEN_KEY_KEPT_S);
+    kid_of_token(a, s, t);
+    t += CCZI_KMS_TOKEN_KEY_KEPT_S;
+    CHECK(strcmp(rotate_refused(s, t), "kms:versions") == 0);
+    kid_of_token(b, s, t + CCZI_KMS_TOKEN_KEY_AGE_S);
+    CHECK(strcmp(a, b) != 0);
+    ccz_kms_store_free(s);
+}
+
+/* Anybody may ask for the keys: that opens no private key again, and says at once what was rotated. */
+static void test_published(void)
+{
+    struct ccz_kms_store *s = fix_memory_store();
+    CHECK(keys_len(s, FIX_NOW) == 1);
+    rotate(s, FIX_NOW + 60);
+    CHECK(keys_len(s, FIX_NOW + 60) == 2);
+    uint64_t opened = s->token.opened;
+    for (int i = 0; i < 20; i++)
+        CHECK(keys_len(s, FIX_NOW + 61) == 2);
+    CHECK(s->token.opened == opened && s->token.published_len == 2);
+    rotate(s, FIX_NOW + 120);
+    CCZ_AUTO(ccz_jwks) keys = keys_at(s, FIX_NOW + 120);
+    CHECK(ccz_jwks_len(keys) == 3);
+    CHECK(s->token.opened > opened && s->token.published_len == 3);
+    for (size_t i = 0; i < 3; i++) /* each is the key of its own row, the one that signs first */
+        for (size_t k = 0; k < i; k++)
+            CHECK(!ccz_jwk_same(ccz_jwks_at(keys, i), ccz_jwks_at(keys, k)));
+    CHECK(strcmp(ccz_jwk_kid(ccz_jwks_at(keys, 0)), s->token.signs.kid) == 0);
+    int64_t later_s = FIX_NOW + 120 + CCZI_KMS_TOKEN_KEY_KEPT_S;
+    opened = s->token.opened;
+    CHECK(keys_len(s, later_s) == 1); /* what is published no more is forgotten */
+    CHECK(s->token.published_len == 1 && s->token.opened == opened);
     ccz_kms_store_free(s);
 }
 
@@ -345,11 +423,11 @@ static void test_expired(void)
         CHECK(strcmp(err.where, "kms:attest-expired") == 0 && err.hint[0] && a.buf.size == 0);
         ccz_buf_free(&a.buf);
     }
-    CHECK(!s->token.key); /* none was made */
+    CHECK(!s->token.signs.key); /* none was made */
     const struct cczi_msg_attest_req m = {0};
     p.claims.collateral_expires_s = FIX_NOW + 60;
     CHECK(attest_as(&a, s, &p, &m, FIX_NOW, &err) == CCZ_OK);
-    CHECK(a.m.expires_s == FIX_NOW + 60 && s->token.key);
+    CHECK(a.m.expires_s == FIX_NOW + 60 && s->token.signs.key);
     CHECK(verify(&j, s, a.m.token, NULL, FIX_NOW + 59) == CCZ_OK);
     CHECK(ccz_json_int(&v, ccz_json_get(j, "exp")) && v == FIX_NOW + 60);
     ccz_json_free(j);
@@ -359,9 +437,15 @@ static void test_expired(void)
 }
 
 static const struct ccz_test tests[] = {
-    {"kms.attest", test_token},           {"kms.attest_vector", test_vector},
-    {"kms.attest_policy", test_policy},   {"kms.attest_refused", test_refused},
-    {"kms.attest_expired", test_expired}, {"kms.token_rotation", test_rotation},
+    {"kms.attest", test_token},
+    {"kms.attest_vector", test_vector},
+    {"kms.attest_policy", test_policy},
+    {"kms.attest_refused", test_refused},
+    {"kms.attest_expired", test_expired},
+    {"kms.token_rotation", test_rotation},
+    {"kms.token_limits", test_limits},
+    {"kms.token_numbers", test_numbers},
+    {"kms.token_published", test_published},
     {"kms.token_undone", test_undone},
 };
 

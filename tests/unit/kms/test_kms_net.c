@@ -294,6 +294,52 @@ static void test_net_pin(void)
     stop(&s);
 }
 
+static void *knock(void *arg)
+{
+    struct ccz_err err = {0};
+    for (int i = 0; i < 2000; i++)
+        CHECK(ccz_kms_service_pin(arg, ccz_span_str("somebody"), &err) == CCZ_E_DENIED);
+    return NULL;
+}
+
+/* A role that the service was not told of, as another server gives it: looked for when its key comes. Strangers in numbers get their
+ * refusals, and keep nobody out. */
+static void test_net_new_pin(void)
+{
+    struct server s;
+    struct client c, admin;
+    struct ccz_err err = {0};
+    struct ccz_kms_status st;
+    struct ccz_key *key;
+    pthread_t t[3];
+    serve_kms(&s);
+    CHECK(ccz_key_generate(&key, CCZ_P256) == CCZ_OK);
+    CHECK(connect_as(&admin, &s, s.admin, &err) == CCZ_OK);
+    CHECK(ccz_kms_get_status(&st, admin.rpc, &err) == CCZ_OK); /* the worker sleeps from now on */
+    struct ccz_kms_grant g = {.ns = "*", .roles = CCZ_KMS_ROLE_AUDITOR, .label = "Anne"};
+    spki_digest(g.principal, key);
+    uint64_t changed = s.store->roles_changed;
+    CHECK(ccz_kms_store_grant(s.store, &g, FIX_NOW, &err) == CCZ_OK);
+    s.store->roles_changed = changed;
+    for (int i = 0; i < 3; i++)
+        CHECK(pthread_create(&t[i], NULL, knock, s.service) == 0);
+    ccz_rc rc = CCZ_E_DENIED;
+    for (int i = 0; rc != CCZ_OK && i < 200; i++) {
+        rc = connect_as(&c, &s, key, &err);
+        if (rc != CCZ_OK) {
+            leave(&c);
+            (void)usleep(50000);
+        }
+    }
+    CHECK(rc == CCZ_OK && ccz_kms_get_status(&st, c.rpc, &err) == CCZ_OK);
+    for (int i = 0; i < 3; i++)
+        CHECK(pthread_join(t[i], NULL) == 0);
+    leave(&c);
+    leave(&admin);
+    ccz_key_free(key);
+    stop(&s);
+}
+
 /* ------------------------------------------------------------------------- which KMS */
 
 /* @param[out] again  of another session with the same store */
@@ -869,6 +915,7 @@ static const struct ccz_test tests[] = {
     {"kms.net_many", test_net_many},
     {"kms.door", test_door},
     {"kms.net_pin", test_net_pin},
+    {"kms.net_new_pin", test_net_new_pin},
     {"kms.net_sealed", test_sealed},
     {"kms.net_sealed_hostile", test_sealed_hostile},
     {"kms.net_hostile_server", test_net_hostile_server},

@@ -320,6 +320,8 @@ static void test_version(void)
     s = sound();
     s.version = "12.0";
     CHECK(meet(&s, &err) == CCZ_OK && s.queries == 2);
+    s = sound(); /* one that can notice when its clients end */
+    CHECK(meet(&s, &err) == CCZ_OK && s.queries == 3);
 }
 
 /* Durability: read back, refused where it is not ours to set. */

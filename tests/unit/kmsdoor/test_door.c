@@ -385,21 +385,21 @@ static void test_buckets(void)
         passed += cczi_rates_take(&wait, &rates, CCZ_SPAN(key, 8), rate, 5000);
     }
     CHECK(passed > 99000);
-    struct cczi_door_addr a, a2;
-    cczi_door_addr_of(&a, "192.0.2.1:80");
-    cczi_door_addr_of(&a2, "192.0.2.1:81");
+    struct cczi_rate_addr a, a2;
+    cczi_rate_addr_of(&a, "192.0.2.1:80");
+    cczi_rate_addr_of(&a2, "192.0.2.1:81");
     CHECK(memcmp(&a, &a2, sizeof(a)) == 0);
-    cczi_door_addr_of(&a2, "[::ffff:192.0.2.1]:81");
+    cczi_rate_addr_of(&a2, "[::ffff:192.0.2.1]:81");
     CHECK(memcmp(&a, &a2, sizeof(a)) == 0);
-    cczi_door_addr_of(&a2, "192.0.2.2:80");
+    cczi_rate_addr_of(&a2, "192.0.2.2:80");
     CHECK(memcmp(&a, &a2, sizeof(a)) != 0);
-    cczi_door_addr_of(&a, "[2001:db8:0:1::1]:80");
-    cczi_door_addr_of(&a2, "[2001:db8:0:1:ffff::2]:80");
+    cczi_rate_addr_of(&a, "[2001:db8:0:1::1]:80");
+    cczi_rate_addr_of(&a2, "[2001:db8:0:1:ffff::2]:80");
     CHECK(memcmp(&a, &a2, sizeof(a)) == 0);
-    cczi_door_addr_of(&a2, "[2001:db8:0:2::1]:80");
+    cczi_rate_addr_of(&a2, "[2001:db8:0:2::1]:80");
     CHECK(memcmp(&a, &a2, sizeof(a)) != 0);
-    cczi_door_addr_of(&a, "nonsense");
-    cczi_door_addr_of(&a2, ":0");
+    cczi_rate_addr_of(&a, "nonsense");
+    cczi_rate_addr_of(&a2, ":0");
     CHECK(memcmp(&a, &a2, sizeof(a)) == 0);
 }
 

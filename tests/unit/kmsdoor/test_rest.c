@@ -90,6 +90,9 @@ static void test_refused(void)
         CHECK(!refused[i].where || kit_where(&r, refused[i].where));
         CHECK(strstr(r.headers, "Content-Type: application/json") != NULL);
     }
+    CHECK(post(&k, &r, "admin", "RotateTokenKey", "{}") == 200);
+    CHECK(post(&k, &r, "admin", "RotateTokenKey", "{}") == 429 &&
+          kit_where(&r, "kms:token-key-soon") && strstr(r.headers, "Retry-After: 60\r\n"));
     /* a page of another site can make a browser send these, with the administrator's certificate */
     static const char *const types[] = {"Content-Type: text/plain", "Content-Type:",
                                         "Content-Type: application/x-www-form-urlencoded",

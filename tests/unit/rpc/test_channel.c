@@ -481,6 +481,34 @@ static void test_connections_max(void)
     teardown(&f);
 }
 
+static bool first_two(void *arg, const char *address)
+{
+    CHECK(strncmp(address, "127.0.0.1:", 10) == 0);
+    return atomic_fetch_add((atomic_int *)arg, 1) < 2;
+}
+
+/* Whom the program does not let in is closed before the handshake, takes no place, and disturbs nobody. */
+static void test_admit(void)
+{
+    struct fixture f = {0};
+    struct ccz_rpc_result res;
+    struct ccz_err err;
+    atomic_int asked = 0;
+    start_server(
+        &f, CCZ_RATLS_SESSION,
+        (struct ccz_rpc_server_cfg){.connections_max = 3, .admit = first_two, .admit_arg = &asked});
+    make_client(&f, CCZ_RATLS_SESSION, (struct ccz_rpc_client_cfg){.connections = 2});
+    CHECK(ccz_rpc_client_connect(NULL, f.client, NULL) == CCZ_OK);
+    for (int i = 0; i < 10; i++) {
+        int fd = dial(f.target);
+        CHECK(closed_after(fd, 3000) < 1000);
+        close(fd);
+    }
+    CHECK(asked == 12);
+    CHECK(call(&f, "/t.T/Echo", NULL, &res, &err) == CCZ_OK);
+    teardown(&f);
+}
+
 /* Garbage and half-open peers do not disturb others. */
 static void test_garbage(void)
 {
@@ -796,6 +824,7 @@ static const struct ccz_test tests[] = {
     {"rpc.stop_cancels", test_stop_cancels},
     {"rpc.handshake_timeout", test_handshake_timeout},
     {"rpc.connections_max", test_connections_max},
+    {"rpc.admit", test_admit},
     {"rpc.garbage", test_garbage},
     {"rpc.slow_evidence", test_slow_evidence},
     {"rpc.keepalive", test_keepalive},

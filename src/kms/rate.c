@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Token buckets in a table of fixed size. */
-#include "door_priv.h"
+/* Token buckets in a table of fixed size, and what counts as one client. */
+#define _DEFAULT_SOURCE
+#include "rate.h"
 
 #include <cczoo/crypto.h>
 
+#include <arpa/inet.h>
+#include <netinet/in.h>
 #include <string.h>
+#include <sys/socket.h>
 
 ccz_rc cczi_rates_init(struct cczi_rates *r)
 {
@@ -27,6 +31,11 @@ static uint64_t level(const struct cczi_bucket *b, struct cczi_rate rate, int64_
         return max;
     uint64_t milli = b->milli + ms * rate.rate;
     return milli < max ? milli : max;
+}
+
+void cczi_bucket_init(struct cczi_bucket *b, struct cczi_rate rate, int64_t now_ms)
+{
+    *b = (struct cczi_bucket){.at_ms = now_ms, .milli = full(rate)};
 }
 
 bool cczi_bucket_take(uint32_t *wait_s, struct cczi_bucket *b, struct cczi_rate rate,
@@ -77,4 +86,58 @@ bool cczi_rates_take(uint32_t *wait_s, struct cczi_rates *r, struct ccz_span key
                      struct cczi_rate rate, int64_t now_ms)
 {
     return cczi_bucket_take(wait_s, find(r, key, rate, now_ms), rate, now_ms);
+}
+
+/* ------------------------------------------------------------------------- addresses */
+
+static void set_v4(struct cczi_rate_addr *out, const void *four)
+{
+    *out = (struct cczi_rate_addr){{4}};
+    memcpy(out->bytes + 1, four, 4);
+}
+
+static void set_v6(struct cczi_rate_addr *out, const struct in6_addr *a)
+{
+    if (IN6_IS_ADDR_V4MAPPED(a)) {
+        set_v4(out, a->s6_addr + 12);
+        return;
+    }
+    *out = (struct cczi_rate_addr){{6}};
+    memcpy(out->bytes + 1, a->s6_addr, 8); /* who has one address of a /64 has them all */
+}
+
+void cczi_rate_addr_of(struct cczi_rate_addr *out, const char *text)
+{
+    char ip[INET6_ADDRSTRLEN];
+    const char *colon = strrchr(text, ':');
+    size_t size = colon ? (size_t)(colon - text) : 0;
+    bool brackets = size > 2 && text[0] == '[' && text[size - 1] == ']';
+    if (brackets) {
+        text++;
+        size -= 2;
+    }
+    *out = (struct cczi_rate_addr){{0}};
+    if (size >= sizeof(ip))
+        return;
+    memcpy(ip, text, size);
+    ip[size] = 0;
+    struct in_addr v4;
+    struct in6_addr v6;
+    if (inet_pton(AF_INET, ip, &v4) == 1)
+        set_v4(out, &v4);
+    else if (inet_pton(AF_INET6, ip, &v6) == 1)
+        set_v6(out, &v6);
+}
+
+void cczi_rate_addr_of_socket(struct cczi_rate_addr *out, int fd)
+{
+    struct sockaddr_storage ss;
+    socklen_t size = sizeof(ss);
+    *out = (struct cczi_rate_addr){{0}};
+    if (fd < 0 || getpeername(fd, (struct sockaddr *)&ss, &size) != 0)
+        return;
+    if (ss.ss_family == AF_INET)
+        set_v4(out, &((const struct sockaddr_in *)(const void *)&ss)->sin_addr);
+    else if (ss.ss_family == AF_INET6)
+        set_v6(out, &((const struct sockaddr_in6 *)(const void *)&ss)->sin6_addr);
 }

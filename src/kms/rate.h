@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef CCZI_KMS_RATE_H
+#define CCZI_KMS_RATE_H
+/* rate.c: how fast somebody may come. Of the gRPC port (gate.c) and of the doors. */
+#include <cczoo/base.h>
+
+/* Token buckets by key, as many as fit: whose bucket was given to somebody else starts with a full one, so that a flood of
+ * addresses costs no memory and is stopped by the bucket of everybody. Keys are hashed with a secret. One thread at a time. */
+enum { CCZI_RATES_SETS = 1024, CCZI_RATES_WAYS = 4 };
+struct cczi_rate {
+    uint32_t rate, burst; /* per second; at once */
+};
+struct cczi_bucket {
+    uint64_t tag; /* of the key; 0 = unused */
+    int64_t at_ms;
+    uint64_t milli; /* thousandths of a request */
+};
+struct cczi_rates {
+    uint8_t seed[16];
+    struct cczi_bucket bucket[CCZI_RATES_SETS][CCZI_RATES_WAYS];
+};
+CCZ_MUST_USE ccz_rc cczi_rates_init(struct cczi_rates *r);
+/* A full one. */
+void cczi_bucket_init(struct cczi_bucket *b, struct cczi_rate rate, int64_t now_ms);
+/* @param[out] wait_s  if false: when to come again, at least 1 */
+CCZ_MUST_USE bool cczi_bucket_take(uint32_t *wait_s, struct cczi_bucket *b, struct cczi_rate rate,
+                                   int64_t now_ms);
+/* @param key  its first 32 bytes count */
+CCZ_MUST_USE bool cczi_rates_take(uint32_t *wait_s, struct cczi_rates *r, struct ccz_span key,
+                                  struct cczi_rate rate, int64_t now_ms);
+
+/* What counts as one client: an IPv4 address, or the /64 of an IPv6 address. */
+struct cczi_rate_addr {
+    uint8_t bytes[9];
+};
+/* @param text  "ip:port", "[ip]:port"; anything else gives the one key of what has no address */
+void cczi_rate_addr_of(struct cczi_rate_addr *out, const char *text);
+void cczi_rate_addr_of_socket(struct cczi_rate_addr *out, int fd);
+
+#endif
