@@ -35,6 +35,8 @@ cli_fn cmd_tunnel;
 cli_fn cmd_exec;
 /* cmd_infer.c */
 cli_fn cmd_infer;
+/* cmd_model.c: dispatches its own verbs */
+cli_fn cmd_model;
 /* cmd_fl.c: dispatches its own verbs */
 cli_fn cmd_fl;
 /* cmd_recsys.c: dispatches its own verbs */

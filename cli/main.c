@@ -52,6 +52,8 @@ static const struct cli_cmd {
     {"exec", NULL, "-- PROGRAM ...", "fetch secrets from a KMS and start a program with them",
      cmd_exec},
     {"infer", NULL, "", "send images to attested servers and report accuracy and speed", cmd_infer},
+    {"model", NULL, "VERB ...", "encrypted, signed model bundles: pack, inspect, verify",
+     cmd_model},
     {"fl", NULL, "VERB ...", "federated learning: simulations, pages with curves", cmd_fl},
     {"recsys", NULL, "VERB ...", "recommenders: from encrypted ratings to bundles that are served",
      cmd_recsys},
