@@ -242,7 +242,7 @@ int cmd_model(int argc, char **argv)
 {
     static const struct ui_verb verbs[] = {
         {"keygen", "FILE", "a key pair that signs bundles: FILE and FILE.pub", model_keygen},
-        {"pack", "FOLDER BUNDLE", "encrypt and sign the files of a model", model_pack},
+        {"pack", "IN OUT", "encrypt and sign the files of a model", model_pack},
         {"sign", "BUNDLE", "sign a bundle as the owner of the model", model_sign},
         {"inspect", "BUNDLE", "what a bundle says of itself; needs no key", model_inspect},
         {"verify", "BUNDLE", "check signatures and every byte", model_verify},

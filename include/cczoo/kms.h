@@ -358,7 +358,7 @@ struct ccz_kms_held {
 };
 /**
  * Workload: asks again, every few seconds if it likes, for what it has. The KMS decides as for a Release, from the evidence of this
- * session and by what is true now, gives nothing out, and records only answers that have become "no".
+ * session and by what is true now, gives nothing out, and records only answers that have become "no". At most 5 s.
  * @param held      1..CCZ_KMS_HELD_MAX; on failure all are "not released" and mean nothing: nobody has decided
  * @param instance  which KMS is asked: that of the release. Another one's "yes" would be worth nothing
  * @retval CCZ_E_ARG          kms:held: none, too many, or one without a version

@@ -13,7 +13,7 @@ ccz_rc cczi_kms_malformed(struct ccz_err *err)
 }
 
 ccz_rc cczi_kms_call_bytes(struct ccz_buf *response, struct ccz_rpc_client *c, const char *method,
-                           const struct ccz_buf *request, struct ccz_err *err)
+                           const struct ccz_buf *request, int64_t timeout_ms, struct ccz_err *err)
 {
     char path[64];
     (void)snprintf(path, sizeof(path), "%s%s", CCZI_KMS_SERVICE, method);
@@ -22,7 +22,7 @@ ccz_rc cczi_kms_call_bytes(struct ccz_buf *response, struct ccz_rpc_client *c, c
                         "the request is too large");
     ccz_buf_init(response, CCZ_KMS_MESSAGE_SIZE_MAX);
     response->wipe = true;
-    const struct ccz_rpc_call_cfg cfg = {0};
+    const struct ccz_rpc_call_cfg cfg = {.timeout_ms = timeout_ms};
     return cczi_kms_hint(err,
                          ccz_rpc_unary(response, NULL, c, path, ccz_buf_span(request), &cfg, err));
 }
@@ -34,7 +34,7 @@ ccz_rc cczi_kms_call(struct ccz_buf *response, struct ccz_rpc_client *c, const c
     ccz_buf_init(&request, CCZ_KMS_MESSAGE_SIZE_MAX);
     request.wipe = true;
     cczi_msg_put(&request, fields, msg);
-    return cczi_kms_call_bytes(response, c, method, &request, err);
+    return cczi_kms_call_bytes(response, c, method, &request, 0, err);
 }
 
 void cczi_kms_take_text(char *out, size_t out_size, struct ccz_span text)

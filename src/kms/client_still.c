@@ -6,6 +6,8 @@
 
 #include <string.h>
 
+enum { TIMEOUT_MS = 5000 }; /* who asks again and again does not wait long for any one answer */
+
 static void put_held(struct ccz_buf *out, const struct ccz_kms_held *held, size_t len)
 {
     for (size_t i = 0; i < len; i++) {
@@ -82,7 +84,7 @@ ccz_rc ccz_kms_still_released(struct ccz_kms_held *held, size_t len,
     ccz_buf_init(&request, CCZ_KMS_MESSAGE_SIZE_MAX);
     put_held(&request, held, len);
     CCZ_AUTO_BUF response = {0};
-    ccz_rc rc = cczi_kms_call_bytes(&response, c, "StillReleased", &request, err);
+    ccz_rc rc = cczi_kms_call_bytes(&response, c, "StillReleased", &request, TIMEOUT_MS, err);
     if (rc == CCZ_OK)
         rc = take_answer(held, len, instance, ccz_buf_span(&response), err);
     if (rc != CCZ_OK)
