@@ -82,10 +82,15 @@ static ccz_rc check_manifest(const struct served_opts *o, const struct ccz_bundl
                                    o->kms_key ? o->kms_key : "key/NAME of a KMS"),
                         "pack it with --key key/NAME: what no KMS gives, none can take back");
     if (o->kms_key && strcmp(o->kms_key, m->key) != 0)
-        return ccz_refuse(err, CCZ_E_POLICY, "served:bundle-key", m->key, o->kms_key);
+        return ccz_hint(
+            err, ccz_refuse(err, CCZ_E_POLICY, "served:bundle-key", m->key, o->kms_key),
+            "--kms-key says which key of the KMS a bundle may be under; without it any");
     return strcmp(m->engine, o->engine) == 0
                ? CCZ_OK
-               : ccz_refuse(err, CCZ_E_POLICY, "served:bundle-engine", m->engine, o->engine);
+               : ccz_hint(
+                     err,
+                     ccz_refuse(err, CCZ_E_POLICY, "served:bundle-engine", m->engine, o->engine),
+                     "say --engine as the bundle does");
 }
 
 /* -------------------------------------------------------------------------------------- revocation */
@@ -111,6 +116,17 @@ static void gone(void *arg, const struct served_held *held, const char *why)
 
 /* ------------------------------------------------------------------------------------------ load */
 
+/* With the first bundle that may be loaded: an engine takes a second and hundreds of MB. */
+static ccz_rc open_engine(struct served_bundle *b, struct ccz_err *err)
+{
+    const struct served_opts *o = b->opts;
+    const struct ccz_engine_cfg cfg = {.backend = o->engine,
+                                       .library = o->tensorflow,
+                                       .intra_threads = 1,
+                                       .inter_threads = -1}; /* one run per worker, in the worker */
+    return b->engine ? CCZ_OK : ccz_engine_open(&b->engine, &cfg, err);
+}
+
 static ccz_rc load_model(struct ccz_model **out, struct served_bundle *b, struct ccz_bundle *bundle,
                          const struct ccz_secret *key, struct ccz_err *err)
 {
@@ -124,6 +140,8 @@ static ccz_rc load_model(struct ccz_model **out, struct served_bundle *b, struct
     const struct ccz_model_cfg cfg = {
         .files = files, .files_len = m->files_len, .read_at = ccz_bundle_read_at, .arg = bundle};
     ccz_rc rc = ccz_bundle_unlock(bundle, key, err);
+    if (rc == CCZ_OK)
+        rc = open_engine(b, err);
     if (rc == CCZ_OK)
         rc = ccz_model_load(&model, b->engine, &cfg, err);
     if (rc == CCZ_OK) /* all of it was what was signed, before any of it is used */
@@ -229,13 +247,9 @@ ccz_rc served_bundle_new(struct served_bundle **out, const struct served_opts *o
         free(b);
         return ccz_fail(err, CCZ_E_NOMEM, "served:bundle", 0, "no mutex");
     }
-    const struct ccz_engine_cfg engine = {
-        .backend = o->engine, .library = o->tensorflow, .intra_threads = 1, .inter_threads = -1};
     const struct served_revoke_cfg revoke = {
         .opts = o, .attester = attester, .gone = gone, .arg = b};
-    ccz_rc rc = ccz_engine_open(&b->engine, &engine, err);
-    if (rc == CCZ_OK)
-        rc = served_revoke_start(&b->revoke, &revoke, err);
+    ccz_rc rc = served_revoke_start(&b->revoke, &revoke, err);
     if (rc == CCZ_OK)
         *out = b;
     else

@@ -116,7 +116,8 @@ static ccz_rc ask(struct served_revoke *r, struct round *q, struct ccz_err *err)
 {
     const bool fresh = !r->link.client;
     ccz_rc rc = ask_all(r, q, err);
-    if (rc != CCZ_OK && !fresh) /* the connection was of another time: a new one may do */
+    /* the connection has ended with the server that it was to: there may be another one. Who waits for an answer says so first */
+    if ((rc == CCZ_E_CLOSED || rc == CCZ_E_UNAVAILABLE) && !fresh)
         rc = ask_all(r, q, err);
     else if (rc == CCZ_OK && !fresh && is_stale(q)) {
         served_kms_close(&r->link);

@@ -78,14 +78,15 @@ ccz_rc cczi_bundle_folder_check(const char *dir, const struct ccz_bundle_manifes
     const char *missing = NULL;
     for (size_t i = 0; i < m->files_len && !missing; i++)
         missing = c.seen[i] ? NULL : m->file[i].path;
-    if (missing && c.extra[0])
-        return ccz_refuse(err, CCZ_E_MISMATCH, "bundle:file-renamed", c.extra, missing);
-    if (missing)
-        return ccz_refuse(err, CCZ_E_MISMATCH, "bundle:file-missing", "no such file", missing);
-    if (c.extra[0])
-        return ccz_refuse(err, CCZ_E_MISMATCH, "bundle:file-extra", c.extra,
-                          "the files of the manifest and no other");
-    return CCZ_OK;
+    if (!missing && !c.extra[0])
+        return CCZ_OK;
+    const char *where = !missing     ? "bundle:file-extra"
+                        : c.extra[0] ? "bundle:file-renamed"
+                                     : "bundle:file-missing";
+    return ccz_hint(err,
+                    ccz_refuse(err, CCZ_E_MISMATCH, where, c.extra[0] ? c.extra : "no such file",
+                               missing ? missing : "the files of the manifest and no other"),
+                    "a folder of a bundle holds what its manifest says and nothing else");
 }
 
 /* ----------------------------------------------------------------------------------------- keys */
@@ -126,8 +127,10 @@ static ccz_rc misplaced(const struct ccz_err *why, const char *prefix, const cha
                         struct ccz_err *err)
 {
     const bool own = strncmp(why->got, prefix, strlen(prefix)) == 0;
-    return ccz_refuse(err, CCZ_E_SIG, own ? "bundle:file-swapped" : "bundle:file-foreign",
-                      own ? why->got + strlen(prefix) : why->got, path);
+    return ccz_hint(err,
+                    ccz_refuse(err, CCZ_E_SIG, own ? "bundle:file-swapped" : "bundle:file-foreign",
+                               own ? why->got + strlen(prefix) : why->got, path),
+                    own ? "files of this bundle were exchanged" : "a file of another bundle");
 }
 
 ccz_rc cczi_bundle_reader_open(struct cczi_bundle_reader *r, const char *dir, const uint8_t id[16],

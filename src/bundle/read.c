@@ -36,8 +36,12 @@ static ccz_rc untrusted(const char *where, const uint8_t got[32], const char *ex
 {
     char hex[65];
     ccz_hex(hex, got, 32);
-    return ccz_refuse(err, CCZ_E_UNTRUSTED, where, hex, expected);
+    return ccz_hint(
+        err, ccz_refuse(err, CCZ_E_UNTRUSTED, where, hex, expected),
+        "cczoo model inspect shows who made a bundle; whose are accepted is yours to say");
 }
+
+static const char get_again[] = "the bundle was damaged or changed: get it again from who made it";
 
 /* No trusted key verifies. What the manifest says of its signer tells a stranger's bundle from a damaged one; that is all it is good for. */
 static ccz_rc not_signed(const struct ccz_bundle_cfg *cfg, struct ccz_span manifest,
@@ -51,10 +55,13 @@ static ccz_rc not_signed(const struct ccz_bundle_cfg *cfg, struct ccz_span manif
             memcmp(id, m->signer, sizeof(id)) == 0)
             stranger = false;
     }
-    ccz_rc rc = stranger ? untrusted("bundle:signer", m->signer, "a signer that is trusted", err)
-                         : ccz_refuse(err, CCZ_E_SIG, "bundle:signature",
-                                      "a manifest or signature that was changed",
-                                      "the signature of a trusted signer over manifest.json");
+    ccz_rc rc = stranger
+                    ? untrusted("bundle:signer", m->signer, "a signer that is trusted", err)
+                    : ccz_hint(err,
+                               ccz_refuse(err, CCZ_E_SIG, "bundle:signature",
+                                          "a manifest or signature that was changed",
+                                          "the signature of a trusted signer over manifest.json"),
+                               get_again);
     free(m);
     return rc;
 }
@@ -97,8 +104,10 @@ static ccz_rc check_owner(const struct ccz_bundle *b, const struct ccz_bundle_cf
     rc = cczi_bundle_read_small(&sig, b->dir, CCZI_BUNDLE_OWNER, "bundle:no-owner-signature", err);
     if (rc != CCZ_OK || cczi_bundle_signed_by(cfg->owner, manifest, ccz_buf_span(&sig)))
         return rc;
-    return ccz_refuse(err, CCZ_E_SIG, "bundle:owner-signature", "a signature that does not verify",
-                      hex);
+    return ccz_hint(err,
+                    ccz_refuse(err, CCZ_E_SIG, "bundle:owner-signature",
+                               "a signature that does not verify", hex),
+                    get_again);
 }
 
 /* ------------------------------------------------------------------------------------------ rules */
@@ -116,10 +125,14 @@ static ccz_rc rolled_back(const struct ccz_bundle_manifest *m, int64_t version_m
 static ccz_rc check_rules(const struct ccz_bundle_manifest *m, const struct ccz_bundle_cfg *cfg,
                           struct ccz_err *err)
 {
+    static const char other[] = "this is the bundle of another model or version";
     if (cfg->name && strcmp(cfg->name, m->name) != 0)
-        return ccz_refuse(err, CCZ_E_POLICY, "bundle:name", m->name, cfg->name);
+        return ccz_hint(err, ccz_refuse(err, CCZ_E_POLICY, "bundle:name", m->name, cfg->name),
+                        other);
     if (cfg->version && cfg->version != m->version)
-        return ccz_refuse_num(err, CCZ_E_POLICY, "bundle:version", m->version, cfg->version);
+        return ccz_hint(
+            err, ccz_refuse_num(err, CCZ_E_POLICY, "bundle:version", m->version, cfg->version),
+            other);
     return m->version < cfg->version_min ? rolled_back(m, cfg->version_min, err) : CCZ_OK;
 }
 
@@ -206,8 +219,10 @@ static ccz_rc compare(struct ccz_bundle *b, size_t i, struct ccz_err *err)
     if (rc != CCZ_OK)
         return rc;
     if (!ccz_ct_eq(digest, b->m.file[i].digest, sizeof(digest)))
-        return ccz_refuse(err, CCZ_E_SIG, "bundle:digest", b->m.file[i].path,
-                          "the contents that were signed");
+        return ccz_hint(err,
+                        ccz_refuse(err, CCZ_E_SIG, "bundle:digest", b->m.file[i].path,
+                                   "the contents that were signed"),
+                        "whoever wrote this file has the key of the bundle: give it a new one");
     r->complete = true;
     return CCZ_OK;
 }
@@ -303,8 +318,10 @@ static ccz_rc verify_sealed(const struct ccz_bundle *b, size_t i, struct ccz_err
     if (rc == CCZ_OK)
         rc = cczi_bundle_sha256(sha256, path, err);
     if (rc == CCZ_OK && memcmp(sha256, b->m.file[i].sha256, sizeof(sha256)) != 0)
-        rc = ccz_refuse(err, CCZ_E_SIG, "bundle:sealed-digest", b->m.file[i].path,
-                        "the protected file that was signed");
+        rc = ccz_hint(err,
+                      ccz_refuse(err, CCZ_E_SIG, "bundle:sealed-digest", b->m.file[i].path,
+                                 "the protected file that was signed"),
+                      get_again);
     return rc;
 }
 

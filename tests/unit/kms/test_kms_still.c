@@ -280,8 +280,8 @@ static void test_policy(void)
     CHECK(is(ask(s, "secret/team/x", 1), "policy:mrenclave"));
     /* the collateral of this session's evidence has run out: as for a Release */
     CHECK(is(ask(s, "secret/db/password", 2), ""));
-    CHECK(is(ask_at(NULL, s, "secret/db/password", 2, FIX_NOW + 86401),
-             "policy:collateral-expired"));
+    CHECK(
+        is(ask_at(NULL, s, "secret/db/password", 2, FIX_NOW + 86401), "policy:collateral-expired"));
     ccz_kms_store_free(s);
 }
 
