@@ -488,6 +488,11 @@ static void test_net_hostile(void)
         g_answer.size = whole;
     }
     CHECK(ccz_kms_still_released(held, 1, &kms, c.rpc, &err) == CCZ_E_PEER && !held[0].released);
+    ccz_buf_clear(&g_answer); /* one answer to two questions */
+    cczi_msg_put(&g_answer, cczi_msg_still_resp, &from);
+    put_standing(1, NULL);
+    CHECK(ccz_kms_still_released(held, 1, &kms, c.rpc, &err) == CCZ_OK && held[0].released);
+    CHECK(ccz_kms_still_released(held, 2, &kms, c.rpc, &err) == CCZ_E_PEER && !held[0].released);
     static const struct {
         uint64_t released;
         const char *where;
