@@ -39,6 +39,8 @@ cli_fn cmd_infer;
 cli_fn cmd_load;
 /* cmd_cluster.c: dispatches its own verbs */
 cli_fn cmd_cluster;
+/* cmd_model.c: dispatches its own verbs */
+cli_fn cmd_model;
 /* cmd_fl.c: dispatches its own verbs */
 cli_fn cmd_fl;
 /* cmd_recsys.c: dispatches its own verbs */

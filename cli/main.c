@@ -54,6 +54,8 @@ static const struct cli_cmd {
     {"infer", NULL, "", "send images to attested servers and report accuracy and speed", cmd_infer},
     {"load", NULL, "", "load a model server and report latencies, also as a page", cmd_load},
     {"cluster", NULL, "VERB ...", "replicas of a model server behind one address", cmd_cluster},
+    {"model", NULL, "VERB ...", "encrypted, signed model bundles: pack, inspect, verify",
+     cmd_model},
     {"fl", NULL, "VERB ...", "federated learning: simulations, pages with curves", cmd_fl},
     {"recsys", NULL, "VERB ...", "recommenders: from encrypted ratings to bundles that are served",
      cmd_recsys},

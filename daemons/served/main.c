@@ -10,8 +10,9 @@
 
 struct served {
     struct ccz_attester *attester;
-    struct ccz_engine *engine; /* TensorFlow's */
-    struct served_als *als;    /* instead of it */
+    struct ccz_engine *engine;    /* TensorFlow's */
+    struct served_als *als;       /* instead of it */
+    struct served_bundle *bundle; /* or this */
     struct ccz_infer *infer;
     struct served_pool *pool;
     struct ccz_party *party, *rest_party;
@@ -50,6 +51,10 @@ static ccz_rc load(struct served *s, const struct served_opts *o, struct ccz_err
     if (rc != CCZ_OK)
         return rc;
     ccz_infer_configure(s->infer, &(struct ccz_infer_cfg){.version = CCZ_VERSION});
+    if (o->bundle_signer) {
+        rc = served_bundle_new(&s->bundle, o, s->attester, s->infer, err);
+        return rc == CCZ_OK ? served_bundle_load(s->bundle, err) : rc;
+    }
     if (strcmp(o->engine, "als") != 0)
         return load_tensorflow(s, o, err);
     rc = served_als_new(&s->als, o, s->attester, err);
@@ -133,13 +138,15 @@ static void shut_down(struct served *s, int64_t grace_ms)
     served_grpc_free(s->grpc);
     ccz_party_free(s->party);
     ccz_party_free(s->rest_party);
+    served_bundle_stop(s->bundle);
     ccz_infer_free(s->infer);
     ccz_engine_free(s->engine);
     served_als_free(s->als);
+    served_bundle_free(s->bundle);
     ccz_attester_free(s->attester);
 }
 
-/* SIGHUP: collateral and identities anew, for new connections; the others go on. Recommenders: a newer model as well. */
+/* SIGHUP: collateral and identities anew, for new connections; the others go on. Bundles: a newer model as well. */
 static void wait_for_end(struct served *s, const sigset_t *signals)
 {
     for (;;) {
@@ -153,7 +160,10 @@ static void wait_for_end(struct served *s, const sigset_t *signals)
         if (s->rest_party)
             (void)ccz_party_reload(s->rest_party, "served-rest");
         struct ccz_err err = {0};
-        if (s->als && served_als_load(s->als, s->infer, &err) != CCZ_OK)
+        ccz_rc rc = s->als      ? served_als_load(s->als, s->infer, &err)
+                    : s->bundle ? served_bundle_load(s->bundle, &err)
+                                : CCZ_OK;
+        if (rc != CCZ_OK)
             ccz_log_err(CCZ_LOG_ERROR, "served", "model=kept", &err);
     }
 }

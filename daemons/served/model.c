@@ -38,13 +38,49 @@ ccz_rc served_open_attester(struct ccz_attester **out, const struct served_opts 
     return ccz_attester_open(out, &cfg, err);
 }
 
+ccz_rc served_kms_open(struct served_kms *k, const struct served_opts *o,
+                       struct ccz_attester *attester, struct ccz_err *err)
+{
+    const struct ccz_party_cfg cfg = {
+        .attester = attester,
+        .collateral_dir = o->collateral,
+        .trust_sim_dir = o->trust_sim,
+        .collateral_from = o->collateral_from,
+        .collateral_ca_file = o->collateral_ca_file,
+        .policy_file = o->kms_policy,
+    };
+    *k = (struct served_kms){0};
+    ccz_rc rc = ccz_party_new(&k->party, &cfg, err);
+    if (rc != CCZ_OK)
+        return rc;
+    const struct ccz_rpc_client_cfg c = {.target = o->kms, .ratls = ccz_party_ratls(k->party)};
+    rc = ccz_rpc_client_new(&k->client, &c, err);
+    if (rc == CCZ_OK)
+        rc = ccz_rpc_client_connect(NULL, k->client, err);
+    if (rc == CCZ_E_UNAVAILABLE || rc == CCZ_E_TIMEOUT)
+        (void)ccz_hint(err, rc,
+                       "is this the address of the key management service, and does it run?");
+    if (rc != CCZ_OK)
+        served_kms_close(k);
+    return rc;
+}
+
+void served_kms_close(struct served_kms *k)
+{
+    ccz_rpc_client_free(k->client); /* before the party whose context it uses */
+    ccz_party_free(k->party);
+    *k = (struct served_kms){0};
+}
+
 static ccz_rc get_item(struct served_item *item, struct ccz_kms_instance *kms,
                        struct ccz_rpc_client *client, struct ccz_err *err)
 {
     struct ccz_kms_release info;
-    ccz_rc rc = ccz_kms_release(&item->value, &info, client, item->name, 0, err);
+    ccz_rc rc = ccz_kms_release(&item->value, &info, client, item->name, item->ask, err);
     if (rc == CCZ_OK) /* an order of one owner, a key of another: also at the next load */
         rc = ccz_kms_instance_check(kms, &info, err);
+    if (rc == CCZ_OK && item->ask && info.version != item->ask)
+        rc = ccz_refuse_num(err, CCZ_E_PEER, "served:key-version", info.version, item->ask);
     if (rc != CCZ_OK)
         return rc;
     item->version = info.version;
@@ -58,33 +94,16 @@ ccz_rc served_get_items(struct served_item *items, size_t len, const struct serv
                         struct ccz_kms_instance *kms, struct ccz_attester *attester,
                         struct ccz_err *err)
 {
-    const struct ccz_party_cfg cfg = {
-        .attester = attester,
-        .collateral_dir = o->collateral,
-        .trust_sim_dir = o->trust_sim,
-        .collateral_from = o->collateral_from,
-        .collateral_ca_file = o->collateral_ca_file,
-        .policy_file = o->kms_policy,
-    };
-    CCZ_AUTO(ccz_party) party = NULL;
-    CCZ_AUTO(ccz_rpc_client) client = NULL;
-    ccz_rc rc = ccz_party_new(&party, &cfg, err);
-    if (rc != CCZ_OK)
-        return rc;
-    const struct ccz_rpc_client_cfg c = {.target = o->kms, .ratls = ccz_party_ratls(party)};
-    rc = ccz_rpc_client_new(&client, &c, err);
-    if (rc == CCZ_OK)
-        rc = ccz_rpc_client_connect(NULL, client, err);
-    if (rc == CCZ_E_UNAVAILABLE || rc == CCZ_E_TIMEOUT)
-        (void)ccz_hint(err, rc,
-                       "is this the address of the key management service, and does it run?");
+    struct served_kms k;
+    ccz_rc rc = served_kms_open(&k, o, attester, err);
     for (size_t i = 0; rc == CCZ_OK && i < len; i++)
-        rc = get_item(&items[i], kms, client, err);
+        rc = get_item(&items[i], kms, k.client, err);
     for (size_t i = 0; rc != CCZ_OK && i < len; i++) {
         ccz_secret_free(items[i].value);
         items[i].value = NULL;
     }
-    return rc; /* the client is freed before the party whose context it uses */
+    served_kms_close(&k);
+    return rc;
 }
 
 /* The open protected files of one model folder. */

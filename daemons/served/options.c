@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-enum { REATTEST_MAX_S = 30 * 86400 };
+enum { REATTEST_MAX_S = 30 * 86400, KMS_GRACE_MAX_S = 30 * 86400 };
 
 static bool missing(const char *name, const char *value)
 {
@@ -47,13 +47,35 @@ static bool check_engine(const struct served_opts *o)
                : missing("tensorflow", o->tensorflow);
 }
 
+/* What belongs to bundles only. */
+static bool check_bundle(const struct served_opts *o)
+{
+    if (o->bundle_owner && !o->bundle_signer) {
+        ui_error("--bundle-owner needs --bundle-signer");
+        return true;
+    }
+    if (o->bundle_signer && strcmp(o->engine, "als") == 0) {
+        ui_error("--bundle-signer does not go with --engine als: its bundles are of another kind");
+        return true;
+    }
+    if (o->kms_poll_s < 1 || o->kms_poll_s > 3600) {
+        ui_error("--kms-poll must be 1..3600");
+        return true;
+    }
+    if (o->kms_grace_s < 0 || o->kms_grace_s > KMS_GRACE_MAX_S) {
+        ui_error("--kms-grace must be 0..%d", KMS_GRACE_MAX_S);
+        return true;
+    }
+    /* the manifest says which key */
+    return !o->bundle_signer && missing("kms-key", o->kms_key);
+}
+
 /* What cannot work together is refused here, with words; what is refused later is refused by the library. */
 static bool check(const struct served_opts *o)
 {
     bool bad = missing("listen", o->listen) || missing("model-name", o->model_name) ||
                missing("model-dir", o->model_dir) || check_engine(o) || missing("kms", o->kms) ||
-               missing("kms-policy", o->kms_policy) || missing("kms-key", o->kms_key) ||
-               missing("tee", o->tee);
+               missing("kms-policy", o->kms_policy) || check_bundle(o) || missing("tee", o->tee);
     if (!bad && (o->threads < 1 || o->threads > 256)) {
         ui_error("--threads must be 1..256");
         bad = true;
@@ -98,8 +120,13 @@ static bool parse_kms_id(struct served_opts *o)
 
 int served_options(struct served_opts *o, int argc, char **argv)
 {
-    *o = (struct served_opts){
-        .model_version = 1, .threads = 1, .grace_s = 10, .replica = "", .engine = "tensorflow"};
+    *o = (struct served_opts){.model_version = 1,
+                              .threads = 1,
+                              .grace_s = 10,
+                              .replica = "",
+                              .engine = "tensorflow",
+                              .kms_poll_s = 2,
+                              .kms_grace_s = 3600};
     const struct ui_opt opts[] = {
         {"listen", &o->listen, NULL, NULL, "ADDR",
          "gRPC address, e.g. 127.0.0.1:8500; port 0 = any"},
@@ -109,9 +136,10 @@ int served_options(struct served_opts *o, int argc, char **argv)
          "write the HTTPS port here when ready"},
         {"model-name", &o->model_name, NULL, NULL, "NAME", "name that clients ask for"},
         {"model-dir", &o->model_dir, NULL, NULL, "DIR",
-         "protected files of one SavedModel, as bound at encryption; als: a bundle"},
+         "protected files of one SavedModel, as bound at encryption; als, --bundle-signer: a "
+         "bundle"},
         {"model-version", NULL, &o->model_version, NULL, "N",
-         "version that is reported, default 1; als: the oldest that is accepted"},
+         "version that is reported, default 1; bundles: the oldest that is accepted"},
         {"engine", &o->engine, NULL, NULL, "NAME",
          "tensorflow (default), or als: recommenders, see docs/reference/recsys.md"},
         {"trainer-policy", &o->trainer_policy, NULL, NULL, "FILE",
@@ -141,6 +169,15 @@ int served_options(struct served_opts *o, int argc, char **argv)
         {"kms-id", &o->kms_id, NULL, NULL, "HEX",
          "which one (cczoo kms status); absent = that of the first value"},
         {"kms-key", &o->kms_key, NULL, NULL, "ITEM", "key of the model, e.g. key/fashion-mnist"},
+        {"bundle-signer", &o->bundle_signer, NULL, NULL, "FILE|SECRET",
+         "the model folder is a bundle (cczoo model pack): public key that must have signed it, in "
+         "a file or as secret/NAME of the KMS; the bundle names its own key there"},
+        {"bundle-owner", &o->bundle_owner, NULL, NULL, "FILE|SECRET",
+         "public key of the owner of the model, who must have signed as well"},
+        {"kms-poll", NULL, &o->kms_poll_s, NULL, "SECONDS",
+         "bundles: how often the KMS is asked whether the model may still be served, default 2"},
+        {"kms-grace", NULL, &o->kms_grace_s, NULL, "SECONDS",
+         "bundles: how long to go on while the KMS does not answer, default 3600; 0 = for ever"},
         {"insecure-tls-only", NULL, NULL, &o->insecure_tls_only, NULL,
          "no attestation on the gRPC port: for tests with stock clients"},
         {0},

@@ -287,6 +287,18 @@ CCZ_API CCZ_MUST_USE int ccz_nameless_open(const char *dir);
 /** Makes the entry of @p path in its folder durable. File systems that cannot (EINVAL, ENOTSUP) count as done.
  *  @retval CCZ_E_IO  "file:sync" */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_sync_parent(const char *path, struct ccz_err *err);
+/** The same for a folder with all that is in it: it appears under its name only when it is complete. What is in it is for the caller to sync. */
+struct ccz_newdir {
+    const char *path;
+    char tmp[4096]; /**< beside `path`: where its contents are made; "" once committed or aborted */
+};
+/** @param path  borrowed until commit or abort  @retval CCZ_E_EXISTS "file:exists"  @retval CCZ_E_IO, CCZ_E_NOT_FOUND "file:dir" */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_newdir_open(struct ccz_newdir *d, const char *path, unsigned perm,
+                                            struct ccz_err *err);
+/** Rename, fsync of the parent. On failure nothing is left behind, but for "file:sync". @retval CCZ_E_EXISTS  somebody was faster */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_newdir_commit(struct ccz_newdir *d, struct ccz_err *err);
+/** Removes the unfinished folder; does nothing after commit, abort or a failed open. */
+CCZ_API void ccz_newdir_abort(struct ccz_newdir *d);
 /** mkdir -p with mode @p perm for the last component. */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_dir_make(const char *path, unsigned perm, struct ccz_err *err);
 

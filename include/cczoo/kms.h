@@ -372,6 +372,29 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_release(struct ccz_secret **out, struct ccz_
                                             struct ccz_rpc_client *c, const char *item,
                                             uint32_t version, struct ccz_err *err);
 
+#define CCZ_KMS_HELD_MAX 16 /**< items of one call of ccz_kms_still_released() */
+/** What a workload was given and goes on using, and whether it may. */
+struct ccz_kms_held {
+    const char *item; /**< in: "key/NAME" or "secret/NAME"; borrowed */
+    uint32_t version; /**< in: from 1 */
+    bool released;    /**< out: a Release of it would be granted now */
+    char where
+        [CCZ_ERR_WHERE_SIZE]; /**< out: why not, as a Release says it ("kms:disabled"), else "" */
+    uint64_t decision;        /**< out: audit line of this "no"; 0: an earlier call left it */
+};
+/**
+ * Workload: asks again, every few seconds if it likes, for what it has. The KMS decides as for a Release, from the evidence of this
+ * session and by what is true now, gives nothing out, and records only answers that have become "no". At most 5 s.
+ * @param held      1..CCZ_KMS_HELD_MAX; on failure all are "not released" and mean nothing: nobody has decided
+ * @param instance  which KMS is asked: that of the release. Another one's "yes" would be worth nothing
+ * @retval CCZ_E_ARG          kms:held: none, too many, or one without a version
+ * @retval CCZ_E_UNTRUSTED    kms:instance
+ * @retval CCZ_E_UNSUPPORTED  kms:method: a KMS of an older version
+ */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_still_released(struct ccz_kms_held *held, size_t len,
+                                                   const struct ccz_kms_instance *instance,
+                                                   struct ccz_rpc_client *c, struct ccz_err *err);
+
 /** What a workload wants to have said of itself. */
 struct ccz_kms_attest {
     const char *tee_pubkey; /**< JWK of a key for encryption that the token is to name, or NULL */

@@ -12,23 +12,29 @@ ccz_rc cczi_kms_malformed(struct ccz_err *err)
     return ccz_fail(err, CCZ_E_PEER, "kms:response", 0, "the response of the KMS is malformed");
 }
 
-ccz_rc cczi_kms_call(struct ccz_buf *response, struct ccz_rpc_client *c, const char *method,
-                     const struct cczi_msg_field *fields, const void *msg, struct ccz_err *err)
+ccz_rc cczi_kms_call_bytes(struct ccz_buf *response, struct ccz_rpc_client *c, const char *method,
+                           const struct ccz_buf *request, int64_t timeout_ms, struct ccz_err *err)
 {
     char path[64];
     (void)snprintf(path, sizeof(path), "%s%s", CCZI_KMS_SERVICE, method);
-    CCZ_AUTO_BUF request;
-    ccz_buf_init(&request, CCZ_KMS_MESSAGE_SIZE_MAX);
-    request.wipe = true;
-    cczi_msg_put(&request, fields, msg);
-    if (request.bad)
+    if (request->bad)
         return ccz_fail(err, CCZ_E_LIMIT, "kms:request", CCZ_KMS_MESSAGE_SIZE_MAX,
                         "the request is too large");
     ccz_buf_init(response, CCZ_KMS_MESSAGE_SIZE_MAX);
     response->wipe = true;
-    const struct ccz_rpc_call_cfg cfg = {0};
+    const struct ccz_rpc_call_cfg cfg = {.timeout_ms = timeout_ms};
     return cczi_kms_hint(err,
-                         ccz_rpc_unary(response, NULL, c, path, ccz_buf_span(&request), &cfg, err));
+                         ccz_rpc_unary(response, NULL, c, path, ccz_buf_span(request), &cfg, err));
+}
+
+ccz_rc cczi_kms_call(struct ccz_buf *response, struct ccz_rpc_client *c, const char *method,
+                     const struct cczi_msg_field *fields, const void *msg, struct ccz_err *err)
+{
+    CCZ_AUTO_BUF request;
+    ccz_buf_init(&request, CCZ_KMS_MESSAGE_SIZE_MAX);
+    request.wipe = true;
+    cczi_msg_put(&request, fields, msg);
+    return cczi_kms_call_bytes(response, c, method, &request, 0, err);
 }
 
 void cczi_kms_take_text(char *out, size_t out_size, struct ccz_span text)

@@ -4,6 +4,9 @@
 /* What client.c and client_roles.c do for client_keys.c, besides what kms_priv.h says. */
 #include "kms_priv.h"
 
+/* One call with a message that is encoded already; as cczi_kms_call(). @param timeout_ms  0 = that of rpc.h */
+ccz_rc cczi_kms_call_bytes(struct ccz_buf *response, struct ccz_rpc_client *c, const char *method,
+                           const struct ccz_buf *request, int64_t timeout_ms, struct ccz_err *err);
 /* Server text into a bounded array: printable in any case. */
 void cczi_kms_take_text(char *out, size_t out_size, struct ccz_span text);
 /* A server that does not say which KMS it is could be any. */

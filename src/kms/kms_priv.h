@@ -704,6 +704,13 @@ ccz_rc cczi_kms_change(struct ccz_kms_receipt *receipt, struct ccz_rpc_client *c
 ccz_rc cczi_kms_take_receipt(struct ccz_kms_receipt *out, struct ccz_span in, struct ccz_err *err);
 /* methods.c: a policy by its name over the peer's claims; the audit line names it from here on. */
 ccz_rc cczi_kms_judge_by(struct cczi_kms_call *call, const char *policy, struct ccz_err *err);
+/* methods.c: whether a version may be released to the caller now: item, policy, door, state. From here on the audit line names it. @p it
+ * is initialised, and freed by the caller in any case. */
+ccz_rc cczi_kms_releasable(struct cczi_kms_item *it, struct cczi_kms_call *call,
+                           struct ccz_span item, uint32_t version, struct ccz_err *err);
+/* methods_still.c */
+ccz_rc cczi_kms_run_still_released(struct ccz_buf *response, struct cczi_kms_call *call,
+                                   struct ccz_err *err);
 /* methods_attest.c */
 extern const struct cczi_msg_field cczi_msg_attest_req[], cczi_msg_attest_resp[],
     cczi_msg_token_keys_resp[], cczi_msg_rotate_token_key_resp[];
@@ -761,5 +768,6 @@ void cczi_kms_batch_pass(struct ccz_kms_store *s, struct cczi_kms_entry *entries
 void cczi_kms_entry_give_up(struct cczi_kms_entry *e,
                             const char *why); /* "kms:busy", in the log alone */
 
+#include "kms_still.h"
 #include "kms_why_msg.h"
 #endif

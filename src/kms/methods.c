@@ -89,32 +89,39 @@ static ccz_rc works_inside(struct cczi_kms_key_meta *m, struct cczi_kms_call *ca
                : rc;
 }
 
+ccz_rc cczi_kms_releasable(struct cczi_kms_item *it, struct cczi_kms_call *call,
+                           struct ccz_span item, uint32_t version, struct ccz_err *err)
+{
+    struct cczi_kms_key_meta meta = {0};
+    ccz_rc rc = cczi_kms_take_ref(call, item, false, err);
+    if (rc != CCZ_OK)
+        return rc;
+    rc = cczi_kms_or_not_found(err, cczi_kms_item_get(it, call->store, &call->ref, version, err),
+                               cczi_kms_kind_name(call->ref.kind), call->ref.name);
+    if (rc == CCZ_OK)
+        rc = works_inside(&meta, call, it, err);
+    if (rc == CCZ_OK) {
+        call->version = it->slot.version;
+        rc = cczi_kms_judge(call, meta.kind ? CCZI_OP_EXPORT : CCZI_OP_RELEASE, err);
+    }
+    if (rc == CCZ_OK)
+        rc = cczi_kms_item_open(it, call->req->peer, err);
+    if (rc == CCZ_OK && meta.kind)
+        rc = cczi_kms_may_leave(&meta, it, call->req->now_s, err);
+    if (rc == CCZ_OK) /* after the policy: the state of an item is for those who may have it */
+        rc = cczi_kms_item_usable(it, call->req->now_s, err);
+    return rc;
+}
+
 static ccz_rc run_release(struct ccz_buf *response, struct cczi_kms_call *call, struct ccz_err *err)
 {
     struct cczi_msg_release_req m = {0};
     ccz_rc rc = cczi_msg_get(&m, cczi_msg_release_req, call->req->body, err);
-    if (rc == CCZ_OK)
-        rc = cczi_kms_take_ref(call, m.item, false, err);
     if (rc != CCZ_OK)
         return rc;
     struct cczi_kms_item it;
-    struct cczi_kms_key_meta meta = {0};
     cczi_kms_item_init(&it);
-    rc = cczi_kms_or_not_found(
-        err, cczi_kms_item_get(&it, call->store, &call->ref, (uint32_t)m.version, err),
-        cczi_kms_kind_name(call->ref.kind), call->ref.name);
-    if (rc == CCZ_OK)
-        rc = works_inside(&meta, call, &it, err);
-    if (rc == CCZ_OK) {
-        call->version = it.slot.version;
-        rc = cczi_kms_judge(call, meta.kind ? CCZI_OP_EXPORT : CCZI_OP_RELEASE, err);
-    }
-    if (rc == CCZ_OK)
-        rc = cczi_kms_item_open(&it, call->req->peer, err);
-    if (rc == CCZ_OK && meta.kind)
-        rc = cczi_kms_may_leave(&meta, &it, call->req->now_s, err);
-    if (rc == CCZ_OK) /* after the policy: the state of an item is for those who may have it */
-        rc = cczi_kms_item_usable(&it, call->req->now_s, err);
+    rc = cczi_kms_releasable(&it, call, m.item, (uint32_t)m.version, err);
     CCZ_AUTO(ccz_secret) value = NULL;
     if (rc == CCZ_OK)
         rc = cczi_kms_unseal(&value, &call->store->sealer, &it.slot, ccz_buf_span(&it.sealed), err);
@@ -568,6 +575,7 @@ const struct cczi_kms_method cczi_kms_methods[] = {
     {"RollOut", false, CCZ_KMS_ROLE_AUTHOR, true, cczi_kms_run_roll_out, CCZI_KMS_ON_NAME, true},
     {"Attest", true, 0, true, cczi_kms_run_attest, CCZI_KMS_ON_STORE, false},
     {"TokenKeys", false, 0, false, cczi_kms_run_token_keys, CCZI_KMS_ON_STORE, false},
+    {"StillReleased", true, 0, false, cczi_kms_run_still_released, CCZI_KMS_ON_ANY, false},
     {"RotateTokenKey", false, CCZ_KMS_ROLE_OPERATOR, true, cczi_kms_run_rotate_token_key,
      CCZI_KMS_ON_STORE, false},
 };

@@ -13,6 +13,8 @@ ccz_rc cczi_kms_watch_new(struct cczi_kms_watch **out)
     ccz_rc rc = cczi_kms_seen_new(&w->seen);
     if (rc == CCZ_OK)
         rc = cczi_kms_trials_new(&w->trials);
+    if (rc == CCZ_OK)
+        rc = cczi_kms_still_new(&w->still);
     if (rc != CCZ_OK) {
         cczi_kms_watch_free(w);
         *out = NULL;
@@ -26,6 +28,7 @@ void cczi_kms_watch_free(struct cczi_kms_watch *w)
         return;
     cczi_kms_seen_free(w->seen);
     cczi_kms_trials_free(w->trials);
+    cczi_kms_still_free(w->still);
     free(w);
 }
 
@@ -35,6 +38,7 @@ void cczi_kms_watch_begin(struct cczi_kms_watch *w, const uint8_t head[32])
         return;
     cczi_kms_seen_drop(w->seen);
     cczi_kms_trials_begin(w->trials, head);
+    cczi_kms_still_drop(w->still);
 }
 
 void cczi_kms_watch_commit(struct cczi_kms_watch *w, const uint8_t head[32])
@@ -43,6 +47,7 @@ void cczi_kms_watch_commit(struct cczi_kms_watch *w, const uint8_t head[32])
         return;
     cczi_kms_seen_commit(w->seen);
     cczi_kms_trials_commit(w->trials, head);
+    cczi_kms_still_commit(w->still);
 }
 
 void cczi_kms_watch_drop(struct cczi_kms_watch *w)
@@ -51,6 +56,7 @@ void cczi_kms_watch_drop(struct cczi_kms_watch *w)
         return;
     cczi_kms_seen_drop(w->seen);
     cczi_kms_trials_drop(w->trials);
+    cczi_kms_still_drop(w->still);
 }
 
 void cczi_kms_watch_note(const struct cczi_kms_call *call)
@@ -64,8 +70,10 @@ void cczi_kms_watch_note(const struct cczi_kms_call *call)
 
 void cczi_kms_watch_undo(struct cczi_kms_watch *w)
 {
-    if (w)
-        cczi_kms_trials_undo(w->trials);
+    if (!w)
+        return;
+    cczi_kms_trials_undo(w->trials);
+    cczi_kms_still_undo(w->still);
 }
 
 /* In a savepoint of its own: what was decided stands, whatever becomes of this. */

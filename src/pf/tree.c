@@ -5,7 +5,6 @@
 
 #include <dirent.h>
 #include <errno.h>
-#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -123,7 +122,7 @@ ccz_rc ccz_pf_tree_walk(const char *dir,
 /* --------------------------------------------------------------------------- encrypt, decrypt */
 
 struct job {
-    char out[PATH_SIZE]; /* the folder being built */
+    struct ccz_newdir out; /* the folder being built */
     const char *in;
     const char *bound; /* bound path of the top folder */
     const struct ccz_secret *key;
@@ -135,7 +134,7 @@ static ccz_rc job_dir(void *arg, const char *rel, struct ccz_err *err)
 {
     const struct job *j = arg;
     char path[PATH_SIZE];
-    ccz_rc rc = join(path, j->out, rel, err);
+    ccz_rc rc = join(path, j->out.tmp, rel, err);
     if (rc != CCZ_OK)
         return rc;
     if (mkdir(path, j->encrypt ? 0755 : 0700) != 0)
@@ -151,7 +150,7 @@ static ccz_rc job_file(void *arg, const char *rel, struct ccz_err *err)
                            .version = j->cfg->version};
     ccz_rc rc = join(in, j->in, rel, err);
     if (rc == CCZ_OK)
-        rc = join(out, j->out, rel, err);
+        rc = join(out, j->out.tmp, rel, err);
     if (rc == CCZ_OK && j->bound) {
         rc = join(joined, j->bound, rel, err);
         if (rc == CCZ_OK)
@@ -169,37 +168,17 @@ static ccz_rc job_file(void *arg, const char *rel, struct ccz_err *err)
     return CCZ_OK;
 }
 
-static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-    (void)st;
-    (void)type;
-    (void)ftw;
-    (void)remove(path);
-    return 0;
-}
-
-/* Builds the tree under a name of its own and renames it: nobody sees a half tree. */
+/* Nobody sees a half tree. */
 static ccz_rc run(struct job *j, const char *out_dir, struct ccz_err *err)
 {
-    struct stat st;
-    if (lstat(out_dir, &st) == 0) {
-        ccz_fail(err, CCZ_E_EXISTS, "file:exists", 0, "%s exists already", out_dir);
-        return ccz_hint(err, CCZ_E_EXISTS, "choose another name or move the old folder away");
-    }
-    int n = snprintf(j->out, sizeof(j->out), "%s.%ld.tmp", out_dir, (long)getpid());
-    if (n < 0 || (size_t)n >= sizeof(j->out))
-        return ccz_fail(err, CCZ_E_LIMIT, "pf:path-size", n, "the name of the output is too long");
-    ccz_rc rc = job_dir(j, "", err);
+    ccz_rc rc = ccz_newdir_open(&j->out, out_dir, j->encrypt ? 0755 : 0700, err);
     if (rc != CCZ_OK)
         return rc;
     struct walk w = {.top = j->in, .on_dir = job_dir, .on_file = job_file, .arg = j};
     rc = walk(&w, err);
-    if (rc == CCZ_OK && rename(j->out, out_dir) != 0)
-        rc = fail_errno(err, "cannot rename to", out_dir);
-    if (rc != CCZ_OK)
-        (void)nftw(j->out, remove_one, 16, FTW_DEPTH | FTW_PHYS);
-    else
-        rc = ccz_sync_parent(out_dir, err);
+    if (rc == CCZ_OK)
+        return ccz_newdir_commit(&j->out, err);
+    ccz_newdir_abort(&j->out);
     return rc;
 }
 

@@ -284,6 +284,39 @@ int __wrap_fsync(int fd)
 }
 
 /* What says that something is durable has to be. */
+static void test_newdir(void)
+{
+    char dir[] = "/tmp/ccz_base_XXXXXX", path[64], file[5000];
+    struct ccz_err e;
+    struct ccz_newdir d, other;
+    CHECK(mkdtemp(dir) != NULL);
+    (void)snprintf(path, sizeof(path), "%s/k", dir);
+    (void)snprintf(file, sizeof(file), "%s/k/f", dir);
+    CHECK(ccz_newdir_open(&d, path, 0700, &e) == CCZ_OK && access(path, F_OK) != 0);
+    CHECK(access(d.tmp, F_OK) == 0);
+    ccz_newdir_abort(&d);
+    ccz_newdir_abort(&d);
+    CHECK(rmdir(dir) == 0 && mkdir(dir, 0700) == 0); /* nothing was left */
+    CHECK(ccz_newdir_open(&d, path, 0700, &e) == CCZ_OK);
+    CHECK(ccz_newdir_open(&other, path, 0700, &e) == CCZ_E_IO && strcmp(e.where, "file:dir") == 0);
+    ccz_newdir_abort(&other); /* what it did not make it does not remove */
+    CHECK(access(d.tmp, F_OK) == 0);
+    (void)snprintf(file, sizeof(file), "%s/f", d.tmp);
+    CHECK(ccz_file_write(file, ccz_span_str("abc"), 0600, CCZ_FILE_REPLACE, &e) == CCZ_OK);
+    CHECK(ccz_newdir_commit(&d, &e) == CCZ_OK && d.tmp[0] == 0);
+    ccz_newdir_abort(&d);
+    (void)snprintf(file, sizeof(file), "%s/k/f", dir);
+    CHECK(access(file, F_OK) == 0);
+    CHECK(ccz_newdir_open(&d, path, 0700, &e) == CCZ_E_EXISTS && d.tmp[0] == 0);
+    /* somebody is faster */
+    CHECK(unlink(file) == 0 && rmdir(path) == 0);
+    CHECK(ccz_newdir_open(&d, path, 0700, &e) == CCZ_OK && mkdir(path, 0700) == 0);
+    CHECK(ccz_file_write(file, ccz_span_str("abc"), 0600, CCZ_FILE_REPLACE, &e) == CCZ_OK);
+    CHECK(ccz_newdir_commit(&d, &e) == CCZ_E_EXISTS && strcmp(e.where, "file:exists") == 0);
+    CHECK(access(file, F_OK) == 0 && unlink(file) == 0 && rmdir(path) == 0 && rmdir(dir) == 0);
+    CHECK(ccz_newdir_open(&d, path, 0700, &e) == CCZ_E_NOT_FOUND);
+}
+
 static void test_sync(void)
 {
     char dir[] = "/tmp/ccz_base_XXXXXX", path[64];
@@ -409,7 +442,7 @@ int main(int argc, char **argv)
         {"base.time", test_time},         {"base.file", test_file},
         {"base.sync", test_sync},         {"base.cpu", test_cpu},
         {"base.log_err", test_log_err},   {"base.parallel", test_parallel},
-        {"base.nameless", test_nameless},
+        {"base.nameless", test_nameless}, {"base.newdir", test_newdir},
     };
     return ccz_test_main(tests, sizeof(tests) / sizeof(tests[0]), argc, argv);
 }

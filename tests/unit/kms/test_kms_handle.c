@@ -103,6 +103,8 @@ static void good_request(struct ccz_buf *b, const char *method)
     CHECK(ccz_sha256(staged, ccz_span_str(fix_policy_other)) == CCZ_OK);
     struct cczi_msg_roll_out_req roll_out = {ccz_span_str("server"), CCZ_SPAN(staged, 32)};
     struct cczi_msg_attest_req attest = {.policy = ccz_span_str("server")};
+    static const uint8_t key_model_1[] = "\x0a\x09key/model\x10\x01"; /* Held */
+    struct cczi_msg_name held = {CCZ_SPAN(key_model_1, sizeof(key_model_1) - 1)};
     const struct {
         const char *method;
         const struct cczi_msg_field *fields;
@@ -142,6 +144,7 @@ static void good_request(struct ccz_buf *b, const char *method)
         {"Attest", cczi_msg_attest_req, &attest},
         {"TokenKeys", cczi_msg_none, NULL},
         {"RotateTokenKey", cczi_msg_none, NULL},
+        {"StillReleased", cczi_msg_name, &held},
     };
     ccz_buf_clear(b);
     for (size_t i = 0; i < sizeof(requests) / sizeof(requests[0]); i++)
