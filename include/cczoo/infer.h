@@ -265,7 +265,7 @@ struct ccz_infer_task_info {
 };
 /**
  * Reads a request. Three outcomes: @p *out set: something has to run; NULL with CCZ_RUN_OK: @p response has the answer
- * (status, metadata, reload); NULL with another code: refused.
+ * (status, metadata, reload); NULL with another code: refused. Does not block, but for cfg.on_reload and cfg.on_repository.
  * @param call  it and what it points to must live until ccz_infer_task_free()
  */
 CCZ_API void ccz_infer_begin_grpc(struct ccz_infer_task **out, struct ccz_buf *response,

@@ -292,33 +292,45 @@ void ccz_json_put_str(struct ccz_buf *out, struct ccz_span text)
 
 enum { FLOAT_TEXT_SIZE = 40 }; /* "-1.2345678901234567e-308" and a locale's decimal point */
 
+static char *put_chars(char *to, const char *from, size_t size)
+{
+    memcpy(to, from, size);
+    return to + size;
+}
+
 /* Lays out printf's "[-]d.ddde[+-]xx": plain digits for 1e-5 <= |v| < 1e16, else an exponent;
  * always with a point or an exponent, so that the text reads back as a real. The decimal point of
  * the process's locale is dropped on the way. */
 static void put_decimal(struct ccz_buf *out, const char *e_form)
 {
-    char digits[FLOAT_TEXT_SIZE];
-    int len = 0;
+    char digits[FLOAT_TEXT_SIZE], text[2 * FLOAT_TEXT_SIZE], *to = text;
+    size_t len = 0;
     const char *p = e_form;
     if (*p == '-')
-        ccz_buf_u8(out, '-');
+        *to++ = '-';
     for (; *p && *p != 'e'; p++) {
         if (*p >= '0' && *p <= '9')
             digits[len++] = *p;
     }
     while (len > 1 && digits[len - 1] == '0')
         len--;
-    int exponent = *p == 'e' ? (int)strtol(p + 1, NULL, 10) : 0;
+    const int exponent = *p == 'e' ? (int)strtol(p + 1, NULL, 10) : 0;
     if (exponent < -5 || exponent >= 16) {
-        ccz_buf_printf(out, "%c%s%.*se%d", digits[0], len > 1 ? "." : "", len - 1, digits + 1,
-                       exponent);
+        to = put_chars(to, digits, 1);
+        to = put_chars(to, ".", len > 1 ? 1 : 0);
+        to = put_chars(to, digits + 1, len - 1);
+        to += snprintf(to, sizeof("e-308"), "e%d", exponent);
     } else if (exponent < 0) {
-        ccz_buf_printf(out, "0.%.*s%.*s", -1 - exponent, "0000", len, digits);
+        to = put_chars(to, "0.0000", (size_t)(1 - exponent));
+        to = put_chars(to, digits, len);
     } else {
-        int whole = exponent + 1 < len ? exponent + 1 : len, zeros = exponent + 1 - whole;
-        ccz_buf_printf(out, "%.*s%.*s.%.*s", whole, digits, zeros, "000000000000000",
-                       len > whole ? len - whole : 1, len > whole ? digits + whole : "0");
+        const size_t before = (size_t)exponent + 1, whole = before < len ? before : len;
+        to = put_chars(to, digits, whole);
+        to = put_chars(to, "000000000000000", before - whole);
+        to = put_chars(to, ".", 1);
+        to = put_chars(to, len > whole ? digits + whole : "0", len > whole ? len - whole : 1);
     }
+    ccz_buf_put(out, text, (size_t)(to - text));
 }
 
 static bool put_special(struct ccz_buf *out, double v)

@@ -304,9 +304,17 @@ struct cczi_json_inputs {
     size_t in_len;
     bool row; /* "instances" */
 };
-/* @p root: cursor at the validated root object; the tensors are in @p scratch or in the text. */
+/* What the body of a /v1 request may have: cursors at the values, NULL in p if they are not there. */
+struct cczi_json_body {
+    struct cczi_json root; /* at the validated object */
+    struct cczi_json signature_name, instances, inputs, context, examples;
+};
+/* Finds them in one pass: a value may be a million numbers. Of two members with one name the first counts. */
+void cczi_json_body(struct cczi_json_body *out, struct cczi_json root,
+                    struct cczi_scratch *scratch);
+/* The tensors are in @p scratch or in the text. */
 ccz_rc cczi_json_inputs(struct cczi_json_inputs *out, struct ccz_run_status *st,
-                        const struct ccz_signature *sig, struct cczi_json root,
+                        const struct ccz_signature *sig, const struct cczi_json_body *body,
                         struct cczi_scratch *scratch);
 /* The outputs of a task as "predictions" (@p row) or "outputs". */
 ccz_rc cczi_json_outputs(struct ccz_buf *out, struct ccz_run_status *st,
@@ -327,9 +335,9 @@ ccz_rc cczi_json_base64(struct ccz_span *out, struct ccz_run_status *st, struct 
 
 /* ---- json_examples.c: tf.Examples out of the body of :classify and :regress */
 
-/* One DT_STRING tensor of serialized examples. @p root as above. */
-ccz_rc cczi_json_examples(struct ccz_tensor *out, struct ccz_run_status *st, struct cczi_json root,
-                          struct cczi_scratch *scratch);
+/* One DT_STRING tensor of serialized examples. */
+ccz_rc cczi_json_examples(struct ccz_tensor *out, struct ccz_run_status *st,
+                          const struct cczi_json_body *body, struct cczi_scratch *scratch);
 
 /* Values of an input whose type and shape are set: a flat list, or one nested as the shape says. */
 ccz_rc cczi_json_values(struct ccz_tensor *t, struct ccz_run_status *st, struct ccz_span name,

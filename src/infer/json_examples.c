@@ -196,19 +196,20 @@ static ccz_rc read_examples(struct ccz_span *examples, struct build *b, struct c
 }
 
 static ccz_rc read_all(struct ccz_tensor *out, struct build *b, struct ccz_buf *list,
-                       const struct cczi_json *root)
+                       const struct cczi_json_body *body)
 {
-    struct cczi_json context, array;
+    struct cczi_json context = body->context, array = body->examples;
     struct ccz_span before = {0};
     ccz_rc rc = CCZ_OK;
-    if (cczi_json_member(&context, *root, "context", b->scratch)) {
+    if (context.p) {
         rc = add_example(b, list, &context);
         if (rc == CCZ_OK && !keep(&before, b))
             rc = too_large(b->st);
     }
     if (rc != CCZ_OK)
         return rc;
-    if (!cczi_json_member(&array, *root, "examples", b->scratch))
+    const struct cczi_json *root = &body->root;
+    if (!array.p)
         return cczi_json_error(
             b->st, root, " When method is classify, key 'examples' is expected and was not found");
     if (cczi_json_kind(&array) != CCZI_ARRAY)
@@ -223,14 +224,14 @@ static ccz_rc read_all(struct ccz_tensor *out, struct build *b, struct ccz_buf *
     return rc == CCZ_OK ? cczi_examples_join(out, b->st, examples, len, before, b->scratch) : rc;
 }
 
-ccz_rc cczi_json_examples(struct ccz_tensor *out, struct ccz_run_status *st, struct cczi_json root,
-                          struct cczi_scratch *scratch)
+ccz_rc cczi_json_examples(struct ccz_tensor *out, struct ccz_run_status *st,
+                          const struct cczi_json_body *body, struct cczi_scratch *scratch)
 {
     CCZ_AUTO_BUF message, list;
     ccz_buf_init(&message, scratch->left);
     ccz_buf_init(&list, scratch->left);
     struct build b = {.st = st, .scratch = scratch, .out = &message};
-    ccz_rc rc = read_all(out, &b, &list, &root);
+    ccz_rc rc = read_all(out, &b, &list, body);
     if (rc == CCZ_OK && scratch->full) /* a string that did not fit was left empty */
         rc = too_large(st);
     return rc;

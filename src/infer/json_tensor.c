@@ -519,20 +519,38 @@ static bool finish(struct ccz_tensor *t, struct column *c, bool row, struct cczi
     return copy != NULL;
 }
 
+void cczi_json_body(struct cczi_json_body *out, struct cczi_json root, struct cczi_scratch *scratch)
+{
+    *out = (struct cczi_json_body){.root = root};
+    struct {
+        const char *key;
+        struct cczi_json *value;
+    } members[] = {{"signature_name", &out->signature_name},
+                   {"instances", &out->instances},
+                   {"inputs", &out->inputs},
+                   {"context", &out->context},
+                   {"examples", &out->examples}};
+    cczi_json_enter(&root);
+    for (bool first = true; cczi_json_more(&root, first); first = false) {
+        const struct ccz_span key = cczi_json_key(&root, scratch);
+        for (size_t i = 0; i < sizeof(members) / sizeof(members[0]); i++)
+            if (!members[i].value->p && ccz_span_eq(key, ccz_span_str(members[i].key)))
+                *members[i].value = root;
+        (void)cczi_json_skip(&root);
+    }
+}
+
 ccz_rc cczi_json_inputs(struct cczi_json_inputs *out, struct ccz_run_status *st,
-                        const struct ccz_signature *sig, struct cczi_json root,
+                        const struct ccz_signature *sig, const struct cczi_json_body *body,
                         struct cczi_scratch *scratch)
 {
     *out = (struct cczi_json_inputs){.in_len = sig->in_len};
     struct build b = {.st = st, .sig = sig, .scratch = scratch};
-    struct cczi_json rows, columns;
-    bool has_rows = cczi_json_member(&rows, root, "instances", scratch);
-    bool has_columns = cczi_json_member(&columns, root, "inputs", scratch);
+    const bool has_rows = body->instances.p != NULL, has_columns = body->inputs.p != NULL;
     if (has_rows && has_columns)
-        return cczi_json_error(
-            st, &root,
-            " Not formatted correctly expecting only one of 'inputs' or 'instances' "
-            "keys to exist ");
+        return cczi_json_error(st, &body->root,
+                               " Not formatted correctly expecting only one of 'inputs' or "
+                               "'instances' keys to exist ");
     if (!has_rows && !has_columns)
         return ccz_run_status_set(st, CCZ_RUN_INVALID_ARGUMENT,
                                   "Missing 'inputs' or 'instances' key");
@@ -544,7 +562,8 @@ ccz_rc cczi_json_inputs(struct cczi_json_inputs *out, struct ccz_run_status *st,
         b.col[i].info = &sig->in[i];
         ccz_buf_init(&b.col[i].values, scratch->left);
     }
-    ccz_rc rc = has_rows ? read_rows(&b, rows, &root) : read_columns(&b, columns);
+    ccz_rc rc =
+        has_rows ? read_rows(&b, body->instances, &body->root) : read_columns(&b, body->inputs);
     for (size_t i = 0; rc == CCZ_OK && i < sig->in_len; i++)
         if (b.col[i].rows == 0 && sig->in[i].default_proto.size)
             rc = cczi_default_input(&out->in[i], st, &sig->in[i], scratch);

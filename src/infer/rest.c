@@ -147,42 +147,38 @@ static ccz_rc make_spec(struct cczi_spec *out, struct ccz_run_status *st, const 
 /* ------------------------------------------------------------------------ predict */
 
 /* ParseJson() and FillSignature(). */
-static ccz_rc parse_body(struct cczi_json *root, struct ccz_span *signature,
-                         struct ccz_run_status *st, struct cczi_scratch *scratch)
+static ccz_rc parse_body(struct cczi_json_body *body, struct ccz_span *signature,
+                         struct ccz_run_status *st, struct cczi_json root,
+                         struct cczi_scratch *scratch)
 {
-    struct cczi_json check = *root, value;
-    if (root->p == root->end)
+    struct cczi_json check = root;
+    if (root.p == root.end)
         return ccz_run_status_set(st, CCZ_RUN_INVALID_ARGUMENT,
                                   "JSON Parse error: The document is empty");
     if (!cczi_json_skip(&check))
         return ccz_run_status_set(st, CCZ_RUN_INVALID_ARGUMENT,
                                   "JSON Parse error: %s at offset: %zu", check.error,
                                   check.error_at);
-    struct ccz_buf m;
-    const char *wrong = NULL;
-    if (cczi_json_kind(root) != CCZI_OBJECT)
-        wrong = " Is not object";
-    else if (!cczi_json_member(&value, *root, "signature_name", scratch))
+    if (cczi_json_kind(&root) != CCZI_OBJECT)
+        return cczi_json_error(st, &root, " Is not object");
+    cczi_json_body(body, root, scratch);
+    struct cczi_json name = body->signature_name;
+    if (!name.p)
         return CCZ_OK;
-    else if (cczi_json_kind(&value) != CCZI_STRING)
-        wrong = " not formatted correctly. 'signature_name' key must be a string value.";
-    else
-        *signature = cczi_json_string(&value, scratch);
-    if (!wrong)
-        return CCZ_OK;
-    ccz_buf_init(&m, 4096);
-    ccz_buf_put_str(&m, "JSON Value: ");
-    cczi_json_debug(&m, root);
-    ccz_buf_put_str(&m, wrong);
-    return cczi_status_buf(st, CCZ_RUN_INVALID_ARGUMENT, &m);
+    if (cczi_json_kind(&name) != CCZI_STRING)
+        return cczi_json_error(
+            st, &root, " not formatted correctly. 'signature_name' key must be a string value.");
+    *signature = cczi_json_string(&name, scratch);
+    return CCZ_OK;
 }
 
 /* REST names a missing signature differently from gRPC: GetInfoMap(). */
 static ccz_rc find_signature(const struct ccz_signature **sig, struct ccz_run_status *st,
                              const struct ccz_model *m, struct ccz_span name)
 {
+    const bool unnamed = name.size == 0;
     ccz_rc rc = cczi_find_signature(sig, st, m, name);
-    if (name.size == 0)
+    if (unnamed)
         name = ccz_span_str("serving_default");
     if (rc != CCZ_OK)
         return ccz_run_status_set(st, CCZ_RUN_INVALID_ARGUMENT,
@@ -190,7 +186,8 @@ static ccz_rc find_signature(const struct ccz_signature **sig, struct ccz_run_st
                                   (int)name.size, (const char *)name.ptr);
     if ((*sig)->in_len == 0)
         return ccz_run_status_set(st, CCZ_RUN_INVALID_ARGUMENT,
-                                  "Failed to get input map for signature: %s", (*sig)->name);
+                                  "Failed to get input map for signature: %s",
+                                  unnamed ? "DEFAULT" : (*sig)->name);
     return CCZ_OK;
 }
 
@@ -204,7 +201,7 @@ static ccz_rc put_predict(struct ccz_buf *out, struct ccz_infer_http_answer *htt
 }
 
 static ccz_rc prepare_predict(struct ccz_infer_task *t, struct ccz_run_status *st,
-                              struct cczi_json root, struct ccz_span signature)
+                              const struct cczi_json_body *body, struct ccz_span signature)
 {
     const struct ccz_signature *sig;
     struct cczi_json_inputs *in = cczi_scratch_take(&t->scratch, 1, sizeof(*in));
@@ -212,7 +209,7 @@ static ccz_rc prepare_predict(struct ccz_infer_task *t, struct ccz_run_status *s
         return cczi_no_memory(st);
     ccz_rc rc = find_signature(&sig, st, t->v->model, signature);
     if (rc == CCZ_OK)
-        rc = cczi_json_inputs(in, st, sig, root, &t->scratch);
+        rc = cczi_json_inputs(in, st, sig, body, &t->scratch);
     if (rc == CCZ_OK)
         rc = cczi_check_predict(st, t->s, sig);
     if (rc != CCZ_OK)
@@ -227,11 +224,11 @@ static ccz_rc prepare_predict(struct ccz_infer_task *t, struct ccz_run_status *s
 
 /* TensorFlow Serving reads the examples before it looks for the model; with Predict it is the other way round. */
 static ccz_rc prepare_head(struct ccz_infer_task *t, struct ccz_run_status *st,
-                           const struct cczi_spec *spec, struct cczi_json root,
+                           const struct cczi_spec *spec, const struct cczi_json_body *body,
                            struct ccz_span signature, enum cczi_head head)
 {
     struct ccz_tensor examples;
-    ccz_rc rc = cczi_json_examples(&examples, st, root, &t->scratch);
+    ccz_rc rc = cczi_json_examples(&examples, st, body, &t->scratch);
     if (rc == CCZ_OK)
         rc = cczi_task_acquire(t, st, spec);
     return rc == CCZ_OK ? cczi_head_prepare(t, st, signature, &examples, head) : rc;
@@ -250,20 +247,21 @@ enum { VERBS_LEN = sizeof(verbs) / sizeof(verbs[0]) };
 static ccz_rc post(struct ccz_infer_task *t, struct ccz_run_status *st,
                    const struct cczi_spec *spec, const struct ccz_infer_http *call, enum verb verb)
 {
-    struct cczi_json root = {.begin = call->body.ptr,
-                             .p = call->body.ptr,
-                             .end = call->body.ptr + call->body.size,
-                             .c_locale = t->s->c_locale};
+    struct cczi_json_body body;
+    const struct cczi_json root = {.begin = call->body.ptr,
+                                   .p = call->body.ptr,
+                                   .end = call->body.ptr + call->body.size,
+                                   .c_locale = t->s->c_locale};
     struct ccz_span signature = {0};
     t->info.api = verbs[verb].api;
-    ccz_rc rc = parse_body(&root, &signature, st, &t->scratch);
+    ccz_rc rc = parse_body(&body, &signature, st, root, &t->scratch);
     if (rc != CCZ_OK)
         return rc;
     if (verb != PREDICT)
-        return prepare_head(t, st, spec, root, signature,
+        return prepare_head(t, st, spec, &body, signature,
                             verb == CLASSIFY ? CCZI_CLASSIFY : CCZI_REGRESS);
     rc = cczi_task_acquire(t, st, spec);
-    return rc == CCZ_OK ? prepare_predict(t, st, root, signature) : rc;
+    return rc == CCZ_OK ? prepare_predict(t, st, &body, signature) : rc;
 }
 
 /* ------------------------------------------------------------------------ status, metadata */

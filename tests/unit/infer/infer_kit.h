@@ -44,6 +44,10 @@ static inline struct ccz_model *kit_model(void)
     kit_head(&b, "other_input", "in", KIT_OUT("scores"), KIT_CLASSIFY);
     kit_head(&b, "other_output", "inputs", KIT_OUT("logits"), KIT_CLASSIFY);
     kit_head(&b, "three", "inputs", KIT_OUT("a", "b", "scores"), KIT_CLASSIFY);
+    mb_signature(&b, "elsewhere"); /* reads another tensor than the rest */
+    mb_tensor(&b, 1, "inputs", "other:0", CCZ_DT_STRING, 1, (int64_t[]){-1});
+    mb_tensor(&b, 2, "scores", "other:0", CCZ_DT_STRING, 1, (int64_t[]){-1});
+    mb_signature_end(&b, KIT_CLASSIFY);
     struct ccz_model_cfg cfg = mb_end(&b);
     CHECK(ccz_model_load(&m, kit_engine, &cfg, NULL) == CCZ_OK);
     ccz_buf_free(&b.pb);

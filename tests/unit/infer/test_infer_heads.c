@@ -416,6 +416,73 @@ static void test_multi_refusals(void)
     refuse_multi(s, &req, CCZ_RUN_RESOURCE_EXHAUSTED, "more than 1024 tasks");
 }
 
+/* What the engine cannot compute at once. */
+static void refuse_union(struct ccz_infer *s, const char *one, const char *two,
+                         enum ccz_run_code code)
+{
+    static const char front[] = "the signatures cannot be computed in one run: ";
+    CCZ_AUTO_BUF req, resp;
+    ccz_buf_init(&req, 1 << 16);
+    ccz_buf_init(&resp, 1 << 16);
+    add_task(&req, "m", one, KIT_CLASSIFY);
+    add_task(&req, "m", two, KIT_CLASSIFY);
+    kit_input(&req, NULL);
+    struct ccz_run_status st;
+    struct ccz_infer_task *t;
+    ccz_infer_begin_grpc(
+        &t, &resp, &st, s,
+        &(struct ccz_infer_call){.path = CCZ_INFER_PATH_MULTI, .request = ccz_buf_span(&req)});
+    CHECK(!t && st.code == code && strncmp(st.msg, front, sizeof(front) - 1) == 0 &&
+          strlen(st.msg) >= sizeof(front));
+}
+
+/* A back end that knows its own signatures only. */
+static ccz_rc load(void **model, struct ccz_buf *signatures, void *arg,
+                   const struct ccz_model_cfg *cfg, struct ccz_err *err)
+{
+    (void)arg, (void)cfg, (void)err;
+    static const struct ccz_tensor_spec in = {.name = "inputs", .dtype = CCZ_DT_STRING, .rank = -1},
+                                        out = {.name = "scores", .dtype = CCZ_DT_FLOAT, .rank = -1};
+    static const char *const names[] = {"a", "b"};
+    for (int i = 0; i < 2; i++)
+        ccz_signature_put(signatures,
+                          &(struct ccz_signature_spec){
+                              .name = names[i], .in = &in, .out = &out, .in_len = 1, .out_len = 1});
+    *model = NULL;
+    return CCZ_OK;
+}
+
+static void unload(void *model)
+{
+    (void)model;
+}
+
+static ccz_rc run(struct ccz_tensor *out, struct ccz_result *r, struct ccz_run_status *st,
+                  void *model, const struct ccz_signature *sig, const struct ccz_tensor *const *in,
+                  uint32_t timeout_ms)
+{
+    (void)out, (void)r, (void)model, (void)sig, (void)in, (void)timeout_ms;
+    return ccz_run_status_set(st, CCZ_RUN_INTERNAL, "never called");
+}
+
+static void test_multi_unions(void)
+{
+    CCZ_AUTO(ccz_infer) s = kit_server(NULL);
+    refuse_union(s, "scores", "elsewhere", CCZ_RUN_INVALID_ARGUMENT);
+    static const struct ccz_engine_ops ops = {
+        .name = "single", .load = load, .unload = unload, .run = run};
+    static const struct ccz_model_file file = {"any", 0};
+    CCZ_AUTO(ccz_engine) e = NULL;
+    CCZ_AUTO(ccz_infer) other = NULL; /* freed before its engine */
+    struct ccz_model *m = NULL;
+    CHECK(ccz_engine_custom(&e, &ops, NULL, NULL) == CCZ_OK);
+    CHECK(ccz_model_load(&m, e, &(struct ccz_model_cfg){.files = &file, .files_len = 1}, NULL) ==
+          CCZ_OK);
+    CHECK(ccz_infer_new(&other, NULL) == CCZ_OK &&
+          ccz_infer_publish(other, "m", 1, &m, NULL) == CCZ_OK);
+    refuse_union(other, "a", "b", CCZ_RUN_UNIMPLEMENTED);
+}
+
 static const struct ccz_test tests[] = {
     {"heads.classify", test_classify},
     {"heads.classify_misfits", test_classify_misfits},
@@ -426,6 +493,7 @@ static const struct ccz_test tests[] = {
     {"heads.truncated", test_truncated},
     {"heads.multi", test_multi},
     {"heads.multi_refusals", test_multi_refusals},
+    {"heads.multi_unions", test_multi_unions},
 };
 
 int main(int argc, char **argv)

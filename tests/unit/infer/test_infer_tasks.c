@@ -348,7 +348,19 @@ static void test_reload(void)
         CHECK(ccz_pb_next(&g, &m) && g.number == 2 && g.num == (i ? 0 : 5) && ccz_rd_done(&m));
     }
     CHECK(ccz_rd_done(&r));
-    c.code = CCZ_RUN_NOT_FOUND;
+}
+
+static void test_reload_refusals(void)
+{
+    struct catalog c = {.code = CCZ_RUN_NOT_FOUND};
+    CCZ_AUTO(ccz_infer) s = kit_server(&(struct ccz_infer_cfg){.on_reload = on_reload, .arg = &c});
+    CCZ_AUTO_BUF req, resp;
+    ccz_buf_init(&req, 1 << 16);
+    ccz_buf_init(&resp, 1 << 16);
+    ccz_pb_put_bytes(&req, 1, ccz_span_str("\x0a\x03zzz"));
+    ccz_pb_put_str(&req, 2, "/loads");
+    struct ccz_run_status st;
+    struct ccz_infer_task *t;
     kit_refuse(s, CCZ_INFER_PATH_RELOAD, &req, CCZ_RUN_NOT_FOUND, "no such path");
     for (size_t cut = 0; cut < req.size; cut++) {
         struct ccz_buf part = {.ptr = req.ptr, .size = cut};
@@ -450,6 +462,7 @@ static const struct ccz_test tests[] = {
     {"tasks.peek", test_peek},
     {"tasks.done", test_done},
     {"tasks.reload", test_reload},
+    {"tasks.reload_refusals", test_reload_refusals},
     {"tasks.repository", test_repository},
 };
 

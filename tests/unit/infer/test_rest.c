@@ -410,6 +410,23 @@ static void test_form_errors(void)
                "named input: c");
 }
 
+/* A default signature without inputs is not called by its name. */
+static void test_no_inputs(void)
+{
+    start();
+    struct model_build b;
+    mb_begin(&b);
+    mb_signature(&b, "serving_default");
+    mb_signature_end(&b, "");
+    struct ccz_model_cfg cfg = mb_end(&b);
+    struct ccz_model *m = NULL;
+    CHECK(ccz_model_load(&m, engine, &cfg, NULL) == CCZ_OK &&
+          ccz_infer_publish(server, "bare", 1, &m, NULL) == CCZ_OK);
+    ccz_buf_free(&b.pb);
+    want_error(400, http("POST", "/v1/models/bare:predict", ccz_span_str("{\"inputs\":1}")),
+               "Failed to get input map for signature: DEFAULT");
+}
+
 /* Outputs that have no row form. */
 static void test_output_errors(void)
 {
@@ -560,6 +577,7 @@ static const struct ccz_test tests[] = {
     {"rest.values", test_values},
     {"rest.value_errors", test_value_errors},
     {"rest.form_errors", test_form_errors},
+    {"rest.no_inputs", test_no_inputs},
     {"rest.output_errors", test_output_errors},
     {"rest.parse_errors", test_parse_errors},
     {"rest.numbers", test_numbers},

@@ -588,6 +588,7 @@ static void test_labels(void)
 {
     struct ccz_catalog_cfg cfg = config();
     (void)temp_make_dir("a");
+    (void)temp_make_dir("b");
     version("a", "1");
     version("a", "2");
     struct ccz_catalog *c = open_catalog(&cfg);
@@ -608,6 +609,10 @@ static void test_labels(void)
     CHECK(strcmp(st.msg, "Request to assign label to version 3 of model a, which is not currently "
                          "available for inference") == 0);
     CHECK(strcmp(w.labels, "a: stable=2") == 0 && happened(""));
+    /* refused before anything has changed */
+    version("b", "1");
+    CHECK(configure(c, TWO "version_labels { key: 'stable' value: 3 } }" B "}", -1) != CCZ_OK);
+    CHECK(st.code == CCZ_RUN_FAILED_PRECONDITION && !look(c, "b", -1).found);
     /* there, but not wanted */
     version("a", "3");
     CHECK(configure(c, TWO "version_labels { key: 'stable' value: 3 } }", -1) != CCZ_OK);
