@@ -38,7 +38,7 @@ extern "C" {
 /** Names: 1..128 characters of [A-Za-z0-9._-] in segments separated by '/', no segment empty or starting with
  *  '.'. Sizes count the NUL. */
 #define CCZ_KMS_NAME_SIZE      129
-#define CCZ_KMS_ITEM_SIZE      (7 + CCZ_KMS_NAME_SIZE) /* "secret/" + name */
+#define CCZ_KMS_ITEM_SIZE      (10 + CCZ_KMS_NAME_SIZE) /* "reference/" + name, in decisions */
 #define CCZ_KMS_ALG_SIZE       20    /**< longest name of a kind of key and its NUL */
 #define CCZ_KMS_VALUE_SIZE_MAX 65536 /**< bytes of one value */
 #define CCZ_KMS_VERSIONS_MAX   1000  /**< of one item */
@@ -141,9 +141,9 @@ CCZ_API void ccz_kms_store_instance(uint8_t out[CCZ_KMS_INSTANCE_SIZE],
 CCZ_DEFINE_AUTO(ccz_kms_store)
 
 /**
- * Makes a store of schema 1 (before versions had a state of their own) or 2 (before roles had namespaces) one of schema 3, in
- * one transaction, with its audit line; administrators and auditors stay that, in all namespaces, and the store gets another
- * ccz_kms_store_instance(): after a crash it is the one or the other. Everything is checked first as ccz_kms_store_open() did then. The server
+ * Makes a store of schema 1 (before versions had a state of their own), 2 (before roles had namespaces) or 3 (before sets of
+ * reference values) one of schema 4, in one transaction, with its audit line. From 1 and 2 administrators and auditors stay that, in
+ * all namespaces, and the store gets another ccz_kms_store_instance(): after a crash it is the one or the other. Everything is checked first as ccz_kms_store_open() did then. The server
  * must not run; back the folder up before: older servers refuse the new schema ("kms:schema").
  * @retval CCZ_E_UNSUPPORTED  "kms:schema" it has another schema already; and the errors of ccz_kms_store_open()
  */
@@ -157,6 +157,8 @@ struct ccz_kms_check {
     uint64_t quorums, proposals, approvals;
     uint64_t keys; /**< that work inside the KMS */
     uint64_t staged, evidence;
+    uint64_t references; /**< versions of sets of reference values */
+    uint64_t raw_evidence;
     uint64_t audit_lines;
 };
 /** Opens every sealed value, checks every MAC, the set of rows and the audit chain. Linear in the size of the store.

@@ -50,7 +50,9 @@ struct ccz_kms_decision {
     char grace_until[21];   /**< accepted only until then, by the rule's dated grace */
     char where[CCZ_ERR_WHERE_SIZE], got[CCZ_ERR_VALUE_SIZE], expected[CCZ_ERR_VALUE_SIZE];
     char reason[CCZ_ERR_MSG_SIZE];
-    struct ccz_span entry; /**< the whole line, JSON; borrowed, valid in the callback */
+    char references
+        [CCZ_POLICY_DECIDED_SIZE]; /**< reference values that accepted, as in struct ccz_verdict */
+    struct ccz_span entry;         /**< the whole line, JSON; borrowed, valid in the callback */
 };
 typedef void (*ccz_kms_decision_fn)(void *arg, const struct ccz_kms_decision *d);
 /**
@@ -91,6 +93,7 @@ struct ccz_kms_replayed {
     int64_t grace_until_s; /**< accepts only until then; 0 = no grace in it */
     char where[CCZ_ERR_WHERE_SIZE], got[CCZ_ERR_VALUE_SIZE], expected[CCZ_ERR_VALUE_SIZE];
     char reason[CCZ_ERR_MSG_SIZE];
+    char references[CCZ_POLICY_DECIDED_SIZE]; /**< of the other one: by which it accepts */
 };
 typedef void (*ccz_kms_replayed_fn)(void *arg, const struct ccz_kms_replayed *r);
 struct ccz_kms_replay {

@@ -135,6 +135,11 @@ static const struct {
     {"kms:staged-changed", "look at what is staged now, and decide again"},
     {"kms:staged-ended", "stage it again, with a later end"},
     {"kms:stage-end", "a trial has an end: cczoo kms stage NAME FILE --until 2027-01-31T00:00:00Z"},
+    {"kms:reference-exists", "to add a version to it say so: --replace"},
+    {"kms:reference-missing", "put the set first: cczoo kms reference put NAME FILE"},
+    {"kms:reference-size", "fields of that size need a set of their own"},
+    {"kms:reference-namespace", "a policy takes reference values from its own namespace alone"},
+    {"kms:reference-in-use", "change that policy first, or put values that end"},
     {"kms:row-set", "restore the state folder from a backup; see docs/design/kms.md"},
 };
 

@@ -50,11 +50,13 @@ ccz_rc cczi_kms_judge_by(struct cczi_kms_call *call, const char *policy, struct 
     struct cczi_kms_policy p = {0};
     ccz_buf_init(&p.json, CCZ_POLICY_SIZE_MAX);
     ccz_rc rc = load_policy(&p, call, policy, err);
-    const struct ccz_policy *parsed = NULL;
+    struct cczi_kms_parsed *parsed = NULL;
     if (rc == CCZ_OK)
         rc = cczi_kms_policies_get(&parsed, call->store->policies, &p, err);
+    if (rc == CCZ_OK)
+        rc = cczi_kms_parsed_resolve(parsed, call->store, policy, err);
     ccz_buf_free(&p.json);
-    return rc == CCZ_OK ? cczi_kms_verdict(call, parsed, err) : rc;
+    return rc == CCZ_OK ? cczi_kms_verdict(call, parsed->policy, err) : rc;
 }
 
 /* The item's own policy over the peer's claims. */
@@ -309,6 +311,8 @@ static ccz_rc run_put_policy(struct ccz_buf *response, struct cczi_kms_call *cal
     CCZ_AUTO(ccz_policy)
     parsed = NULL; /* what does not parse must not wait for the first release to say so */
     rc = ccz_policy_parse(&parsed, m.json, err);
+    if (rc == CCZ_OK)
+        rc = cczi_kms_references_check(parsed, call->store, call->ref.name, err);
     if (rc == CCZ_OK)
         rc = ccz_sha256(call->policy_sha256, m.json);
     if (rc != CCZ_OK)
@@ -566,6 +570,14 @@ const struct cczi_kms_method cczi_kms_methods[] = {
     {"ListStaged", false, CCZI_KMS_READERS, false, cczi_kms_run_list_staged, CCZI_KMS_ON_ANY,
      false},
     {"RollOut", false, CCZ_KMS_ROLE_AUTHOR, true, cczi_kms_run_roll_out, CCZI_KMS_ON_NAME, true},
+    {"PutReference", false, CCZ_KMS_ROLE_AUTHOR, true, cczi_kms_run_put_reference, CCZI_KMS_ON_NAME,
+     true},
+    {"GetReference", false, CCZI_KMS_READERS, false, cczi_kms_run_get_reference, CCZI_KMS_ON_NAME,
+     false},
+    {"ListReferences", false, CCZI_KMS_READERS, false, cczi_kms_run_list_references,
+     CCZI_KMS_ON_ANY, false},
+    {"DeleteReference", false, CCZ_KMS_ROLE_AUTHOR, true, cczi_kms_run_delete_reference,
+     CCZI_KMS_ON_NAME, true},
     {"Attest", true, 0, true, cczi_kms_run_attest, CCZI_KMS_ON_STORE, false},
     {"TokenKeys", false, 0, false, cczi_kms_run_token_keys, CCZI_KMS_ON_STORE, false},
     {"RotateTokenKey", false, CCZ_KMS_ROLE_OPERATOR, true, cczi_kms_run_rotate_token_key,

@@ -102,6 +102,9 @@ static void good_request(struct ccz_buf *b, const char *method)
     uint8_t staged[32];
     CHECK(ccz_sha256(staged, ccz_span_str(fix_policy_other)) == CCZ_OK);
     struct cczi_msg_roll_out_req roll_out = {ccz_span_str("server"), CCZ_SPAN(staged, 32)};
+    struct cczi_msg_put_reference_req set = {ccz_span_str("set"), ccz_span_str(fix_set), 0};
+    struct cczi_msg_get_reference_req get_set = {ccz_span_str("set"), 0};
+    struct cczi_msg_name set_name = {ccz_span_str("set")};
     struct cczi_msg_attest_req attest = {.policy = ccz_span_str("server")};
     const struct {
         const char *method;
@@ -139,6 +142,10 @@ static void good_request(struct ccz_buf *b, const char *method)
         {"GetStaged", cczi_msg_name, &policy_name},
         {"ListStaged", cczi_msg_name, &from},
         {"RollOut", cczi_msg_roll_out_req, &roll_out},
+        {"PutReference", cczi_msg_put_reference_req, &set},
+        {"GetReference", cczi_msg_get_reference_req, &get_set},
+        {"ListReferences", cczi_msg_name, &from},
+        {"DeleteReference", cczi_msg_name, &set_name},
         {"Attest", cczi_msg_attest_req, &attest},
         {"TokenKeys", cczi_msg_none, NULL},
         {"RotateTokenKey", cczi_msg_none, NULL},
@@ -215,6 +222,10 @@ static void prepare(struct ccz_kms_store *s, const char *method)
     if (strcmp(method, "Unstage") == 0 || strcmp(method, "GetStaged") == 0 ||
         strcmp(method, "RollOut") == 0)
         rc = fix_stage(s, "server", fix_policy_other, FIX_NOW + 60, NULL);
+    if (strcmp(method, "GetReference") == 0 || strcmp(method, "DeleteReference") == 0) {
+        struct cczi_msg_put_reference_req set = {ccz_span_str("set"), ccz_span_str(fix_set), 0};
+        rc = fix_msg(NULL, s, FIX_ADMIN, "PutReference", cczi_msg_put_reference_req, &set, NULL);
+    }
     if (strcmp(method, "Attest") == 0 || strcmp(method, "TokenKeys") == 0)
         rc = fix_msg(NULL, s, FIX_ADMIN, "RotateTokenKey", cczi_msg_none, NULL, NULL);
     CHECK(rc == CCZ_OK);
