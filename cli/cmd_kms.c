@@ -7,6 +7,7 @@
 #include "kms_audit.h"
 #include "kms_doctor.h"
 #include "kms_key.h"
+#include "kms_reference.h"
 #include "kms_roles.h"
 #include "kms_session.h"
 #include "kms_why.h"
@@ -26,8 +27,8 @@ struct kms_opts {
     bool new_version, replace, json, no_recovery;
     int64_t valid_days;
     struct kms_roles_opts roles;
-    const char *under, *try_file, *at, *until; /* workloads, replay, stage */
-    bool no;                                   /* set by a verb whose answer is a "no" */
+    const char *under, *try_file, *reference, *values, *at, *until; /* workloads, replay, stage */
+    bool no; /* set by a verb whose answer is a "no" */
 };
 
 /* ------------------------------------------------------------------------------- output */
@@ -421,8 +422,13 @@ static ccz_rc workloads(struct kms_session *s, struct kms_opts *o, char **args, 
 
 static ccz_rc replay(struct kms_session *s, struct kms_opts *o, char **args, struct ccz_err *err)
 {
-    const struct kms_replay r = {
-        .policy = args[0], .file = o->try_file, .at = o->at, .all = o->roles.all, .json = o->json};
+    const struct kms_replay r = {.policy = args[0],
+                                 .file = o->try_file,
+                                 .reference = o->reference,
+                                 .values = o->values,
+                                 .at = o->at,
+                                 .all = o->roles.all,
+                                 .json = o->json};
     uint64_t blocked = 0;
     ccz_rc rc = kms_replay(&blocked, s->client, &r, err);
     o->no = blocked != 0;
@@ -484,6 +490,31 @@ static ccz_rc rollout(struct kms_session *s, struct kms_opts *o, char **args, st
     if (rc == CCZ_OK)
         show_change(o, "rolled out", "policy", args[0], 0, &receipt);
     return rc;
+}
+
+static ccz_rc reference_put(struct kms_session *s, struct kms_opts *o, char **args,
+                            struct ccz_err *err)
+{
+    return kms_reference_put(s->client, &o->roles, args[0], args[1], o->replace, err);
+}
+
+static ccz_rc reference_get(struct kms_session *s, struct kms_opts *o, char **args,
+                            struct ccz_err *err)
+{
+    return kms_reference_get(s->client, args[0], (uint32_t)o->version, err);
+}
+
+static ccz_rc reference_list(struct kms_session *s, struct kms_opts *o, char **args,
+                             struct ccz_err *err)
+{
+    (void)args;
+    return kms_reference_list(s->client, o->json, err);
+}
+
+static ccz_rc reference_delete(struct kms_session *s, struct kms_opts *o, char **args,
+                               struct ccz_err *err)
+{
+    return kms_reference_delete(s->client, &o->roles, args[0], err);
 }
 
 static ccz_rc role_set(struct kms_session *s, struct kms_opts *o, char **args, struct ccz_err *err)
@@ -550,6 +581,12 @@ static const struct verb {
     {"secret", "put", "NAME --from FILE", "store a secret", 1, true, secret_put},
     {"policy", "put", "NAME FILE", "store a policy", 2, false, policy_put},
     {"policy", "show", "NAME", "print a policy", 1, false, policy_show},
+    {"reference", "put", "NAME FILE", "store a set of reference values that policies name", 2,
+     false, reference_put},
+    {"reference", "get", "NAME", "print a set", 1, false, reference_get},
+    {"reference", "list", "", "list the sets", 0, false, reference_list},
+    {"reference", "delete", "NAME", "delete a set that no policy names", 1, false,
+     reference_delete},
     {"bind", NULL, "ITEM POLICY", "release key/NAME or secret/NAME under this policy from now on",
      2, false, bind_item},
     {"rm", NULL, "ITEM",
@@ -625,9 +662,11 @@ static int help(void)
     ui_out("  %-28s %s\n", "doctor",
            "look at everything, say what to do; exit 1 if there is something");
     kms_key_help();
-    ui_out("  %-28s %s\n", "propose VERB ...",
-           "policy put, bind, rm policy/NAME, role set, quorum set, key create, key bind: for "
-           "others to approve");
+    ui_out(
+        "  %-28s %s\n", "propose VERB ...",
+        "policy put, reference put, reference delete, bind, rm policy/NAME, role set, quorum set, "
+        "key create, key bind: for "
+        "others to approve");
     for (size_t i = 0; i < OFFLINE_LEN; i++)
         ui_out("  audit %s %-*s %s\n", offline[i].name, (int)(21 - strlen(offline[i].name)),
                offline[i].args, offline[i].help);
@@ -661,7 +700,8 @@ static bool check(const struct verb *v, const struct kms_opts *o, int operands)
 static bool proposable(const struct verb *v)
 {
     return v->run == policy_put || v->run == bind_item || v->run == remove_item ||
-           v->run == role_set || v->run == quorum_set || v->run == rollout;
+           v->run == role_set || v->run == quorum_set || v->run == rollout ||
+           v->run == reference_put || v->run == reference_delete;
 }
 
 static int run(const struct verb *v, bool propose, int argc, char **argv)
@@ -673,14 +713,15 @@ static int run(const struct verb *v, bool propose, int argc, char **argv)
         {"bind", &o.bind, NULL, NULL, "NAME", "secret: bind it to this policy of the KMS"},
         {"new-version", NULL, NULL, &o.new_version, NULL, "secret: it exists, add a version"},
         {"replace", NULL, NULL, &o.replace, NULL,
-         "policy put: replace it for every item bound to it; stage: replace what is staged"},
+         "policy put: replace it for every item bound to it; reference put: add a version; stage: "
+         "replace what is staged"},
         {"if-version", NULL, &o.if_version, NULL, "N",
          "secret: store only if N is the latest version; 0 = it does not exist"},
         {"expires", &o.expires, NULL, NULL, "TIME",
          "secret: released to nobody from then on, e.g. 2027-01-31T00:00:00Z"},
         {"metadata", &o.metadata, NULL, NULL, "JSON", "secret: an object, not secret"},
         {"version", NULL, &o.version, NULL, "N",
-         "rm, undelete, destroy, disable, enable: this version only"},
+         "rm, undelete, destroy, disable, enable, reference get: this version only"},
         {"recovery", NULL, &o.recovery_days, NULL, "DAYS",
          "rm: how long it is kept at least, 1 to 90; default 7"},
         {"no-recovery", NULL, NULL, &o.no_recovery, NULL, "rm: destroy it now, for good"},
@@ -697,6 +738,9 @@ static int run(const struct verb *v, bool propose, int argc, char **argv)
         {"last", NULL, &o.last, NULL, "N", "audit: the last N lines only"},
         {"under", &o.under, NULL, NULL, "NAME",
          "workloads: those judged by this policy of the KMS"},
+        {"reference", &o.reference, NULL, NULL, "NAME",
+         "replay: with --values in place of the set of this name"},
+        {"values", &o.values, NULL, NULL, "FILE", "replay: the set to try"},
         {"try", &o.try_file, NULL, NULL, "FILE", "replay: this policy instead of the staged one"},
         {"at", &o.at, NULL, NULL, "TIME", "replay: judged then, e.g. when a grace has ended"},
         {"until", &o.until, NULL, NULL, "TIME", "stage: end of the trial, within 366 days"},
@@ -735,8 +779,8 @@ static int find_and_run(bool propose, int argc, char **argv)
             continue;
         if (propose && !proposable(v)) {
             ui_error("this needs no approvals: call it directly");
-            ui_hint("policy put, bind, rm policy/NAME, role set, quorum set and rollout can be "
-                    "proposed");
+            ui_hint("policy put, reference put and delete, bind, rm policy/NAME, role set, quorum "
+                    "set and rollout can be proposed");
             return UI_USAGE;
         }
         return two ? run(v, propose, argc - 2, argv + 2) : run(v, propose, argc - 1, argv + 1);
