@@ -262,14 +262,16 @@ static void test_limits(void)
     CHECK(ccz_policy_parse(&p, ccz_buf_span(&text), &err) == CCZ_E_LIMIT && !p &&
           strcmp(err.where, "policy:references") == 0);
     /* fields of a rule */
-    CHECK(parse_rule(
-              &p, "tdx",
-              "\"mrtd\":" REF("s") ",\"rtmr0\":" REF("s") ",\"rtmr1\":" REF("s") ",\"rtmr2\":" REF("s") ",\"rtmr3\":" REF(
-                  "s") ",\"mrconfigid\":" REF("s") ",\"mrowner\":" REF("s") ",\"mrownerconfig\""
-                                                                            ":" REF("s") ",\"mrseam"
-                                                                                         "\":" REF("s")) ==
-              CCZ_E_LIMIT &&
-          strcmp(err.where, "policy:references") == 0);
+    CHECK(
+        parse_rule(
+            &p, "tdx",
+            "\"mrtd\":" REF("s") ",\"rtmr0\":" REF("s") ",\"rtmr1\":" REF("s") ",\"rtmr2\":" REF("s") ",\"rtmr3\":" REF(
+                "s") ",\"mrconfigid\":" REF("s") ",\"mrowner\":" REF("s") ",\"mrownerconfig\""
+                                                                          ":" REF("s") ",\"mrseam"
+                                                                                       "\":" REF(
+                                                                                           "s")) ==
+            CCZ_E_LIMIT &&
+        strcmp(err.where, "policy:references") == 0);
 }
 
 static void test_explained(void)
