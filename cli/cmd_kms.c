@@ -27,8 +27,9 @@ struct kms_opts {
     bool new_version, replace, json, no_recovery;
     int64_t valid_days;
     struct kms_roles_opts roles;
-    const char *under, *try_file, *reference, *values, *at, *until; /* workloads, replay, stage */
-    bool no; /* set by a verb whose answer is a "no" */
+    const char *under, *out, *try_file, *reference, *values, *at,
+        *until; /* workloads, replay, stage */
+    bool no;    /* set by a verb whose answer is a "no" */
 };
 
 /* ------------------------------------------------------------------------------- output */
@@ -492,6 +493,12 @@ static ccz_rc rollout(struct kms_session *s, struct kms_opts *o, char **args, st
     return rc;
 }
 
+static ccz_rc evidence_get(struct kms_session *s, struct kms_opts *o, char **args,
+                           struct ccz_err *err)
+{
+    return kms_evidence_get(s->client, args[0], o->roles.ns, o->out, err);
+}
+
 static ccz_rc reference_put(struct kms_session *s, struct kms_opts *o, char **args,
                             struct ccz_err *err)
 {
@@ -619,6 +626,8 @@ static const struct verb {
     {"unstage", NULL, "POLICY", "take it back", 1, false, unstage},
     {"rollout", NULL, "POLICY", "put the staged policy in force, for every item bound to POLICY", 1,
      false, rollout},
+    {"evidence", "get", "ID", "write raw evidence that is kept to --out, for evidence verify", 1,
+     false, evidence_get},
     {"status", NULL, "", "show what is running and how much it holds", 0, false, status},
     {"role", "set", "KEY ROLES",
      "give a key (PEM file or SHA-256) roles in --namespace: auditor,operator,author,approver,"
@@ -726,7 +735,8 @@ static int run(const struct verb *v, bool propose, int argc, char **argv)
          "rm: how long it is kept at least, 1 to 90; default 7"},
         {"no-recovery", NULL, NULL, &o.no_recovery, NULL, "rm: destroy it now, for good"},
         {"namespace", &o.roles.ns, NULL, NULL, "NS",
-         "role, quorum: of names before their first /; '' = names without one; default: * = all"},
+         "role, quorum, evidence: of names before their first /; '' = names without one; default: "
+         "* = all"},
         {"label", &o.roles.label, NULL, NULL, "TEXT", "role set: for people"},
         {"token", NULL, NULL, &o.roles.token, NULL, "role set: of a token's subject, not of a key"},
         {"valid", NULL, &o.valid_days, NULL, "DAYS",
@@ -738,6 +748,7 @@ static int run(const struct verb *v, bool propose, int argc, char **argv)
         {"last", NULL, &o.last, NULL, "N", "audit: the last N lines only"},
         {"under", &o.under, NULL, NULL, "NAME",
          "workloads: those judged by this policy of the KMS"},
+        {"out", &o.out, NULL, NULL, "FILE", "evidence get: where to"},
         {"reference", &o.reference, NULL, NULL, "NAME",
          "replay: with --values in place of the set of this name"},
         {"values", &o.values, NULL, NULL, "FILE", "replay: the set to try"},

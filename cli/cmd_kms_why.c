@@ -264,6 +264,50 @@ ccz_rc kms_replay(uint64_t *blocked, struct ccz_rpc_client *c, const struct kms_
     return CCZ_OK;
 }
 
+/* ---------------------------------------------------------------------------- evidence */
+
+/* "cczoo-kms:<instance>/evidence/<digest>[?namespace=<NS>]", or the digest alone. */
+static ccz_rc take_id(uint8_t sha256[32], const char **ns, const char *id, struct ccz_err *err)
+{
+    static const char before[] = "/evidence/", query[] = "?namespace=";
+    const char *digest = strstr(id, before), *end;
+    digest = digest ? digest + sizeof(before) - 1 : id;
+    end = strchr(digest, '?');
+    size_t size = end ? (size_t)(end - digest) : strlen(digest);
+    bool named = end && strncmp(end, query, sizeof(query) - 1) == 0;
+    if (named && !*ns)
+        *ns = end + sizeof(query) - 1;
+    if (!*ns)
+        *ns = "";
+    if (size != 64 || (end && !named) || ccz_unhex(sha256, 32, digest, size) != CCZ_OK)
+        return ccz_refuse(err, CCZ_E_ARG, "kms:evidence-id", id,
+                          "64 hex digits, or raw_evidence of a token");
+    return CCZ_OK;
+}
+
+ccz_rc kms_evidence_get(struct ccz_rpc_client *c, const char *id, const char *ns, const char *out,
+                        struct ccz_err *err)
+{
+    CCZ_AUTO_BUF evidence;
+    struct ccz_kms_kept kept;
+    uint8_t sha256[32];
+    char at[21];
+    ccz_buf_init(&evidence, CCZ_QUOTE_SIZE_MAX);
+    if (!out)
+        return ccz_refuse(err, CCZ_E_ARG, "kms:out", "no --out", "--out FILE");
+    ccz_rc rc = take_id(sha256, &ns, id, err);
+    if (rc == CCZ_OK)
+        rc = ccz_kms_get_evidence(&kept, &evidence, c, ns, sha256, err);
+    if (rc == CCZ_OK)
+        rc = ccz_file_write(out, ccz_buf_span(&evidence), 0644, CCZ_FILE_REPLACE, err);
+    if (rc != CCZ_OK)
+        return rc;
+    ccz_time_format(at, kept.time_s);
+    ui_say("%zu bytes of %s evidence, verified at %s: cczoo evidence verify %s", evidence.size,
+           kept.tee, at, out);
+    return CCZ_OK;
+}
+
 /* ------------------------------------------------------------------------------ staged */
 
 static void on_staged(void *arg, const struct ccz_kms_staged *s)

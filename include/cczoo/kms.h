@@ -227,6 +227,8 @@ struct ccz_kms_request {
     int64_t now_s;
     const struct ccz_kms_info *info;
     uint32_t doors; /**< CCZ_KMS_DOOR_ bits */
+    /** Raw evidence of the peer, as it was verified; empty: this way in does not have it. */
+    struct ccz_span evidence;
 };
 /**
  * Handles one call: who may do this, do it, audit it, answer. Each accepted change or release and each refusal leaves

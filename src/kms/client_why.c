@@ -242,6 +242,33 @@ ccz_rc ccz_kms_replay_reference(struct ccz_kms_replay *out, struct ccz_rpc_clien
     return replay(out, c, &m, fn, arg, err);
 }
 
+/* ---------------------------------------------------------------------------- evidence */
+
+ccz_rc ccz_kms_get_evidence(struct ccz_kms_kept *out, struct ccz_buf *evidence,
+                            struct ccz_rpc_client *c, const char *ns, const uint8_t sha256[32],
+                            struct ccz_err *err)
+{
+    const struct cczi_msg_get_evidence_req req = {ccz_span_str(ns), CCZ_SPAN(sha256, 32)};
+    struct cczi_msg_get_evidence_resp m = {0};
+    uint8_t digest[32];
+    *out = (struct ccz_kms_kept){0};
+    CCZ_AUTO_BUF response = {0};
+    ccz_rc rc = cczi_kms_call(&response, c, "GetEvidence", cczi_msg_get_evidence_req, &req, err);
+    if (rc != CCZ_OK)
+        return rc;
+    if (cczi_msg_get(&m, cczi_msg_get_evidence_resp, ccz_buf_span(&response), NULL) != CCZ_OK ||
+        ccz_sha256(digest, m.evidence) != CCZ_OK || memcmp(digest, sha256, 32) != 0)
+        return cczi_kms_malformed(err);
+    ccz_buf_put_span(evidence, m.evidence);
+    if (evidence->bad)
+        return ccz_fail(err, CCZ_E_LIMIT, "kms:response", (int64_t)evidence->max_size,
+                        "the evidence is too large");
+    memcpy(out->sha256, digest, sizeof(digest));
+    TAKE(out->tee, m.tee);
+    out->time_s = (int64_t)m.time_s;
+    return CCZ_OK;
+}
+
 /* ------------------------------------------------------------------------------ staged */
 
 ccz_rc ccz_kms_stage(struct ccz_kms_receipt *receipt, struct ccz_rpc_client *c, const char *policy,

@@ -148,17 +148,17 @@ static const char *const sql_text[CCZI_SQL_LEN] = {
                                " (SELECT max(version) FROM reference q WHERE q.name = r.name)"
                                " ORDER BY name LIMIT $2",
     [CCZI_SQL_REFERENCE_REKEY] = "UPDATE reference SET mac = $1 WHERE name = $2 AND version = $3",
-    [CCZI_SQL_RAW_GET] = SELECT(RAW_COLS) "raw_evidence WHERE sha256 = $1",
+    [CCZI_SQL_RAW_GET] = SELECT(RAW_COLS) "raw_evidence WHERE sha256 = $1 AND namespace = $2",
     [CCZI_SQL_RAW_PUT] =
         "INSERT INTO raw_evidence(" RAW_COLS ", mac) VALUES ($1, $2, $3, $4, $5, $6)",
-    [CCZI_SQL_RAW_DEL] = "DELETE FROM raw_evidence WHERE sha256 = $1",
-    [CCZI_SQL_RAW_ALL] = SELECT(RAW_COLS) "raw_evidence ORDER BY sha256",
+    [CCZI_SQL_RAW_DEL] = "DELETE FROM raw_evidence WHERE sha256 = $1 AND namespace = $2",
+    [CCZI_SQL_RAW_ALL] = SELECT(RAW_COLS) "raw_evidence ORDER BY sha256, namespace",
     [CCZI_SQL_RAW_COUNT] =
         "SELECT count(*), CAST(coalesce(sum(length(evidence)), 0) AS BIGINT) FROM raw_evidence"
         " WHERE namespace = $1",
     [CCZI_SQL_RAW_OLDEST] = "SELECT sha256 FROM raw_evidence WHERE namespace = $1"
                             " ORDER BY time_s, sha256 LIMIT 1",
-    [CCZI_SQL_RAW_REKEY] = "UPDATE raw_evidence SET mac = $1 WHERE sha256 = $2",
+    [CCZI_SQL_RAW_REKEY] = "UPDATE raw_evidence SET mac = $1 WHERE sha256 = $2 AND namespace = $3",
 };
 
 const char *cczi_kms_sql_text(enum cczi_kms_sql sql)

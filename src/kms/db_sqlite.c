@@ -61,9 +61,9 @@ struct sqlite {
     "CREATE TABLE reference(name TEXT NOT NULL, version INTEGER NOT NULL, json BLOB NOT NULL,"     \
     "  sha256 BLOB NOT NULL, created_s INTEGER NOT NULL, mac BLOB NOT NULL,"                       \
     "  PRIMARY KEY (name, version)) STRICT;"                                                       \
-    "CREATE TABLE raw_evidence(sha256 BLOB PRIMARY KEY, namespace TEXT NOT NULL,"                  \
-    "  tee INTEGER NOT NULL, time_s INTEGER NOT NULL, evidence BLOB NOT NULL, mac BLOB NOT NULL)"  \
-    "  STRICT;"                                                                                    \
+    "CREATE TABLE raw_evidence(sha256 BLOB NOT NULL, namespace TEXT NOT NULL,"                     \
+    "  tee INTEGER NOT NULL, time_s INTEGER NOT NULL, evidence BLOB NOT NULL, mac BLOB NOT NULL,"  \
+    "  PRIMARY KEY (sha256, namespace)) STRICT;"                                                   \
     "CREATE INDEX raw_evidence_time ON raw_evidence(namespace, time_s, sha256);"
 
 static const char schema_sql[] =

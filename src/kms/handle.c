@@ -219,6 +219,8 @@ static void put_entry(struct ccz_buf *b, const struct cczi_kms_call *call, const
         put_member(b, "roles", call->given);
     if (call->detail[0])
         put_member(b, "detail", call->detail);
+    if (call->has_evidence)
+        put_hex_member(b, "evidence_sha256", call->evidence_sha256, sizeof(call->evidence_sha256));
     put_shadow(b, &call->shadow);
     if (why) {
         put_member(b, "where", why->where);

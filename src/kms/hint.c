@@ -140,6 +140,7 @@ static const struct {
     {"kms:reference-size", "fields of that size need a set of their own"},
     {"kms:reference-namespace", "a policy takes reference values from its own namespace alone"},
     {"kms:reference-in-use", "change that policy first, or put values that end"},
+    {"kms:attest-evidence", "raw evidence is kept of those who come by the KBS protocol"},
     {"kms:row-set", "restore the state folder from a backup; see docs/design/kms.md"},
 };
 

@@ -591,6 +591,8 @@ struct cczi_kms_call {
     char rule[64];
     char references[CCZ_POLICY_DECIDED_SIZE]; /* values that accepted */
     char detail[64];                          /* of the method's own, in fixed words */
+    uint8_t evidence_sha256[32];              /* that was kept */
+    bool has_evidence;
     bool
         shows_log; /* the answer vouches for lines of this transaction: withheld as that of a recorded call is */
     bool has_ns; /* name it */
@@ -757,6 +759,19 @@ ccz_rc cczi_kms_change(struct ccz_kms_receipt *receipt, struct ccz_rpc_client *c
 ccz_rc cczi_kms_take_receipt(struct ccz_kms_receipt *out, struct ccz_span in, struct ccz_err *err);
 /* methods.c: a policy by its name over the peer's claims; the audit line names it from here on. */
 ccz_rc cczi_kms_judge_by(struct cczi_kms_call *call, const char *policy, struct ccz_err *err);
+/* methods_evidence.c: keeps the evidence of the peer, for the namespace of the policy that was named. @param[out] uri  for the token */
+ccz_rc cczi_kms_keep_evidence(char uri[CCZ_KMS_EVIDENCE_URI_SIZE], struct cczi_kms_call *call,
+                              struct ccz_err *err);
+ccz_rc cczi_kms_run_get_evidence(struct ccz_buf *response, struct cczi_kms_call *call,
+                                 struct ccz_err *err);
+struct cczi_msg_get_evidence_req {
+    struct ccz_span ns, sha256;
+};
+struct cczi_msg_get_evidence_resp {
+    struct ccz_span evidence, tee;
+    uint64_t time_s;
+};
+extern const struct cczi_msg_field cczi_msg_get_evidence_req[], cczi_msg_get_evidence_resp[];
 /* methods_attest.c */
 extern const struct cczi_msg_field cczi_msg_attest_req[], cczi_msg_attest_resp[],
     cczi_msg_token_keys_resp[], cczi_msg_rotate_token_key_resp[];

@@ -259,7 +259,7 @@ typedef ccz_rc (*cczi_kms_reference_fn)(void *arg, const struct cczi_kms_referen
 ccz_rc cczi_kms_reference_page(struct ccz_kms_store *s, const char *after, int64_t limit,
                                cczi_kms_reference_fn fn, void *arg, struct ccz_err *err);
 
-/* Evidence as it came in, found by its digest. */
+/* Evidence as it came in, found by its digest, in each namespace for itself. */
 struct cczi_kms_raw {
     uint8_t sha256[32];
     char ns[CCZ_KMS_NAME_SIZE]; /* that pays for its place, and whose auditors read it */
@@ -268,9 +268,11 @@ struct cczi_kms_raw {
     struct ccz_span evidence;
 };
 ccz_rc cczi_kms_raw_get(struct cczi_kms_raw *out, struct cczi_kms_row *keep,
-                        struct ccz_kms_store *s, const uint8_t sha256[32], struct ccz_err *err);
+                        struct ccz_kms_store *s, const uint8_t sha256[32], const char *ns,
+                        struct ccz_err *err);
 ccz_rc cczi_kms_raw_put(struct ccz_kms_store *s, const struct cczi_kms_raw *e, struct ccz_err *err);
-ccz_rc cczi_kms_raw_delete(struct ccz_kms_store *s, const uint8_t sha256[32], struct ccz_err *err);
+ccz_rc cczi_kms_raw_delete(struct ccz_kms_store *s, const uint8_t sha256[32], const char *ns,
+                           struct ccz_err *err);
 /* Rows of a namespace, and bytes of evidence in them. */
 ccz_rc cczi_kms_raw_count(uint64_t *rows, uint64_t *bytes, struct ccz_kms_store *s, const char *ns,
                           struct ccz_err *err);

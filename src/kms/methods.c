@@ -579,6 +579,8 @@ const struct cczi_kms_method cczi_kms_methods[] = {
     {"DeleteReference", false, CCZ_KMS_ROLE_AUTHOR, true, cczi_kms_run_delete_reference,
      CCZI_KMS_ON_NAME, true},
     {"Attest", true, 0, true, cczi_kms_run_attest, CCZI_KMS_ON_STORE, false},
+    {"GetEvidence", false, CCZ_KMS_ROLE_AUDITOR, false, cczi_kms_run_get_evidence, CCZI_KMS_ON_NS,
+     false},
     {"TokenKeys", false, 0, false, cczi_kms_run_token_keys, CCZI_KMS_ON_STORE, false},
     {"RotateTokenKey", false, CCZ_KMS_ROLE_OPERATOR, true, cczi_kms_run_rotate_token_key,
      CCZI_KMS_ON_STORE, false},

@@ -761,11 +761,13 @@ static bool raw_of(struct cczi_kms_raw *e, const struct cczi_kms_row *r)
 }
 
 ccz_rc cczi_kms_raw_get(struct cczi_kms_raw *out, struct cczi_kms_row *keep,
-                        struct ccz_kms_store *s, const uint8_t sha256[32], struct ccz_err *err)
+                        struct ccz_kms_store *s, const uint8_t sha256[32], const char *ns,
+                        struct ccz_err *err)
 {
     *out = (struct cczi_kms_raw){0};
     cczi_kms_row_start(keep);
     cczi_kms_row_blob(keep, bytes32(sha256));
+    cczi_kms_row_text(keep, ns);
     ccz_rc rc = cczi_kms_row_get(keep, s, CCZI_KMS_T_RAW, err);
     return rc == CCZ_OK && !raw_of(out, keep) ? not_ours(err, "raw_evidence") : rc;
 }
@@ -781,10 +783,12 @@ ccz_rc cczi_kms_raw_put(struct ccz_kms_store *s, const struct cczi_kms_raw *e, s
     return cczi_kms_row_put(s, CCZI_KMS_T_RAW, &r, err);
 }
 
-ccz_rc cczi_kms_raw_delete(struct ccz_kms_store *s, const uint8_t sha256[32], struct ccz_err *err)
+ccz_rc cczi_kms_raw_delete(struct ccz_kms_store *s, const uint8_t sha256[32], const char *ns,
+                           struct ccz_err *err)
 {
     struct cczi_kms_row r = {0};
     cczi_kms_row_blob(&r, bytes32(sha256));
+    cczi_kms_row_text(&r, ns);
     return cczi_kms_row_delete(s, CCZI_KMS_T_RAW, &r, err);
 }
 

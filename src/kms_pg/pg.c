@@ -66,23 +66,28 @@ struct pg {
     "BYTEA NOT NULL,"                                                                              \
     "  sha256 BYTEA NOT NULL, created_s BIGINT NOT NULL, mac BYTEA NOT NULL,"                      \
     "  PRIMARY KEY (name, version));"                                                              \
-    "CREATE TABLE raw_evidence(sha256 BYTEA PRIMARY KEY, namespace TEXT COLLATE \"C\" NOT NULL,"   \
-    "  tee BIGINT NOT NULL, time_s BIGINT NOT NULL, evidence BYTEA NOT NULL, mac BYTEA NOT NULL);" \
+    "CREATE TABLE raw_evidence(sha256 BYTEA NOT NULL, namespace TEXT COLLATE \"C\" NOT NULL,"      \
+    "  tee BIGINT NOT NULL, time_s BIGINT NOT NULL, evidence BYTEA NOT NULL, mac BYTEA NOT NULL,"  \
+    "  PRIMARY KEY (sha256, namespace));"                                                          \
     "CREATE INDEX raw_evidence_time ON raw_evidence(namespace, time_s, sha256);"
 
 static const char create_sql[] =
     "CREATE TABLE kms_schema(version BIGINT NOT NULL);"
     "INSERT INTO kms_schema VALUES (4);"
-    "CREATE TABLE meta(id BIGINT PRIMARY KEY CHECK (id = 1), key_check BYTEA NOT NULL, head BYTEA "
+    "CREATE TABLE meta(id BIGINT PRIMARY KEY CHECK (id = 1), key_check BYTEA NOT NULL, head "
+    "BYTEA "
     "NOT NULL);" ACCESS_SQL USE_SQL SCHEMA_4_SQL
-    "CREATE TABLE policy(name TEXT COLLATE \"C\" PRIMARY KEY, json BYTEA NOT NULL, sha256 BYTEA "
+    "CREATE TABLE policy(name TEXT COLLATE \"C\" PRIMARY KEY, json BYTEA NOT NULL, sha256 "
+    "BYTEA "
     "NOT NULL,"
     "  created_s BIGINT NOT NULL, mac BYTEA NOT NULL);"
-    "CREATE TABLE item(kind BIGINT NOT NULL, name TEXT COLLATE \"C\" NOT NULL, version BIGINT NOT "
+    "CREATE TABLE item(kind BIGINT NOT NULL, name TEXT COLLATE \"C\" NOT NULL, version BIGINT "
+    "NOT "
     "NULL,"
     "  alg TEXT COLLATE \"C\" NOT NULL, created_s BIGINT NOT NULL, enabled BIGINT NOT NULL, "
     "expires_s BIGINT NOT NULL,"
-    "  delete_after_s BIGINT NOT NULL, metadata BYTEA NOT NULL, sealed BYTEA NOT NULL, mac BYTEA "
+    "  delete_after_s BIGINT NOT NULL, metadata BYTEA NOT NULL, sealed BYTEA NOT NULL, mac "
+    "BYTEA "
     "NOT NULL,"
     "  PRIMARY KEY (kind, name, version));"
     "CREATE TABLE audit(seq BIGINT PRIMARY KEY, time_s BIGINT NOT NULL, entry BYTEA NOT NULL,"

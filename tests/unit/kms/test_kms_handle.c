@@ -105,6 +105,9 @@ static void good_request(struct ccz_buf *b, const char *method)
     struct cczi_msg_put_reference_req set = {ccz_span_str("set"), ccz_span_str(fix_set), 0};
     struct cczi_msg_get_reference_req get_set = {ccz_span_str("set"), 0};
     struct cczi_msg_name set_name = {ccz_span_str("set")};
+    static uint8_t of_evidence[32];
+    fix_spki(of_evidence, FIX_WORKLOAD);
+    struct cczi_msg_get_evidence_req evidence = {ccz_span_str("team"), CCZ_SPAN(of_evidence, 32)};
     struct cczi_msg_attest_req attest = {.policy = ccz_span_str("server")};
     const struct {
         const char *method;
@@ -146,6 +149,7 @@ static void good_request(struct ccz_buf *b, const char *method)
         {"GetReference", cczi_msg_get_reference_req, &get_set},
         {"ListReferences", cczi_msg_name, &from},
         {"DeleteReference", cczi_msg_name, &set_name},
+        {"GetEvidence", cczi_msg_get_evidence_req, &evidence},
         {"Attest", cczi_msg_attest_req, &attest},
         {"TokenKeys", cczi_msg_none, NULL},
         {"RotateTokenKey", cczi_msg_none, NULL},
@@ -222,6 +226,8 @@ static void prepare(struct ccz_kms_store *s, const char *method)
     if (strcmp(method, "Unstage") == 0 || strcmp(method, "GetStaged") == 0 ||
         strcmp(method, "RollOut") == 0)
         rc = fix_stage(s, "server", fix_policy_other, FIX_NOW + 60, NULL);
+    if (strcmp(method, "GetEvidence") == 0)
+        fix_rows(s);
     if (strcmp(method, "GetReference") == 0 || strcmp(method, "DeleteReference") == 0) {
         struct cczi_msg_put_reference_req set = {ccz_span_str("set"), ccz_span_str(fix_set), 0};
         rc = fix_msg(NULL, s, FIX_ADMIN, "PutReference", cczi_msg_put_reference_req, &set, NULL);
