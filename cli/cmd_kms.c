@@ -27,7 +27,7 @@ struct kms_opts {
     bool new_version, replace, json, no_recovery;
     int64_t valid_days;
     struct kms_roles_opts roles;
-    const char *under, *out, *try_file, *reference, *values, *at,
+    const char *under, *out, *known, *try_file, *reference, *values, *at,
         *until; /* workloads, replay, stage */
     bool no;    /* set by a verb whose answer is a "no" */
 };
@@ -365,6 +365,20 @@ static ccz_rc audit_checkpoint(struct kms_session *s, struct kms_opts *o, char *
     return kms_audit_checkpoint(s->client, err);
 }
 
+static ccz_rc audit_consistency(struct kms_session *s, struct kms_opts *o, char **args,
+                                struct ccz_err *err)
+{
+    return kms_audit_consistency(s->client, args[0], o->known, err);
+}
+
+static ccz_rc audit_rotate_key(struct kms_session *s, struct kms_opts *o, char **args,
+                               struct ccz_err *err)
+{
+    (void)o;
+    (void)args;
+    return kms_audit_rotate_key(s->client, err);
+}
+
 static ccz_rc audit_keys(struct kms_session *s, struct kms_opts *o, char **args,
                          struct ccz_err *err)
 {
@@ -611,6 +625,11 @@ static const struct verb {
      audit_export},
     {"audit", "checkpoint", "", "print a signed checkpoint: keep it elsewhere", 0, false,
      audit_checkpoint},
+    {"audit", "consistency", "CHECKPOINT",
+     "prove that the log of today continues an older checkpoint; print today's", 1, false,
+     audit_consistency},
+    {"audit", "rotate-key", "", "another key signs checkpoints from now on", 0, false,
+     audit_rotate_key},
     {"audit", "keys", "", "print the public keys that sign checkpoints", 0, false, audit_keys},
     {"audit", NULL, "", "print and verify the audit chain", 0, false, audit},
     {"why", NULL, "DECISION", "show all of a decision, e.g. D17: what the policy wanted", 1, false,
@@ -748,6 +767,8 @@ static int run(const struct verb *v, bool propose, int argc, char **argv)
         {"last", NULL, &o.last, NULL, "N", "audit: the last N lines only"},
         {"under", &o.under, NULL, NULL, "NAME",
          "workloads: those judged by this policy of the KMS"},
+        {"known", &o.known, NULL, NULL, "FILE",
+         "audit consistency: public keys that may have signed, PEM; default: those of the KMS"},
         {"out", &o.out, NULL, NULL, "FILE", "evidence get: where to"},
         {"reference", &o.reference, NULL, NULL, "NAME",
          "replay: with --values in place of the set of this name"},

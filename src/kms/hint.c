@@ -141,6 +141,9 @@ static const struct {
     {"kms:reference-namespace", "a policy takes reference values from its own namespace alone"},
     {"kms:reference-in-use", "change that policy first, or put values that end"},
     {"kms:attest-evidence", "raw evidence is kept of those who come by the KBS protocol"},
+    {"kms:audit-index", "ask again: each call goes on where the last one ended"},
+    {"kms:audit-key-young", "a key of the audit log signs for a day at least"},
+    {"kms:consistency-size", "the log has fewer lines than that: was an older copy put back?"},
     {"kms:row-set", "restore the state folder from a backup; see docs/design/kms.md"},
 };
 

@@ -114,7 +114,9 @@ ccz_rc cczi_kms_set_remove(uint8_t set[32], const struct cczi_kms_sealer *s,
 /* -------------------------------------------------------------------------- store.c */
 
 struct cczi_kms_entry;
+struct cczi_kms_call;
 struct cczi_kms_walk;
+struct cczi_kms_blocks;
 /* Called with every call of a batch after its COMMIT and before any answer leaves: receipts are complete but for
  * entry->proof, which this may fill. An error withholds the answers of all recorded calls; what they did stays. */
 typedef ccz_rc (*cczi_kms_batch_fn)(void *arg, struct ccz_kms_store *s,
@@ -158,6 +160,7 @@ struct ccz_kms_store {
     struct cczi_kms_lines lines;     /* lines of the current transaction, or of the last one */
     struct cczi_kms_signer signer;   /* loaded by cczi_kms_signer_ensure() */
     struct cczi_kms_token_key token; /* loaded by cczi_kms_token_key() */
+    struct cczi_kms_blocks *blocks;  /* consistency.c, or NULL */
 };
 /* Opens a state folder whose database has schema @p schema (0 = an older one, for migrate.c): master key and all, but nothing
  * is checked yet. */
@@ -405,6 +408,27 @@ typedef void (*cczi_kms_spki_fn)(void *arg, struct ccz_span spki);
 ccz_rc cczi_kms_signer_each(struct ccz_kms_store *s, cczi_kms_spki_fn fn, void *arg,
                             struct ccz_err *err);
 
+/* Another key signs from now on, in this transaction: the one before it signs that. @param[out] spki  of the new one, appended.
+ * where = "kms:audit-key-young", "kms:audit-keys" */
+ccz_rc cczi_kms_signer_rotate(struct ccz_buf *spki, struct cczi_kms_call *call,
+                              struct ccz_err *err);
+/* A line of the log that names a key that signs it. */
+bool cczi_kms_names_signer(struct ccz_span entry);
+/* What one key signs about the next. */
+void cczi_kms_successor_text(struct ccz_buf *out, const char *origin, const uint8_t old_id[32],
+                             const uint8_t new_id[32]);
+
+/* -------------------------------------------------------------------- consistency.c */
+
+void cczi_kms_blocks_free(struct cczi_kms_blocks *b); /* NULL is fine */
+/* old_size <= size <= lines of this transaction. where = "kms:audit-index": not yet, and this call has done its share */
+ccz_rc cczi_kms_consistency_path(struct ccz_kms_path *out, struct ccz_kms_store *s,
+                                 uint64_t old_size, uint64_t size, struct ccz_err *err);
+ccz_rc cczi_kms_run_consistency(struct ccz_buf *response, struct cczi_kms_call *call,
+                                struct ccz_err *err);
+ccz_rc cczi_kms_run_rotate_audit_key(struct ccz_buf *response, struct cczi_kms_call *call,
+                                     struct ccz_err *err);
+
 /* ---------------------------------------------------------------------------- msg.c */
 
 /* A message is a plain struct of ccz_span (strings, bytes, nested messages) and uint64_t (all
@@ -550,6 +574,18 @@ struct cczi_msg_reference_set {
     struct ccz_span sha256;
     uint64_t created_s, values, value_size;
 };
+struct cczi_msg_consistency_req {
+    uint64_t old_size, size;
+};
+struct cczi_msg_consistency_resp { /* beside path (field 1) and keys (field 3) */
+    struct ccz_span checkpoint;
+    uint64_t size;
+};
+struct cczi_msg_rotate_audit_key_resp {
+    struct ccz_span key, receipt;
+};
+extern const struct cczi_msg_field cczi_msg_consistency_req[], cczi_msg_consistency_resp[],
+    cczi_msg_rotate_audit_key_resp[];
 extern const struct cczi_msg_field cczi_msg_put_reference_req[], cczi_msg_get_reference_req[],
     cczi_msg_get_reference_resp[], cczi_msg_reference_set[];
 extern const struct cczi_msg_field cczi_msg_receipt[], cczi_msg_release_req[],

@@ -729,6 +729,7 @@ void ccz_kms_store_free(struct ccz_kms_store *s)
     cczi_kms_lines_free(&s->lines);
     cczi_kms_policies_free(s->policies);
     cczi_kms_watch_free(s->watch);
+    cczi_kms_blocks_free(s->blocks);
     cczi_kms_opened_free(s->opened);
     cczi_kms_importer_free(s->importer);
     free(s);
