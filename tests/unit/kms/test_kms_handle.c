@@ -210,6 +210,20 @@ static void prepare_quorum(struct ccz_kms_store *s, bool propose)
     ccz_buf_free(&body);
 }
 
+/* The key that signs the log is a day old. */
+static void age_signer(struct ccz_kms_store *s)
+{
+    const struct cczi_kms_ref ref = {.kind = CCZI_KMS_SYSTEM, .name = "audit-signing"};
+    struct cczi_kms_item it;
+    cczi_kms_item_init(&it);
+    CHECK(cczi_kms_begin(s, NULL) == CCZ_OK);
+    CHECK(cczi_kms_item_get(&it, s, &ref, 1, NULL) == CCZ_OK);
+    CHECK(cczi_kms_item_delete(s, &it, NULL) == CCZ_OK);
+    it.created_s -= CCZ_KMS_AUDIT_KEY_AGE_S;
+    CHECK(cczi_kms_item_insert(s, &it, NULL) == CCZ_OK && cczi_kms_commit(s, NULL) == CCZ_OK);
+    cczi_kms_item_deinit(&it);
+}
+
 /* What has to be there before a good request of some methods. */
 static void prepare(struct ccz_kms_store *s, const char *method)
 {
@@ -229,6 +243,8 @@ static void prepare(struct ccz_kms_store *s, const char *method)
     if (strcmp(method, "Unstage") == 0 || strcmp(method, "GetStaged") == 0 ||
         strcmp(method, "RollOut") == 0)
         rc = fix_stage(s, "server", fix_policy_other, FIX_NOW + 60, NULL);
+    if (strcmp(method, "RotateAuditKey") == 0)
+        age_signer(s);
     if (strcmp(method, "GetEvidence") == 0)
         fix_rows(s);
     if (strcmp(method, "GetReference") == 0 || strcmp(method, "DeleteReference") == 0) {
@@ -273,8 +289,9 @@ static void test_who(void)
             /* one audit line and one log line for each change, release and refusal; none for
              * reading */
             uint64_t lines = rc != CCZ_OK || m->recorded ? 1 : 0;
-            /* and one for the call that was proposed, when it is executed */
-            uint64_t executed = rc == CCZ_OK && strcmp(m->name, "Approve") == 0;
+            /* and one for the call that was proposed, when it is executed; and for a new key */
+            uint64_t executed = rc == CCZ_OK && (strcmp(m->name, "Approve") == 0 ||
+                                                 strcmp(m->name, "RotateAuditKey") == 0);
             CHECK(audit_lines(s) == before + lines + executed && g_log_lines == (int)lines);
             ccz_kms_store_free(s);
         }
