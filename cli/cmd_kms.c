@@ -507,6 +507,36 @@ static ccz_rc rollout(struct kms_session *s, struct kms_opts *o, char **args, st
     return rc;
 }
 
+static ccz_rc set_door(struct kms_session *s, struct kms_opts *o, const char *item, bool open,
+                       struct ccz_err *err)
+{
+    struct ccz_kms_receipt receipt;
+    uint32_t version = (uint32_t)o->version;
+    if (o->roles.propose) {
+        struct ccz_kms_proposed p;
+        ccz_rc rc =
+            ccz_kms_propose_doors(&p, s->client, item, version, open, o->roles.valid_s, err);
+        if (rc == CCZ_OK)
+            kms_show_proposed(&o->roles, &p);
+        return rc;
+    }
+    ccz_rc rc = ccz_kms_set_doors(&receipt, s->client, item, version, open, err);
+    if (rc == CCZ_OK)
+        show_change(o, open ? "opened" : "closed", "", item, version, &receipt);
+    return rc;
+}
+
+static ccz_rc door_open(struct kms_session *s, struct kms_opts *o, char **args, struct ccz_err *err)
+{
+    return set_door(s, o, args[0], true, err);
+}
+
+static ccz_rc door_close(struct kms_session *s, struct kms_opts *o, char **args,
+                         struct ccz_err *err)
+{
+    return set_door(s, o, args[0], false, err);
+}
+
 static ccz_rc evidence_get(struct kms_session *s, struct kms_opts *o, char **args,
                            struct ccz_err *err)
 {
@@ -619,6 +649,10 @@ static const struct verb {
      destroy_item},
     {"disable", NULL, "ITEM", "release it to nobody until it is enabled", 1, false, disable_item},
     {"enable", NULL, "ITEM", "undo disable", 1, false, enable_item},
+    {"door", "open", "ITEM",
+     "release --version of it also to peers whose evidence is bound to their key alone", 1, false,
+     door_open},
+    {"door", "close", "ITEM", "undo door open", 1, false, door_close},
     {"ls", NULL, "", "list keys, secrets and policies", 0, false, list},
     {"show", NULL, "ITEM", "list the versions of an item", 1, false, show},
     {"audit", "export", "FILE", "write the whole audit log, signed, for audit verify", 1, false,
@@ -690,11 +724,11 @@ static int help(void)
     ui_out("  %-28s %s\n", "doctor",
            "look at everything, say what to do; exit 1 if there is something");
     kms_key_help();
-    ui_out(
-        "  %-28s %s\n", "propose VERB ...",
-        "policy put, reference put, reference delete, bind, rm policy/NAME, role set, quorum set, "
-        "key create, key bind: for "
-        "others to approve");
+    ui_out("  %-28s %s\n", "propose VERB ...",
+           "policy put, reference put, reference delete, door open, bind, rm policy/NAME, role "
+           "set, quorum set, "
+           "key create, key bind: for "
+           "others to approve");
     for (size_t i = 0; i < OFFLINE_LEN; i++)
         ui_out("  audit %s %-*s %s\n", offline[i].name, (int)(21 - strlen(offline[i].name)),
                offline[i].args, offline[i].help);
@@ -729,7 +763,7 @@ static bool proposable(const struct verb *v)
 {
     return v->run == policy_put || v->run == bind_item || v->run == remove_item ||
            v->run == role_set || v->run == quorum_set || v->run == rollout ||
-           v->run == reference_put || v->run == reference_delete;
+           v->run == reference_put || v->run == reference_delete || v->run == door_open;
 }
 
 static int run(const struct verb *v, bool propose, int argc, char **argv)
@@ -749,7 +783,7 @@ static int run(const struct verb *v, bool propose, int argc, char **argv)
          "secret: released to nobody from then on, e.g. 2027-01-31T00:00:00Z"},
         {"metadata", &o.metadata, NULL, NULL, "JSON", "secret: an object, not secret"},
         {"version", NULL, &o.version, NULL, "N",
-         "rm, undelete, destroy, disable, enable, reference get: this version only"},
+         "rm, undelete, destroy, disable, enable, door, reference get: this version only"},
         {"recovery", NULL, &o.recovery_days, NULL, "DAYS",
          "rm: how long it is kept at least, 1 to 90; default 7"},
         {"no-recovery", NULL, NULL, &o.no_recovery, NULL, "rm: destroy it now, for good"},
@@ -811,7 +845,8 @@ static int find_and_run(bool propose, int argc, char **argv)
             continue;
         if (propose && !proposable(v)) {
             ui_error("this needs no approvals: call it directly");
-            ui_hint("policy put, reference put and delete, bind, rm policy/NAME, role set, quorum "
+            ui_hint("policy put, reference put and delete, door open, bind, rm policy/NAME, role "
+                    "set, quorum "
                     "set and rollout can be proposed");
             return UI_USAGE;
         }

@@ -496,6 +496,17 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_set_role(struct ccz_kms_receipt *receipt,
                                              struct ccz_rpc_client *c,
                                              const struct ccz_kms_grant *grant,
                                              struct ccz_err *err);
+/**
+ * Opens a version for peers whose evidence is bound to their key and not to a session (CCZ_KMS_DOOR_KEY_BOUND), or closes it: the
+ * member "doors" of its metadata; the rest stays. To open: author, and ccz_kms_propose_doors() where approvals are needed. To
+ * close: operator or author.
+ * @param version  not 0
+ * @retval CCZ_E_FORMAT "kms:version-required" @retval CCZ_E_MISMATCH "kms:no-change"
+ */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_set_doors(struct ccz_kms_receipt *receipt,
+                                              struct ccz_rpc_client *c, const char *item,
+                                              uint32_t version, bool key_bound,
+                                              struct ccz_err *err);
 /** The same: how many approvals are needed from now on. */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_set_quorum(struct ccz_kms_receipt *receipt,
                                                struct ccz_rpc_client *c, const char *ns,
@@ -526,6 +537,10 @@ struct ccz_kms_proposed {
 CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_propose(struct ccz_kms_proposed *out, struct ccz_rpc_client *c,
                                             const char *method, struct ccz_span body,
                                             uint32_t valid_s, struct ccz_err *err);
+CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_propose_doors(struct ccz_kms_proposed *out,
+                                                  struct ccz_rpc_client *c, const char *item,
+                                                  uint32_t version, bool key_bound,
+                                                  uint32_t valid_s, struct ccz_err *err);
 CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_propose_policy(struct ccz_kms_proposed *out,
                                                    struct ccz_rpc_client *c, const char *name,
                                                    struct ccz_span json, bool replace,

@@ -29,6 +29,21 @@ ccz_rc ccz_kms_set_role(struct ccz_kms_receipt *receipt, struct ccz_rpc_client *
     return cczi_kms_change(receipt, c, "SetRole", cczi_msg_role, &m, err);
 }
 
+ccz_rc ccz_kms_set_doors(struct ccz_kms_receipt *receipt, struct ccz_rpc_client *c,
+                         const char *item, uint32_t version, bool key_bound, struct ccz_err *err)
+{
+    const struct cczi_msg_set_doors_req m = {ccz_span_str(item), version, key_bound};
+    return cczi_kms_change(receipt, c, "SetDoors", cczi_msg_set_doors_req, &m, err);
+}
+
+ccz_rc ccz_kms_propose_doors(struct ccz_kms_proposed *out, struct ccz_rpc_client *c,
+                             const char *item, uint32_t version, bool key_bound, uint32_t valid_s,
+                             struct ccz_err *err)
+{
+    const struct cczi_msg_set_doors_req m = {ccz_span_str(item), version, key_bound};
+    return cczi_kms_propose(out, c, "SetDoors", cczi_msg_set_doors_req, &m, valid_s, err);
+}
+
 ccz_rc ccz_kms_set_quorum(struct ccz_kms_receipt *receipt, struct ccz_rpc_client *c, const char *ns,
                           uint32_t needed, struct ccz_err *err)
 {
@@ -327,6 +342,14 @@ static bool print_others(struct ccz_buf *out, const char *method, struct ccz_spa
     struct cczi_msg_delete_req d = {0};
     struct cczi_msg_quorum q = {0};
     struct cczi_msg_name n = {0};
+    struct cczi_msg_set_doors_req o = {0};
+    if (strcmp(method, "SetDoors") == 0 &&
+        cczi_msg_get(&o, cczi_msg_set_doors_req, body, NULL) == CCZ_OK) {
+        print_text(out, "item", o.item);
+        ccz_buf_printf(out, " version=%llu %s", (unsigned long long)o.version,
+                       o.key_bound ? "OPEN FOR EVIDENCE THAT IS NOT FRESH" : "closed");
+        return true;
+    }
     if (strcmp(method, "DeleteReference") == 0 &&
         cczi_msg_get(&n, cczi_msg_name, body, NULL) == CCZ_OK) {
         print_text(out, "reference", n.name);

@@ -144,6 +144,8 @@ static const struct {
     {"kms:audit-index", "ask again: each call goes on where the last one ended"},
     {"kms:audit-key-young", "a key of the audit log signs for a day at least"},
     {"kms:consistency-size", "the log has fewer lines than that: was an older copy put back?"},
+    {"kms:version-required",
+     "say which version: what holds for the latest would hold for another one"},
     {"kms:row-set", "restore the state folder from a backup; see docs/design/kms.md"},
 };
 

@@ -706,6 +706,14 @@ ccz_rc cczi_kms_access_check(struct ccz_kms_store *s, struct ccz_err *err);
 ccz_rc cczi_kms_target_ns(char ns[CCZ_KMS_NAME_SIZE], const struct cczi_kms_method *m,
                           struct ccz_span body, struct ccz_err *err);
 
+/* methods_door.c */
+struct cczi_msg_set_doors_req {
+    struct ccz_span item;
+    uint64_t version, key_bound;
+};
+extern const struct cczi_msg_field cczi_msg_set_doors_req[];
+ccz_rc cczi_kms_run_set_doors(struct ccz_buf *response, struct cczi_kms_call *call,
+                              struct ccz_err *err);
 /* methods_reference.c */
 ccz_rc cczi_kms_run_put_reference(struct ccz_buf *response, struct cczi_kms_call *call,
                                   struct ccz_err *err);

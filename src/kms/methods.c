@@ -517,6 +517,8 @@ const struct cczi_kms_method cczi_kms_methods[] = {
      CCZI_KMS_ON_REF, true},
     {"Undelete", false, CCZ_KMS_ROLE_OPERATOR, true, cczi_kms_run_undelete, CCZI_KMS_ON_REF, false},
     {"Destroy", false, CCZ_KMS_ROLE_OPERATOR, true, cczi_kms_run_destroy, CCZI_KMS_ON_REF, false},
+    {"SetDoors", false, CCZ_KMS_ROLE_OPERATOR | CCZ_KMS_ROLE_AUTHOR, true, cczi_kms_run_set_doors,
+     CCZI_KMS_ON_REF, true},
     {"Disable", false, CCZ_KMS_ROLE_OPERATOR, true, cczi_kms_run_disable, CCZI_KMS_ON_REF, false},
     {"Enable", false, CCZ_KMS_ROLE_OPERATOR, true, cczi_kms_run_enable, CCZI_KMS_ON_REF, false},
     {"GetPolicy", false, CCZI_KMS_READERS, false, run_get_policy, CCZI_KMS_ON_NAME, false},

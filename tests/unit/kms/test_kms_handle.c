@@ -102,6 +102,7 @@ static void good_request(struct ccz_buf *b, const char *method)
     uint8_t staged[32];
     CHECK(ccz_sha256(staged, ccz_span_str(fix_policy_other)) == CCZ_OK);
     struct cczi_msg_roll_out_req roll_out = {ccz_span_str("server"), CCZ_SPAN(staged, 32)};
+    struct cczi_msg_set_doors_req doors = {ccz_span_str("key/model"), 1, 1};
     struct cczi_msg_consistency_req consistency = {.old_size = 3};
     struct cczi_msg_put_reference_req set = {ccz_span_str("set"), ccz_span_str(fix_set), 0};
     struct cczi_msg_get_reference_req get_set = {ccz_span_str("set"), 0};
@@ -146,6 +147,7 @@ static void good_request(struct ccz_buf *b, const char *method)
         {"GetStaged", cczi_msg_name, &policy_name},
         {"ListStaged", cczi_msg_name, &from},
         {"RollOut", cczi_msg_roll_out_req, &roll_out},
+        {"SetDoors", cczi_msg_set_doors_req, &doors},
         {"Consistency", cczi_msg_consistency_req, &consistency},
         {"RotateAuditKey", cczi_msg_none, NULL},
         {"PutReference", cczi_msg_put_reference_req, &set},
