@@ -77,13 +77,19 @@ status 3 kms reference get builds --version 3
 status 0 kms reference list --json
 has out "\"reference\":\"builds\",\"version\":2,\"sha256\":\"$(sha256sum "$RUN/second.json" | cut -d ' ' -f 1)\""
 
+step "the doctor says which workloads a value that ends will leave behind"
+set_of "$RUN/ending.json" "1.0=$one" "2.0=$two=$(date -u -d 'now + 5 days' +%Y-%m-%dT%H:%M:%SZ)"
+status 0 kms reference put builds "$RUN/ending.json" --replace
+status 1 kms doctor
+has out '^warn  grace +policy/workload will refuse 1 of 2 workloads within 30 days$'
+
 step "a value that has ended does not hold"
 set_of "$RUN/ended.json" "1.0=$one" "2.0=$two=2020-01-01T00:00:00Z"
 status 0 kms reference put builds "$RUN/ended.json" --replace
 status 1 changed key/model
 d=$(sed -nE 's/^refused: .*see decision (D[0-9]+)$/\1/p' "$RUN/err")
 status 0 kms why "$d"
-has out '^expected +builds@3: 2.0 ended 2020-01-01T00:00:00Z$'
+has out '^expected +builds@4: 2.0 ended 2020-01-01T00:00:00Z$'
 
 step "a set in use stays"
 status 1 kms reference delete builds
