@@ -17,7 +17,7 @@
  * different people.
  *
  * Everything here is a pure function of its input and thread-safe; nothing is secret. Reading order of the sources: tree.c,
- * checkpoint.c, receipt.c, log.c. Design: docs/design/kms-audit.md. @source RFC 9162, 2.1; the texts of checkpoints follow C2SP
+ * checkpoint.c, receipt.c, log.c, signer.c, consistency.c, client_audit.c. Design: docs/design/kms-audit.md. @source RFC 9162, 2.1; the texts of checkpoints follow C2SP
  * signed-note and tlog-checkpoint.
  */
 #include <cczoo/crypto.h>

@@ -10,6 +10,8 @@
  * and guarded like the policies themselves. Each decision says which value of which version accepted
  * (struct ccz_kms_decision, `references`).
  *
+ * Reading order of the sources: reference.c, methods_reference.c, client_reference.c.
+ *
  * Each function is one blocking call, or a few (30 s each), as those of kms.h. Design: docs/design/kms-why.md.
  */
 #include <cczoo/kms.h>

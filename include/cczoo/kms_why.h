@@ -13,7 +13,7 @@
  * taken back or over: it is judged on every release, counted and noted in the audit line, and never decides.
  *
  * Each function is one blocking call, or a few (30 s each), as those of kms.h. Texts in structures are NUL-terminated.
- * Reading order of the sources: judge.c, told.c, staged.c, seen.c, methods_why.c, client_why.c. Design:
+ * Reading order of the sources: judge.c, told.c, staged.c, seen.c, methods_why.c, methods_evidence.c, client_why.c. Design:
  * docs/design/kms-why.md.
  */
 #include <cczoo/kms.h>

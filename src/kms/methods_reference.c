@@ -8,7 +8,7 @@
 #include <cczoo/kms_reference.h>
 #include <string.h>
 
-enum { LIST_PAGE = 100 };
+enum { LIST_PAGE = 32 }; /* each is parsed, to say how many values it has */
 
 /* The name of a set; from here on the audit line names it. */
 static ccz_rc take_name(struct cczi_kms_call *call, struct ccz_span name, struct ccz_err *err)
