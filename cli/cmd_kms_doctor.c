@@ -415,8 +415,9 @@ static void check_grace(struct doctor *d)
     }
     rest(d, "grace", ending, "policies will refuse workloads");
     if (!ending)
-        found(d, LEVEL_OK, "grace", NULL, "no grace or reference value of %u workloads ends within %lld days",
-              workloads, (long long)d->days);
+        found(d, LEVEL_OK, "grace", NULL,
+              "no grace or reference value of %u workloads ends within %lld days", workloads,
+              (long long)d->days);
 }
 
 static void on_staged(void *arg, const struct ccz_kms_staged *s)

@@ -152,28 +152,37 @@ ccz_rc cczi_kms_consistency_path(struct ccz_kms_path *out, struct ccz_kms_store 
     return rc;
 }
 
+struct keys_out {
+    struct ccz_buf *response;
+    uint32_t field;
+};
+
 static void put_spki(void *arg, struct ccz_span spki)
 {
-    ccz_pb_put_bytes(arg, PROOF_KEYS, spki);
+    const struct keys_out *k = arg;
+    ccz_pb_put_bytes(k->response, k->field, spki);
 }
 
-/* Over what is on record now: as Checkpoint. */
-static ccz_rc put_checkpoint(struct ccz_buf *response, struct cczi_kms_call *call,
-                             struct ccz_buf *text, struct ccz_err *err)
+/* Also the lines of calls before this one in the same transaction, and the one of a key made here: so it is answered when they are. */
+ccz_rc cczi_kms_checkpoint_here(struct ccz_buf *text, struct ccz_buf *response, uint32_t field,
+                                struct cczi_kms_call *call, struct ccz_err *err)
 {
     struct ccz_kms_store *s = call->store;
+    struct keys_out keys = {response, field};
     struct ccz_kms_checkpoint c;
-    struct cczi_kms_signer signer = {0};
+    struct cczi_kms_signer signer = {0}; /* s->signer may not be loaded yet */
     call->shows_log = true;
     ccz_rc rc = cczi_kms_signer_here(&signer, s, call->req->now_s, err);
     if (rc == CCZ_OK)
         rc = cczi_kms_checkpoint_sign(&c, &signer, &s->head.tree, call->req->now_s, err);
     cczi_kms_signer_deinit(&signer);
     if (rc == CCZ_OK)
-        rc = cczi_kms_signer_each(s, put_spki, response, err);
+        rc = cczi_kms_signer_each(s, put_spki, &keys, err);
     if (rc == CCZ_OK)
         ccz_kms_checkpoint_put(text, &c);
-    return rc == CCZ_OK && text->bad ? no_memory(err) : rc;
+    return rc == CCZ_OK && text->bad
+               ? ccz_fail(err, CCZ_E_NOMEM, "kms:checkpoint", 0, "out of memory")
+               : rc;
 }
 
 ccz_rc cczi_kms_run_consistency(struct ccz_buf *response, struct cczi_kms_call *call,
@@ -186,7 +195,7 @@ ccz_rc cczi_kms_run_consistency(struct ccz_buf *response, struct cczi_kms_call *
     ccz_rc rc = cczi_msg_get(&m, cczi_msg_consistency_req, call->req->body, err);
     if (rc == CCZ_OK &&
         m.size == 0) /* the key that is made here, if there is none, is a line too */
-        rc = put_checkpoint(response, call, &text, err);
+        rc = cczi_kms_checkpoint_here(&text, response, PROOF_KEYS, call, err);
     uint64_t now = call->store->head.seq, size = m.size ? m.size : now;
     if (rc == CCZ_OK && (size > now || m.old_size > size)) {
         ccz_refuse_num(err, CCZ_E_ARG, "kms:consistency-size",

@@ -424,6 +424,9 @@ void cczi_kms_blocks_free(struct cczi_kms_blocks *b); /* NULL is fine */
 /* old_size <= size <= lines of this transaction. where = "kms:audit-index": not yet, and this call has done its share */
 ccz_rc cczi_kms_consistency_path(struct ccz_kms_path *out, struct ccz_kms_store *s,
                                  uint64_t old_size, uint64_t size, struct ccz_err *err);
+/* A checkpoint over everything that is on record, as a text, and all keys that ever signed into @p field of the response. */
+ccz_rc cczi_kms_checkpoint_here(struct ccz_buf *text, struct ccz_buf *response, uint32_t field,
+                                struct cczi_kms_call *call, struct ccz_err *err);
 ccz_rc cczi_kms_run_consistency(struct ccz_buf *response, struct cczi_kms_call *call,
                                 struct ccz_err *err);
 ccz_rc cczi_kms_run_rotate_audit_key(struct ccz_buf *response, struct cczi_kms_call *call,

@@ -445,37 +445,19 @@ static ccz_rc run_audit_tail(struct ccz_buf *response, struct cczi_kms_call *cal
     return cczi_q_end(&q, err);
 }
 
-static void put_spki(void *arg, struct ccz_span spki)
-{
-    ccz_pb_put_bytes(arg, CCZI_MSG_REPEATED, spki);
-}
-
-/* Over what is on record so far: also the lines of calls before this one in the same transaction, and the one of a key made here. So
- * it is answered when they are. */
 static ccz_rc run_checkpoint(struct ccz_buf *response, struct cczi_kms_call *call,
                              struct ccz_err *err)
 {
-    struct ccz_kms_store *s = call->store;
-    call->shows_log = true;
-    ccz_rc rc = cczi_msg_get(NULL, cczi_msg_none, call->req->body, err);
-    struct ccz_kms_checkpoint c;
-    struct cczi_kms_signer signer = {
-        0}; /* s->signer may not be loaded yet, and the key may be made here */
-    if (rc == CCZ_OK)
-        rc = cczi_kms_signer_here(&signer, s, call->req->now_s, err);
-    if (rc == CCZ_OK)
-        rc = cczi_kms_checkpoint_sign(&c, &signer, &s->head.tree, call->req->now_s, err);
-    cczi_kms_signer_deinit(&signer);
-    if (rc == CCZ_OK)
-        rc = cczi_kms_signer_each(s, put_spki, response, err);
-    if (rc != CCZ_OK)
-        return rc;
     CCZ_AUTO_BUF text;
     ccz_buf_init(&text, CCZ_KMS_CHECKPOINT_SIZE_MAX);
-    ccz_kms_checkpoint_put(&text, &c);
+    ccz_rc rc = cczi_msg_get(NULL, cczi_msg_none, call->req->body, err);
+    if (rc == CCZ_OK)
+        rc = cczi_kms_checkpoint_here(&text, response, CCZI_MSG_REPEATED, call, err);
+    if (rc != CCZ_OK)
+        return rc;
     struct cczi_msg_checkpoint m = {.text = ccz_buf_span(&text)};
     cczi_msg_put(response, cczi_msg_checkpoint, &m);
-    return text.bad ? ccz_fail(err, CCZ_E_NOMEM, "kms:checkpoint", 0, "out of memory") : CCZ_OK;
+    return CCZ_OK;
 }
 
 static ccz_rc run_status(struct ccz_buf *response, struct cczi_kms_call *call, struct ccz_err *err)
