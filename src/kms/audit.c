@@ -187,6 +187,9 @@ ccz_rc cczi_kms_audit_holds(bool *yes, struct ccz_kms_store *s, uint64_t seq,
                           (unsigned long long)next);
         else
             rc = ccz_kms_audit_check(&l, err);
+        if (l.seq > seq &&
+            cczi_kms_names_signer(l.entry)) /* of another server: ours signs no more */
+            cczi_kms_signer_deinit(&s->signer);
         if (next++ == seq)
             found = ccz_ct_eq(l.hash, hash, 32);
         memcpy(last, l.hash, sizeof(last));

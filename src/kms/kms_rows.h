@@ -2,7 +2,7 @@
 #ifndef CCZ_KMS_ROWS_H
 #define CCZ_KMS_ROWS_H
 /*
- * Rows of most tables of the store (schema 3), all by the same rules: a row has its MAC over every column, is part of the set
+ * Rows of most tables of the store (since schema 3), all by the same rules: a row has its MAC over every column, is part of the set
  * of rows that the head seals, is checked before it is used, found by ccz_kms_store_check() and carried over by a rekey.
  * Tables item, policy, audit and meta have functions of their own (item.c, audit.c, store.c). Included by kms_priv.h.
  */
@@ -25,6 +25,8 @@ enum cczi_kms_table_id {
     CCZI_KMS_T_KEY_META,
     CCZI_KMS_T_STAGED,
     CCZI_KMS_T_EVIDENCE,
+    CCZI_KMS_T_REFERENCE,
+    CCZI_KMS_T_RAW,
     CCZI_KMS_TABLES
 };
 /* How a table looks: its key columns come first, in SELECTs the MAC last. */
@@ -233,4 +235,47 @@ ccz_rc cczi_kms_evidence_each(struct ccz_kms_store *s, cczi_kms_evidence_fn fn, 
 ccz_rc cczi_kms_evidence_page(struct ccz_kms_store *s, const char *policy, const uint8_t after[32],
                               int64_t limit, cczi_kms_evidence_fn fn, void *arg,
                               struct ccz_err *err);
+
+/* A version of a set of reference values. */
+struct cczi_kms_reference {
+    char name[CCZ_KMS_NAME_SIZE];
+    uint32_t version;
+    struct ccz_span json;
+    uint8_t sha256[32]; /* of it */
+    int64_t created_s;
+    uint8_t mac[32]; /* of the row as it was read: no two rows have the same */
+};
+/* @p version  0 = the latest */
+ccz_rc cczi_kms_reference_get(struct cczi_kms_reference *out, struct cczi_kms_row *keep,
+                              struct ccz_kms_store *s, const char *name, uint32_t version,
+                              struct ccz_err *err);
+ccz_rc cczi_kms_reference_put(struct ccz_kms_store *s, const struct cczi_kms_reference *r,
+                              struct ccz_err *err);
+ccz_rc cczi_kms_reference_delete(struct ccz_kms_store *s, const char *name, uint32_t version,
+                                 struct ccz_err *err);
+typedef ccz_rc (*cczi_kms_reference_fn)(void *arg, const struct cczi_kms_reference *r,
+                                        struct ccz_err *err);
+/* The latest version of at most @p limit sets with names above @p after, in their order. */
+ccz_rc cczi_kms_reference_page(struct ccz_kms_store *s, const char *after, int64_t limit,
+                               cczi_kms_reference_fn fn, void *arg, struct ccz_err *err);
+
+/* Evidence as it came in, found by its digest, in each namespace for itself. */
+struct cczi_kms_raw {
+    uint8_t sha256[32];
+    char ns[CCZ_KMS_NAME_SIZE]; /* that pays for its place, and whose auditors read it */
+    uint32_t tee;
+    int64_t time_s;
+    struct ccz_span evidence;
+};
+ccz_rc cczi_kms_raw_get(struct cczi_kms_raw *out, struct cczi_kms_row *keep,
+                        struct ccz_kms_store *s, const uint8_t sha256[32], const char *ns,
+                        struct ccz_err *err);
+ccz_rc cczi_kms_raw_put(struct ccz_kms_store *s, const struct cczi_kms_raw *e, struct ccz_err *err);
+ccz_rc cczi_kms_raw_delete(struct ccz_kms_store *s, const uint8_t sha256[32], const char *ns,
+                           struct ccz_err *err);
+/* Rows of a namespace, and bytes of evidence in them. */
+ccz_rc cczi_kms_raw_count(uint64_t *rows, uint64_t *bytes, struct ccz_kms_store *s, const char *ns,
+                          struct ccz_err *err);
+ccz_rc cczi_kms_raw_oldest(uint8_t sha256[32], struct ccz_kms_store *s, const char *ns,
+                           struct ccz_err *err);
 #endif

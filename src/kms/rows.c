@@ -22,6 +22,8 @@ const struct cczi_kms_table cczi_kms_tables[CCZI_KMS_TABLES] = {
     [CCZI_KMS_T_KEY_META] = TABLE(KEY_META, "key_meta", 1, "tb"),
     [CCZI_KMS_T_STAGED] = TABLE(STAGED, "staged", 1, "tbbiiii"),
     [CCZI_KMS_T_EVIDENCE] = TABLE(EVIDENCE, "evidence", 1, "btibbiiii"),
+    [CCZI_KMS_T_REFERENCE] = TABLE(REFERENCE, "reference", 2, "tibbi"),
+    [CCZI_KMS_T_RAW] = TABLE(RAW, "raw_evidence", 2, "btiib"),
 };
 
 void cczi_kms_row_init(struct cczi_kms_row *r)

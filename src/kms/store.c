@@ -649,7 +649,7 @@ ccz_rc cczi_kms_store_open_schema(struct ccz_kms_store **out, const struct ccz_k
     if (rc == CCZ_OK && !state->epoch)
         rc = cczi_kms_epoch_required(state->dir, err);
     if (rc == CCZ_OK)
-        rc = load_key(s, state, found < CCZI_KMS_SCHEMA, err);
+        rc = load_key(s, state, found < CCZI_KMS_SCHEMA_ID, err);
     if (rc == CCZ_OK)
         rc = equip(s, err);
     if (rc == CCZ_OK)
@@ -732,6 +732,7 @@ void ccz_kms_store_free(struct ccz_kms_store *s)
     cczi_kms_lines_free(&s->lines);
     cczi_kms_policies_free(s->policies);
     cczi_kms_watch_free(s->watch);
+    cczi_kms_blocks_free(s->blocks);
     cczi_kms_opened_free(s->opened);
     cczi_kms_importer_free(s->importer);
     free(s);
@@ -743,10 +744,11 @@ ccz_rc cczi_kms_tables_check(struct ccz_kms_check *out, uint8_t set[32], struct 
                              struct ccz_err *err)
 {
     uint64_t *const counts[CCZI_KMS_TABLES] = {
-        [CCZI_KMS_T_ADMIN] = &out->admins,       [CCZI_KMS_T_BINDING] = &out->bindings,
-        [CCZI_KMS_T_QUORUM] = &out->quorums,     [CCZI_KMS_T_PROPOSAL] = &out->proposals,
-        [CCZI_KMS_T_APPROVAL] = &out->approvals, [CCZI_KMS_T_KEY_META] = &out->keys,
-        [CCZI_KMS_T_STAGED] = &out->staged,      [CCZI_KMS_T_EVIDENCE] = &out->evidence,
+        [CCZI_KMS_T_ADMIN] = &out->admins,         [CCZI_KMS_T_BINDING] = &out->bindings,
+        [CCZI_KMS_T_QUORUM] = &out->quorums,       [CCZI_KMS_T_PROPOSAL] = &out->proposals,
+        [CCZI_KMS_T_APPROVAL] = &out->approvals,   [CCZI_KMS_T_KEY_META] = &out->keys,
+        [CCZI_KMS_T_STAGED] = &out->staged,        [CCZI_KMS_T_EVIDENCE] = &out->evidence,
+        [CCZI_KMS_T_REFERENCE] = &out->references, [CCZI_KMS_T_RAW] = &out->raw_evidence,
     };
     ccz_rc rc = CCZ_OK;
     for (unsigned t = 0; rc == CCZ_OK && t < CCZI_KMS_TABLES; t++)
