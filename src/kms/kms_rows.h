@@ -158,10 +158,17 @@ ccz_rc cczi_kms_proposal_put(struct ccz_kms_store *s, const struct cczi_kms_prop
 /* With its approvals. */
 ccz_rc cczi_kms_proposal_delete(struct ccz_kms_store *s, uint64_t id, struct ccz_err *err);
 ccz_rc cczi_kms_proposal_last(uint64_t *id, struct ccz_kms_store *s, struct ccz_err *err);
-typedef ccz_rc (*cczi_kms_proposal_fn)(void *arg, const struct cczi_kms_proposal *p,
+/* Which there are, newest first: what stands there and was not checked, since that takes all of their requests. Whoever acts on it
+ * reads the row, which is. */
+struct cczi_kms_proposal_head {
+    uint64_t id;
+    char ns[CCZ_KMS_NAME_SIZE];
+    int64_t state, expires_s;
+};
+typedef ccz_rc (*cczi_kms_proposal_fn)(void *arg, const struct cczi_kms_proposal_head *h,
                                        struct ccz_err *err);
-ccz_rc cczi_kms_proposal_each(struct ccz_kms_store *s, cczi_kms_proposal_fn fn, void *arg,
-                              struct ccz_err *err);
+ccz_rc cczi_kms_proposal_heads(struct ccz_kms_store *s, cczi_kms_proposal_fn fn, void *arg,
+                               struct ccz_err *err);
 
 struct cczi_kms_approval {
     uint64_t proposal;

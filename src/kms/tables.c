@@ -310,24 +310,19 @@ ccz_rc cczi_kms_proposal_last(uint64_t *id, struct ccz_kms_store *s, struct ccz_
     return rc;
 }
 
-struct proposal_call {
-    cczi_kms_proposal_fn fn;
-    void *arg;
-};
-
-static ccz_rc proposal_row(void *arg, const struct cczi_kms_row *r, struct ccz_err *err)
+ccz_rc cczi_kms_proposal_heads(struct ccz_kms_store *s, cczi_kms_proposal_fn fn, void *arg,
+                               struct ccz_err *err)
 {
-    const struct proposal_call *c = arg;
-    struct cczi_kms_proposal p = {0};
-    return proposal_of(&p, r) ? c->fn(c->arg, &p, err) : not_ours(err, "proposal");
-}
-
-ccz_rc cczi_kms_proposal_each(struct ccz_kms_store *s, cczi_kms_proposal_fn fn, void *arg,
-                              struct ccz_err *err)
-{
-    struct proposal_call c = {fn, arg};
-    return cczi_kms_row_each(s, CCZI_KMS_T_PROPOSAL, CCZI_SQL_PROPOSAL_ALL, NULL, proposal_row, &c,
-                             err);
+    ccz_rc rc = CCZ_OK;
+    struct cczi_q q = cczi_q_start(&s->db, CCZI_SQL_PROPOSAL_HEADS);
+    while (rc == CCZ_OK && cczi_q_row(&q)) {
+        struct cczi_kms_proposal_head h = {.id = (uint64_t)cczi_q_col_int(&q, 0),
+                                           .state = cczi_q_col_int(&q, 2),
+                                           .expires_s = cczi_q_col_int(&q, 3)};
+        cczi_q_col_text(h.ns, sizeof(h.ns), &q, 1);
+        rc = h.id > 0 && h.id <= INT64_MAX ? fn(arg, &h, err) : not_ours(err, "proposal");
+    }
+    return cczi_q_end_after(&q, rc, err);
 }
 
 /* ------------------------------------------------------------------------ approval */

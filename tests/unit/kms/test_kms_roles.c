@@ -746,6 +746,10 @@ static void test_many(void)
         CHECK(done(propose(&p, DORA, "PutPolicy", cczi_msg_put_policy_req, &m, 0)));
     }
     CHECK(refused(propose_policy(&p, DORA, "t/more"), CCZ_E_LIMIT, "kms:proposals-many"));
+    /* which is that namespace's own limit: others go on */
+    CHECK(done(grant(EVE, "u", CCZ_KMS_ROLE_AUTHOR)) &&
+          done(grant(BOB, "u", CCZ_KMS_ROLE_APPROVER)) && done(set_quorum(FIX_ADMIN, "u", 1)));
+    CHECK(done(propose_policy(&p, EVE, "u/p")) && done(approve(BOB, &p)) && executed());
     uint64_t after = 0, seen = 0;
     for (bool more = true; more;) {
         struct cczi_msg_proposals_req req = {.after_id = after};
@@ -764,6 +768,25 @@ static void test_many(void)
     }
     CHECK(seen == 256);
     free(json);
+    finish();
+}
+
+/* Who proposes and takes back all day long fills nothing, and displaces nothing of other namespaces. */
+static void test_closed_many(void)
+{
+    struct proposed p, first;
+    start_team();
+    CHECK(done(grant(EVE, "u", CCZ_KMS_ROLE_AUTHOR)) &&
+          done(grant(BOB, "u", CCZ_KMS_ROLE_APPROVER)) && done(set_quorum(FIX_ADMIN, "u", 1)));
+    CHECK(done(propose_policy(&first, EVE, "u/p")) && done(reject(EVE, first.id)));
+    CHECK(done(propose_policy(&p, DORA, "t/open")));
+    for (int i = 0; i < 300; i++)
+        CHECK(done(propose_policy(&p, DORA, "t/p")) && done(reject(DORA, p.id)));
+    /* that of "u", the open one, those that are kept, and the one that came after the last look */
+    CHECK(fix_check(g_s).proposals == 1 + 1 + 256 + 1);
+    CHECK_DENIED(reject(EVE, first.id), "kms:proposal-closed");
+    CHECK(refused(reject(DORA, first.id + 2), CCZ_E_NOT_FOUND, "kms:not-found")); /* the oldest */
+    CHECK(done(reject(DORA, first.id + 1)));
     finish();
 }
 
@@ -788,6 +811,7 @@ static const struct ccz_test tests[] = {
     {"kms.proposal_changed", test_proposal_changed},
     {"kms.approvals_recorded", test_recorded},
     {"kms.proposals_many", test_many},
+    {"kms.proposals_closed_many", test_closed_many},
 };
 
 int main(int argc, char **argv)
