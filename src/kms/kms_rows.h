@@ -73,6 +73,8 @@ ccz_rc cczi_kms_row_page(struct ccz_kms_store *s, enum cczi_kms_table_id t, enum
 /* Adds each row to `set`, after it was checked. */
 ccz_rc cczi_kms_rows_check(uint64_t *count, uint8_t set[32], struct ccz_kms_store *s,
                            enum cczi_kms_table_id t, struct ccz_err *err);
+/* A digest over MACs one after another, that begins with zeros. */
+ccz_rc cczi_kms_macs_add(uint8_t sha256[32], const uint8_t mac[32]);
 struct cczi_kms_rekey;
 ccz_rc cczi_kms_rows_rekey(struct cczi_kms_rekey *k, struct ccz_kms_store *s,
                            enum cczi_kms_table_id t, struct ccz_err *err);
@@ -131,6 +133,10 @@ ccz_rc cczi_kms_quorum_get(uint32_t *needed, struct ccz_kms_store *s, const char
                            struct ccz_err *err);
 ccz_rc cczi_kms_quorum_put(struct ccz_kms_store *s, const char *ns, uint32_t needed,
                            struct ccz_err *err);
+/* Before an each that succeeds believes rows that are others than were known, all rows are looked at. What is known becomes that of the
+ * store when the transaction commits, and nothing when another server has changed a quorum. */
+void cczi_kms_quorums_commit(struct ccz_kms_store *s);
+void cczi_kms_quorums_forget(struct ccz_kms_store *s);
 typedef ccz_rc (*cczi_kms_quorum_fn)(void *arg, const char *ns, uint32_t needed,
                                      struct ccz_err *err);
 ccz_rc cczi_kms_quorum_each(struct ccz_kms_store *s, cczi_kms_quorum_fn fn, void *arg,

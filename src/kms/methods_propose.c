@@ -406,7 +406,10 @@ static ccz_rc approve(struct cczi_msg_approve_resp *out, struct cczi_kms_call *c
         return rc;
     *out = (struct cczi_msg_approve_resp){
         .done = valid >= needed, .approvals = valid, .needed = needed};
+    /* what takes several to decide is not decided by a row that was put back, or is missing, since the last check */
     if (out->done)
+        rc = cczi_kms_rows_whole(NULL, call->store, err);
+    if (out->done && rc == CCZ_OK)
         rc = execute(&out->executed_seq, call, p, err);
     (void)snprintf(call->detail, sizeof(call->detail), "%s: %u of %u approvals%s", p->method, valid,
                    needed, out->done ? ", executed" : "");

@@ -218,21 +218,32 @@ ccz_rc cczi_kms_row_page(struct ccz_kms_store *s, enum cczi_kms_table_id id, enu
 struct check {
     const struct cczi_kms_sealer *sealer;
     uint64_t *count;
-    uint8_t *set;
+    uint8_t *set, *sha256; /* the latter of what is known by its MACs, or NULL */
 };
+
+ccz_rc cczi_kms_macs_add(uint8_t sha256[32], const uint8_t mac[32])
+{
+    const struct ccz_span parts[] = {CCZ_SPAN(sha256, 32), CCZ_SPAN(mac, 32)};
+    return ccz_hash(sha256, CCZ_SHA256, parts, 2);
+}
 
 static ccz_rc check_one(void *arg, const struct cczi_kms_row *r, struct ccz_err *err)
 {
     (void)err;
     const struct check *c = arg;
     ++*c->count;
-    return cczi_kms_set_add(c->set, c->sealer, r->mac);
+    ccz_rc rc = c->sha256 ? cczi_kms_macs_add(c->sha256, r->mac) : CCZ_OK;
+    return rc == CCZ_OK ? cczi_kms_set_add(c->set, c->sealer, r->mac) : rc;
 }
 
 ccz_rc cczi_kms_rows_check(uint64_t *count, uint8_t set[32], struct ccz_kms_store *s,
                            enum cczi_kms_table_id id, struct ccz_err *err)
 {
-    struct check c = {&s->sealer, count, set};
+    struct check c = {&s->sealer, count, set, NULL};
+    if (id == CCZI_KMS_T_QUORUM) {
+        s->quorums.known_here = false;
+        c.sha256 = memset(s->quorums.here, 0, sizeof(s->quorums.here));
+    }
     return cczi_kms_row_each(s, id, cczi_kms_tables[id].all, NULL, check_one, &c, err);
 }
 

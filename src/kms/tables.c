@@ -236,23 +236,56 @@ ccz_rc cczi_kms_quorum_put(struct ccz_kms_store *s, const char *ns, uint32_t nee
 struct quorum_call {
     cczi_kms_quorum_fn fn;
     void *arg;
+    uint8_t sha256[32]; /* over the MACs so far */
 };
 
 static ccz_rc quorum_row(void *arg, const struct cczi_kms_row *r, struct ccz_err *err)
 {
-    const struct quorum_call *c = arg;
+    struct quorum_call *c = arg;
     char ns[CCZ_KMS_NAME_SIZE];
     int64_t n = r->col[1].num;
     if (n < 0 || n > UINT32_MAX || !text_of(ns, sizeof(ns), r, 0))
         return not_ours(err, "quorum");
+    ccz_rc rc = cczi_kms_macs_add(c->sha256, r->mac);
+    if (rc != CCZ_OK)
+        return ccz_fail(err, rc, "kms:row-mac", 0, "cannot hash the rows of quorums");
     return c->fn(c->arg, ns, (uint32_t)n, err);
+}
+
+static ccz_rc quorums_are(struct ccz_kms_store *s, const uint8_t sha256[32], struct ccz_err *err)
+{
+    struct cczi_kms_quorums *q = &s->quorums;
+    if ((q->known_here && memcmp(q->here, sha256, 32) == 0) || /* of what is public */
+        (q->known && memcmp(q->sha256, sha256, 32) == 0))
+        return CCZ_OK;
+    ccz_rc rc = cczi_kms_rows_whole(NULL, s, err);
+    if (rc != CCZ_OK || memcmp(q->here, sha256, 32) == 0)
+        return rc;
+    ccz_fail(err, CCZ_E_SIG, "kms:row-set", 0, "rows were changed while they were looked at");
+    return cczi_kms_hint(err, CCZ_E_SIG);
+}
+
+void cczi_kms_quorums_commit(struct ccz_kms_store *s)
+{
+    struct cczi_kms_quorums *q = &s->quorums;
+    if (q->known_here)
+        memcpy(q->sha256, q->here, sizeof(q->sha256));
+    q->known = q->known || q->known_here;
+    q->known_here = false;
+}
+
+void cczi_kms_quorums_forget(struct ccz_kms_store *s)
+{
+    s->quorums.known = false;
 }
 
 ccz_rc cczi_kms_quorum_each(struct ccz_kms_store *s, cczi_kms_quorum_fn fn, void *arg,
                             struct ccz_err *err)
 {
-    struct quorum_call c = {fn, arg};
-    return cczi_kms_row_each(s, CCZI_KMS_T_QUORUM, CCZI_SQL_QUORUM_ALL, NULL, quorum_row, &c, err);
+    struct quorum_call c = {.fn = fn, .arg = arg};
+    ccz_rc rc =
+        cczi_kms_row_each(s, CCZI_KMS_T_QUORUM, CCZI_SQL_QUORUM_ALL, NULL, quorum_row, &c, err);
+    return rc == CCZ_OK ? quorums_are(s, c.sha256, err) : rc;
 }
 
 /* ------------------------------------------------------------------------ proposal */
