@@ -625,8 +625,9 @@ ccz_rc cczi_kms_approvals_needed(uint32_t *needed, struct ccz_kms_store *s, cons
 ccz_rc cczi_kms_guard(const struct cczi_kms_call *call, struct ccz_err *err);
 /* An item of call->ns may be bound to this policy. where = "kms:namespace" */
 ccz_rc cczi_kms_may_bind(const struct cczi_kms_call *call, const char *policy, struct ccz_err *err);
-/* What must hold after roles or quorums were changed. where = "kms:last-admin", "kms:quorum-unreachable", "kms:namespace" */
-ccz_rc cczi_kms_access_check(struct ccz_kms_store *s, struct ccz_err *err);
+/* What must hold after roles or quorums were changed. @param ns  where somebody was given roles; NULL = nobody was. where = "kms:last-admin", "kms:quorum-unreachable", "kms:namespace",
+ * "kms:roles-many" */
+ccz_rc cczi_kms_access_check(struct ccz_kms_store *s, const char *ns, struct ccz_err *err);
 /* The namespace of a request of @p m into call->ns. where = "kms:request", "kms:name", "kms:namespace-name" */
 ccz_rc cczi_kms_target_ns(char ns[CCZ_KMS_NAME_SIZE], const struct cczi_kms_method *m,
                           struct ccz_span body, struct ccz_err *err);

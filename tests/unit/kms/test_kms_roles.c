@@ -790,6 +790,29 @@ static void test_closed_many(void)
     finish();
 }
 
+/* Who gives roles away in one namespace does not use up those of the others. */
+static void test_roles_many(void)
+{
+    start_team();
+    uint8_t id[32] = {1};
+    struct cczi_msg_role m = {
+        .ns = ccz_span_str("tt"), .principal = CCZ_SPAN(id, 32), .roles = CCZ_KMS_ROLE_AUDITOR};
+    for (unsigned i = 1; i < 1000; i++) { /* and EVE herself */
+        id[1] = (uint8_t)i;
+        id[2] = (uint8_t)(i >> 8);
+        CHECK(done(call(EVE, "SetRole", cczi_msg_role, &m)));
+    }
+    id[3] = 1;
+    CHECK(refused(call(EVE, "SetRole", cczi_msg_role, &m), CCZ_E_LIMIT, "kms:roles-many"));
+    CHECK(done(grant(BOB, "uu", CCZ_KMS_ROLE_AUTHOR)) && done(set_quorum(EVE, "tt", 0)));
+    id[3] = 0;
+    m.roles = 0;
+    CHECK(done(call(EVE, "SetRole", cczi_msg_role, &m)));
+    m.roles = CCZ_KMS_ROLE_AUDITOR;
+    CHECK(done(call(EVE, "SetRole", cczi_msg_role, &m)));
+    finish();
+}
+
 static const struct ccz_test tests[] = {
     {"kms.role_text", test_role_text},
     {"kms.roles", test_roles},
@@ -812,6 +835,7 @@ static const struct ccz_test tests[] = {
     {"kms.approvals_recorded", test_recorded},
     {"kms.proposals_many", test_many},
     {"kms.proposals_closed_many", test_closed_many},
+    {"kms.roles_many", test_roles_many},
 };
 
 int main(int argc, char **argv)
