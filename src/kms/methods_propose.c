@@ -211,6 +211,8 @@ static ccz_rc take_proposal(const struct cczi_kms_method **m, struct cczi_kms_pr
     rc = cczi_kms_roles_in(&call->roles, NULL, call->store, p->proposer, p->ns, err);
     if (rc == CCZ_OK)
         rc = cczi_kms_need(call, CCZ_KMS_ROLE_AUTHOR, err);
+    if (rc == CCZ_OK) /* or it is refused when others have agreed on it */
+        rc = cczi_kms_need(call, (*m)->roles, err);
     if (rc == CCZ_OK)
         rc = cczi_kms_approvals_needed(needed, call->store, p->ns, err);
     if (rc == CCZ_OK && *needed == 0)
