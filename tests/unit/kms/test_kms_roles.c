@@ -537,9 +537,8 @@ static void test_propose_refused(void)
     CHECK(refused(propose(&p, DORA, "PutPolicy", cczi_msg_put_policy_req, &good, 31 * 86400),
                   CCZ_E_LIMIT, "kms:proposal-validity"));
     /* nor what its proposer could not do himself, were no approvals needed: approvers would agree on nothing */
-    struct cczi_msg_key_req key = {.name = ccz_span_str("t/k"),
-                                   .kind = ccz_span_str("aes-256-gcm"),
-                                   .exportable = 1};
+    struct cczi_msg_key_req key = {
+        .name = ccz_span_str("t/k"), .kind = ccz_span_str("aes-256-gcm"), .exportable = 1};
     CHECK_DENIED(propose(&p, DORA, "Generate", cczi_msg_generate_req, &key, 0), "kms:role");
     CHECK(fix_check(g_s).proposals == 0 && fix_check(g_s).policies == 0);
     /* nor may approvals do what they are there to prevent */
