@@ -165,10 +165,12 @@ ccz_rc cczi_kms_audit_check_all(struct cczi_kms_walk *w, struct ccz_kms_store *s
     return check_rest(s, w, err);
 }
 
-/* A line of another server that says that it changed how many have to agree: methods begin their lines so, and the machine's operator. */
+/* A line of another server that says that it changed how many have to agree: methods begin their lines so, and the machine's operator. Not
+ * those of refused calls, which anybody can cause. */
 static bool changes_quorum(struct ccz_span entry)
 {
-    static const char *const ops[] = {"{\"op\":\"SetQuorum\"", "{\"op\":\"set-quorum\""};
+    static const char *const ops[] = {"{\"op\":\"SetQuorum\",\"verdict\":\"accept\",",
+                                      "{\"op\":\"set-quorum\",\"verdict\":\"accept\","};
     for (size_t i = 0; i < sizeof(ops) / sizeof(ops[0]); i++) {
         size_t n = strlen(ops[i]);
         if (entry.size > n && memcmp(entry.ptr, ops[i], n) == 0)

@@ -111,11 +111,12 @@ ccz_rc cczi_kms_set_remove(uint8_t set[32], const struct cczi_kms_sealer *s,
 
 struct cczi_kms_entry;
 struct cczi_kms_walk;
-/* Digests over the rows of the table quorum, as they were when all rows of the store were added up. One that is missing, or an
- * earlier one, would ask for fewer approvals: so rows that are not those are believed after another look at all of them. */
+/* The rows of the table quorum as a set of their own, since all rows of the store were added up, with our own changes. One that is
+ * missing, or an earlier one, would ask for fewer approvals: so rows that are not those are believed after another look at all of
+ * them. */
 struct cczi_kms_quorums {
     bool known, known_here; /* of the store as it was committed; of this transaction */
-    uint8_t sha256[32], here[32];
+    uint8_t set[32], here[32];
 };
 /* Called with every call of a batch after its COMMIT and before any answer leaves: receipts are complete but for
  * entry->proof, which this may fill. An error withholds the answers of all recorded calls; what they did stays. */
@@ -141,6 +142,7 @@ struct ccz_kms_store {
     struct cczi_kms_head before; /* as of the savepoint */
     bool before_dirty;
     size_t before_lines;
+    struct cczi_kms_quorums quorums, before_quorums;
     bool trial; /* cczi_kms_trial_begin() */
     uint8_t trial_key[32];
     struct cczi_kms_policies *policies; /* parsed ones */
@@ -156,7 +158,6 @@ struct ccz_kms_store {
     void *on_batch_arg;
     int64_t away_until_ms; /* the database is away: `away` says why; 0 = it is not */
     struct ccz_err away;
-    struct cczi_kms_quorums quorums;
     uint64_t roles_changed;          /* counts; also changes that were undone */
     struct cczi_kms_lines lines;     /* lines of the current transaction, or of the last one */
     struct cczi_kms_signer signer;   /* loaded by cczi_kms_signer_ensure() */
@@ -231,9 +232,9 @@ ccz_rc cczi_kms_rekey_row(uint8_t mac[32], struct cczi_kms_rekey *k, const struc
 /* Fails unless @p set is the one that the last transaction left. where = "kms:row-set" */
 ccz_rc cczi_kms_set_is(const struct ccz_kms_store *s, const uint8_t set[32], struct ccz_err *err);
 
-/* Whether all rows are those that were left, by the changes of this transaction too: where more hangs on it than on the rows that are
- * read. As dear as reading all of them. where = "kms:row-set", "kms:row-mac", "kms:seal" @param[out] out  may be NULL */
-ccz_rc cczi_kms_rows_whole(struct ccz_kms_check *out, struct ccz_kms_store *s, struct ccz_err *err);
+/* Whether all rows are those that were left, by the changes of this transaction too: where more hangs on it than on the rows that
+ * are read. It reads all of them, and opens no values. where = "kms:row-set", "kms:row-mac" */
+ccz_rc cczi_kms_rows_whole(struct ccz_kms_store *s, struct ccz_err *err);
 /* Every table of rows.c: MACs, into the set. */
 ccz_rc cczi_kms_tables_check(struct ccz_kms_check *out, uint8_t set[32], struct ccz_kms_store *s,
                              struct ccz_err *err);
@@ -334,8 +335,8 @@ struct cczi_kms_policies_stat {
 };
 struct cczi_kms_policies_stat cczi_kms_policies_stat(const struct cczi_kms_policies *c);
 
-/* Check of all rows: MACs, sealed values; adds each to `set`. */
-ccz_rc cczi_kms_items_check(uint64_t *count, uint8_t set[32], struct ccz_kms_store *s,
+/* Check of all rows: MACs, with @p values sealed values too; adds each to `set`. */
+ccz_rc cczi_kms_items_check(uint64_t *count, uint8_t set[32], struct ccz_kms_store *s, bool values,
                             struct ccz_err *err);
 ccz_rc cczi_kms_policies_check(uint64_t *count, uint8_t set[32], struct ccz_kms_store *s,
                                struct ccz_err *err);

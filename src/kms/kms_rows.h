@@ -73,8 +73,6 @@ ccz_rc cczi_kms_row_page(struct ccz_kms_store *s, enum cczi_kms_table_id t, enum
 /* Adds each row to `set`, after it was checked. */
 ccz_rc cczi_kms_rows_check(uint64_t *count, uint8_t set[32], struct ccz_kms_store *s,
                            enum cczi_kms_table_id t, struct ccz_err *err);
-/* A digest over MACs one after another, that begins with zeros. */
-ccz_rc cczi_kms_macs_add(uint8_t sha256[32], const uint8_t mac[32]);
 struct cczi_kms_rekey;
 ccz_rc cczi_kms_rows_rekey(struct cczi_kms_rekey *k, struct ccz_kms_store *s,
                            enum cczi_kms_table_id t, struct ccz_err *err);
@@ -128,13 +126,16 @@ typedef ccz_rc (*cczi_kms_binding_fn)(void *arg, uint32_t op, const char *policy
 ccz_rc cczi_kms_binding_each(struct ccz_kms_store *s, const struct cczi_kms_ref *ref,
                              cczi_kms_binding_fn fn, void *arg, struct ccz_err *err);
 
-/* How many approvals a guarded method needs; 0 (also without a row) = none, it is called directly. */
+/* How many approvals a guarded method needs; 0 (also without a row) = none, it is called directly. A row that says so already stays. */
 ccz_rc cczi_kms_quorum_get(uint32_t *needed, struct ccz_kms_store *s, const char *ns,
                            struct ccz_err *err);
 ccz_rc cczi_kms_quorum_put(struct ccz_kms_store *s, const char *ns, uint32_t needed,
                            struct ccz_err *err);
-/* Before an each that succeeds believes rows that are others than were known, all rows are looked at. What is known becomes that of the
- * store when the transaction commits, and nothing when another server has changed a quorum. */
+/* cczi_kms_quorum_each() believes rows that are others than were known after all rows were looked at. A change of our own is known, from
+ * the next commit on to be the store's; one of another server makes us forget. */
+ccz_rc cczi_kms_quorums_note(struct ccz_kms_store *s, const uint8_t mac[32],
+                             ccz_rc (*change)(uint8_t set[32], const struct cczi_kms_sealer *sealer,
+                                              const uint8_t mac[32]));
 void cczi_kms_quorums_commit(struct ccz_kms_store *s);
 void cczi_kms_quorums_forget(struct ccz_kms_store *s);
 typedef ccz_rc (*cczi_kms_quorum_fn)(void *arg, const char *ns, uint32_t needed,

@@ -99,6 +99,7 @@ static ccz_rc try_out(struct cczi_kms_call *call, const struct cczi_kms_method *
     struct cczi_kms_head before = s->before;
     bool before_dirty = s->before_dirty;
     size_t before_lines = s->before_lines;
+    struct cczi_kms_quorums before_quorums = s->before_quorums;
     struct ccz_kms_request req;
     struct ccz_ratls_peer peer;
     struct cczi_kms_call inner;
@@ -124,6 +125,7 @@ static ccz_rc try_out(struct cczi_kms_call *call, const struct cczi_kms_method *
     s->before = before;
     s->before_dirty = before_dirty;
     s->before_lines = before_lines;
+    s->before_quorums = before_quorums;
     return rc;
 }
 
@@ -410,7 +412,7 @@ static ccz_rc approve(struct cczi_msg_approve_resp *out, struct cczi_kms_call *c
         .done = valid >= needed, .approvals = valid, .needed = needed};
     /* what takes several to decide is not decided by a row that was put back, or is missing, since the last check */
     if (out->done)
-        rc = cczi_kms_rows_whole(NULL, call->store, err);
+        rc = cczi_kms_rows_whole(call->store, err);
     if (out->done && rc == CCZ_OK)
         rc = execute(&out->executed_seq, call, p, err);
     (void)snprintf(call->detail, sizeof(call->detail), "%s: %u of %u approvals%s", p->method, valid,

@@ -254,6 +254,7 @@ ccz_rc cczi_kms_savepoint(struct ccz_kms_store *s, struct ccz_err *err)
     s->before = s->head;
     s->before_dirty = s->head_dirty;
     s->before_lines = s->lines.len;
+    s->before_quorums = s->quorums;
     return statement(s, CCZI_SQL_SAVEPOINT, err);
 }
 
@@ -266,7 +267,7 @@ ccz_rc cczi_kms_savepoint_undo(struct ccz_kms_store *s, struct ccz_err *err)
 {
     s->head = s->before;
     s->head_dirty = s->before_dirty;
-    s->quorums.known_here = false;
+    s->quorums = s->before_quorums;
     cczi_kms_lines_cut(&s->lines, s->before_lines);
     cczi_kms_watch_undo(s->watch);
     ccz_rc rc = statement(s, CCZI_SQL_UNDO, err); /* which leaves it open */
@@ -754,17 +755,15 @@ ccz_rc cczi_kms_tables_check(struct ccz_kms_check *out, uint8_t set[32], struct 
     return rc;
 }
 
-ccz_rc cczi_kms_rows_whole(struct ccz_kms_check *out, struct ccz_kms_store *s, struct ccz_err *err)
+static ccz_rc check_rows(struct ccz_kms_check *out, struct ccz_kms_store *s, bool values,
+                         struct ccz_err *err)
 {
-    struct ccz_kms_check c = {0};
     uint8_t set[32] = {0};
-    ccz_rc rc = cczi_kms_tables_check(&c, set, s, err);
+    ccz_rc rc = cczi_kms_tables_check(out, set, s, err);
     if (rc == CCZ_OK)
-        rc = cczi_kms_items_check(&c.versions, set, s, err);
+        rc = cczi_kms_items_check(&out->versions, set, s, values, err);
     if (rc == CCZ_OK)
-        rc = cczi_kms_policies_check(&c.policies, set, s, err);
-    if (out)
-        *out = c;
+        rc = cczi_kms_policies_check(&out->policies, set, s, err);
     /* each row is genuine; is it the set that the last change left? */
     if (rc == CCZ_OK)
         rc = cczi_kms_set_is(s, set, err);
@@ -772,10 +771,16 @@ ccz_rc cczi_kms_rows_whole(struct ccz_kms_check *out, struct ccz_kms_store *s, s
     return rc;
 }
 
+ccz_rc cczi_kms_rows_whole(struct ccz_kms_store *s, struct ccz_err *err)
+{
+    struct ccz_kms_check c = {0};
+    return check_rows(&c, s, false, err);
+}
+
 ccz_rc cczi_kms_check_here(struct ccz_kms_check *out, struct cczi_kms_walk *w,
                            struct ccz_kms_store *s, struct ccz_err *err)
 {
-    ccz_rc rc = cczi_kms_rows_whole(out, s, err);
+    ccz_rc rc = check_rows(out, s, true, err);
     if (rc == CCZ_OK) { /* nothing was changed in this transaction yet */
         cczi_kms_quorums_commit(s);
         rc = cczi_kms_instance_load(s, err);

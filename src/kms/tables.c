@@ -227,16 +227,58 @@ ccz_rc cczi_kms_quorum_get(uint32_t *needed, struct ccz_kms_store *s, const char
 ccz_rc cczi_kms_quorum_put(struct ccz_kms_store *s, const char *ns, uint32_t needed,
                            struct ccz_err *err)
 {
-    struct cczi_kms_row r = {0};
+    struct cczi_kms_row r;
+    cczi_kms_row_init(&r);
     cczi_kms_row_text(&r, ns);
-    cczi_kms_row_int(&r, needed);
-    return cczi_kms_row_put(s, CCZI_KMS_T_QUORUM, &r, err);
+    ccz_rc rc = cczi_kms_row_get(&r, s, CCZI_KMS_T_QUORUM, err);
+    bool same = rc == CCZ_OK && r.col[1].num == needed;
+    if (!same && (rc == CCZ_OK || rc == CCZ_E_NOT_FOUND)) {
+        cczi_kms_row_start(&r);
+        cczi_kms_row_text(&r, ns);
+        cczi_kms_row_int(&r, needed);
+        rc = cczi_kms_row_put(s, CCZI_KMS_T_QUORUM, &r, err);
+    }
+    cczi_kms_row_deinit(&r);
+    return rc;
+}
+
+/* What is known as of this transaction. @return NULL if nothing is */
+static uint8_t *known_quorums(struct cczi_kms_quorums *q)
+{
+    if (!q->known_here && q->known) {
+        q->known_here = true;
+        memcpy(q->here, q->set, sizeof(q->here));
+    }
+    return q->known_here ? q->here : NULL;
+}
+
+ccz_rc cczi_kms_quorums_note(struct ccz_kms_store *s, const uint8_t mac[32],
+                             ccz_rc (*change)(uint8_t set[32], const struct cczi_kms_sealer *sealer,
+                                              const uint8_t mac[32]))
+{
+    uint8_t *set = known_quorums(&s->quorums);
+    return set ? change(set, &s->sealer, mac) : CCZ_OK;
+}
+
+void cczi_kms_quorums_commit(struct ccz_kms_store *s)
+{
+    struct cczi_kms_quorums *q = &s->quorums;
+    if (q->known_here)
+        memcpy(q->set, q->here, sizeof(q->set));
+    q->known = q->known || q->known_here;
+    q->known_here = false;
+}
+
+void cczi_kms_quorums_forget(struct ccz_kms_store *s)
+{
+    s->quorums = (struct cczi_kms_quorums){0};
 }
 
 struct quorum_call {
+    struct ccz_kms_store *s;
     cczi_kms_quorum_fn fn;
     void *arg;
-    uint8_t sha256[32]; /* over the MACs so far */
+    uint8_t set[32];
 };
 
 static ccz_rc quorum_row(void *arg, const struct cczi_kms_row *r, struct ccz_err *err)
@@ -246,46 +288,31 @@ static ccz_rc quorum_row(void *arg, const struct cczi_kms_row *r, struct ccz_err
     int64_t n = r->col[1].num;
     if (n < 0 || n > UINT32_MAX || !text_of(ns, sizeof(ns), r, 0))
         return not_ours(err, "quorum");
-    ccz_rc rc = cczi_kms_macs_add(c->sha256, r->mac);
-    if (rc != CCZ_OK)
-        return ccz_fail(err, rc, "kms:row-mac", 0, "cannot hash the rows of quorums");
-    return c->fn(c->arg, ns, (uint32_t)n, err);
+    ccz_rc rc = cczi_kms_set_add(c->set, &c->s->sealer, r->mac);
+    return rc == CCZ_OK ? c->fn(c->arg, ns, (uint32_t)n, err)
+                        : ccz_fail(err, rc, "kms:row-mac", 0, "cannot compute a set of rows");
 }
 
-static ccz_rc quorums_are(struct ccz_kms_store *s, const uint8_t sha256[32], struct ccz_err *err)
+static ccz_rc quorums_are(struct ccz_kms_store *s, const uint8_t set[32], struct ccz_err *err)
 {
-    struct cczi_kms_quorums *q = &s->quorums;
-    if ((q->known_here && memcmp(q->here, sha256, 32) == 0) || /* of what is public */
-        (q->known && memcmp(q->sha256, sha256, 32) == 0))
+    const uint8_t *known = known_quorums(&s->quorums);
+    if (known && ccz_ct_eq(known, set, 32))
         return CCZ_OK;
-    ccz_rc rc = cczi_kms_rows_whole(NULL, s, err);
-    if (rc != CCZ_OK || memcmp(q->here, sha256, 32) == 0)
+    ccz_rc rc = cczi_kms_rows_whole(s, err);
+    /* of what was added up, and not of what is there a moment before or after */
+    if (rc != CCZ_OK || ccz_ct_eq(s->quorums.here, set, 32))
         return rc;
     ccz_fail(err, CCZ_E_SIG, "kms:row-set", 0, "rows were changed while they were looked at");
     return cczi_kms_hint(err, CCZ_E_SIG);
 }
 
-void cczi_kms_quorums_commit(struct ccz_kms_store *s)
-{
-    struct cczi_kms_quorums *q = &s->quorums;
-    if (q->known_here)
-        memcpy(q->sha256, q->here, sizeof(q->sha256));
-    q->known = q->known || q->known_here;
-    q->known_here = false;
-}
-
-void cczi_kms_quorums_forget(struct ccz_kms_store *s)
-{
-    s->quorums.known = false;
-}
-
 ccz_rc cczi_kms_quorum_each(struct ccz_kms_store *s, cczi_kms_quorum_fn fn, void *arg,
                             struct ccz_err *err)
 {
-    struct quorum_call c = {.fn = fn, .arg = arg};
+    struct quorum_call c = {.s = s, .fn = fn, .arg = arg};
     ccz_rc rc =
         cczi_kms_row_each(s, CCZI_KMS_T_QUORUM, CCZI_SQL_QUORUM_ALL, NULL, quorum_row, &c, err);
-    return rc == CCZ_OK ? quorums_are(s, c.sha256, err) : rc;
+    return rc == CCZ_OK ? quorums_are(s, c.set, err) : rc;
 }
 
 /* ------------------------------------------------------------------------ proposal */

@@ -239,6 +239,93 @@ static void test_set_sum(void)
     cczi_kms_sealer_deinit(&s);
 }
 
+static struct fix_batch g_batch; /* large */
+
+/* ------------------------------------------------------------ a database with a will of its own */
+
+/* A back end in front of SQLite: loses the answer of a COMMIT, or fails it, and runs the DBA's statement before a BEGIN. */
+static struct {
+    struct ccz_kms_backend ops;
+    const struct ccz_kms_backend *real;
+    enum { ANSWERS, LOSE_DONE, LOSE_UNDONE, FULL } commit; /* of the next COMMIT */
+    bool lost, unknown;
+    bool away;                   /* no connection after it was lost */
+    unsigned asked;              /* for how many statements there was none */
+    struct ccz_kms_store *forge; /* its line, as far as columns go, once the COMMIT was undone */
+    char line[256];
+    uint8_t binding[32]; /* MAC of the binding that was written last */
+    const char *sql;
+    unsigned begins;         /* to let pass before `sql` is run */
+    enum cczi_kms_sql on;    /* or the statement that it is run before; BEGIN = none */
+    enum cczi_kms_sql count; /* this one; BEGIN = none */
+    unsigned counted;
+} h;
+
+static enum cczi_kms_step hook_first(void *db, enum cczi_kms_sql q, const struct cczi_kms_param *p,
+                                     size_t n)
+{
+    bool begin = q == CCZI_SQL_BEGIN || q == CCZI_SQL_BEGIN_READ;
+    h.asked += h.lost && h.away;
+    h.counted += h.count && q == h.count;
+    if (h.lost && h.away)
+        return CCZI_KMS_STEP_FAILED;
+    if (h.sql && (h.on ? q == h.on : begin && h.begins-- == 0)) {
+        CHECK(h.real->exec(db, h.sql, &err) == CCZ_OK);
+        h.sql = NULL;
+    }
+    if (q == CCZI_SQL_BIND_PUT) {
+        CHECK(p[n - 1].bytes.size == sizeof(h.binding));
+        memcpy(h.binding, p[n - 1].bytes.ptr, sizeof(h.binding));
+    }
+    if (q != CCZI_SQL_COMMIT || h.commit == ANSWERS)
+        return h.real->first(db, q, p, n);
+    bool done = h.commit == LOSE_DONE;
+    h.lost = true;
+    h.unknown = h.commit != FULL;
+    enum cczi_kms_step st = h.real->first(db, done ? CCZI_SQL_COMMIT : CCZI_SQL_ROLLBACK, NULL, 0);
+    h.real->end(db, done ? CCZI_SQL_COMMIT : CCZI_SQL_ROLLBACK);
+    CHECK(st == CCZI_KMS_STEP_DONE);
+    h.commit = ANSWERS;
+    if (h.forge) {
+        char hex[65];
+        ccz_hex(hex, h.forge->head.hash, 32);
+        (void)snprintf(h.line, sizeof(h.line),
+                       "INSERT INTO audit VALUES (%llu, 0, x'', zeroblob(32), x'%s')",
+                       (unsigned long long)h.forge->head.seq, hex);
+        h.sql = h.line;
+        h.forge = NULL;
+    }
+    return CCZI_KMS_STEP_FAILED;
+}
+
+static ccz_rc hook_fail(enum cczi_kms_fault *fault, void *db, struct ccz_err *e)
+{
+    if (!h.lost)
+        return h.real->fail(fault, db, e);
+    h.lost = h.away;
+    *fault = h.unknown ? CCZI_KMS_FAULT_UNKNOWN
+             : h.away  ? CCZI_KMS_FAULT_AGAIN
+                       : CCZI_KMS_FAULT_NONE;
+    h.unknown = false;
+    return ccz_fail(e, CCZ_E_UNAVAILABLE, "test:lost", 0, "the hook lost the answer");
+}
+
+static bool hook_in_tx(const void *db)
+{
+    return !(h.lost && h.away) && h.real->in_tx(db);
+}
+
+static void hook(struct ccz_kms_store *s)
+{
+    memset(&h, 0, sizeof(h));
+    h.real = s->db.ops;
+    h.ops = *h.real;
+    h.ops.first = hook_first;
+    h.ops.fail = hook_fail;
+    h.ops.in_tx = hook_in_tx;
+    s->db.ops = &h.ops;
+}
+
 /* ---------------------------------------------------------------- who has to agree */
 
 static ccz_rc put_policy(struct ccz_kms_store *s)
@@ -310,6 +397,13 @@ static void test_quorum_gone(void)
     ccz_kms_store_free(s);
 }
 
+/* Lines since @p seen are another server's, as far as this one knows. */
+static void forget_lines(struct ccz_kms_store *s, uint64_t seen, const uint8_t hash[32])
+{
+    s->seen_seq = seen;
+    memcpy(s->seen_hash, hash, 32);
+}
+
 /* What another server changed is looked at anew, whatever this one has seen before. */
 static void test_quorum_elsewhere(void)
 {
@@ -323,10 +417,41 @@ static void test_quorum_elsewhere(void)
     memcpy(hash, s->seen_hash, 32);
     CHECK(ccz_kms_store_set_quorum(s, "*", 1, FIX_NOW, &err) == CCZ_OK);
     sql(s, "DELETE FROM quorum; INSERT INTO quorum SELECT * FROM free");
-    s->quorums = known; /* as if it had not been this one */
-    s->seen_seq = seen;
-    memcpy(s->seen_hash, hash, 32);
+    s->quorums = known;
+    forget_lines(s, seen, hash);
     CHECK(rows_refused(put_policy(s)));
+    ccz_kms_store_free(s);
+}
+
+/* All rows are looked at when there is a reason, and not because somebody has called in vain. */
+static void test_quorum_looks(void)
+{
+    struct ccz_kms_store *s = agreeing_store();
+    hook(s);
+    h.count = CCZI_SQL_ITEM_ALL;
+    CHECK(needs_approval(put_policy(s)) && h.counted == 0);
+    CHECK(ccz_kms_store_set_quorum(s, "*", 0, FIX_NOW, &err) == CCZ_OK); /* our own change */
+    CHECK(put_policy(s) == CCZ_OK && h.counted == 0);
+    CHECK(ccz_kms_store_set_quorum(s, "*", 1, FIX_NOW, &err) == CCZ_OK);
+    uint64_t seen = s->seen_seq;
+    uint8_t hash[32];
+    memcpy(hash, s->seen_hash, 32);
+    struct cczi_msg_quorum m = {.ns = ccz_span_str("*"), .needed = 0};
+    CHECK(needs_approval(fix_msg(NULL, s, FIX_ADMIN, "SetQuorum", cczi_msg_quorum, &m, &err)));
+    CHECK(fix_msg(NULL, s, FIX_STRANGER, "SetQuorum", cczi_msg_quorum, &m, &err) != CCZ_OK);
+    forget_lines(s, seen, hash);
+    CHECK(needs_approval(put_policy(s)) && h.counted == 0);
+    /* nor because one call of a batch fails behind one that changes a quorum */
+    CHECK(ccz_kms_store_set_quorum(s, "*", 0, FIX_NOW, &err) == CCZ_OK);
+    CHECK(cczi_kms_begin(s, &err) == CCZ_OK && cczi_kms_savepoint(s, &err) == CCZ_OK);
+    CHECK(cczi_kms_quorum_put(s, "x", 0, &err) == CCZ_OK);
+    CHECK(cczi_kms_savepoint_keep(s, &err) == CCZ_OK && cczi_kms_savepoint(s, &err) == CCZ_OK);
+    CHECK(cczi_kms_quorum_put(s, "y", 0, &err) == CCZ_OK);
+    CHECK(cczi_kms_savepoint_undo(s, &err) == CCZ_OK && cczi_kms_commit(s, &err) == CCZ_OK);
+    CHECK(put_policy(s) == CCZ_OK && h.counted == 0);
+    sql(s, "DELETE FROM quorum");
+    CHECK(rows_refused(put_policy(s)) && h.counted > 0);
+    s->db.ops = h.real;
     ccz_kms_store_free(s);
 }
 
@@ -363,90 +488,6 @@ static void test_agreed_on_rows(void)
         ccz_buf_free(&out);
         ccz_kms_store_free(s);
     }
-}
-
-static struct fix_batch g_batch; /* large */
-
-/* ------------------------------------------------------------ a database with a will of its own */
-
-/* A back end in front of SQLite: loses the answer of a COMMIT, or fails it, and runs the DBA's statement before a BEGIN. */
-static struct {
-    struct ccz_kms_backend ops;
-    const struct ccz_kms_backend *real;
-    enum { ANSWERS, LOSE_DONE, LOSE_UNDONE, FULL } commit; /* of the next COMMIT */
-    bool lost, unknown;
-    bool away;                   /* no connection after it was lost */
-    unsigned asked;              /* for how many statements there was none */
-    struct ccz_kms_store *forge; /* its line, as far as columns go, once the COMMIT was undone */
-    char line[256];
-    uint8_t binding[32]; /* MAC of the binding that was written last */
-    const char *sql;
-    unsigned begins;      /* to let pass before `sql` is run */
-    enum cczi_kms_sql on; /* or the statement that it is run before; BEGIN = none */
-} h;
-
-static enum cczi_kms_step hook_first(void *db, enum cczi_kms_sql q, const struct cczi_kms_param *p,
-                                     size_t n)
-{
-    bool begin = q == CCZI_SQL_BEGIN || q == CCZI_SQL_BEGIN_READ;
-    h.asked += h.lost && h.away;
-    if (h.lost && h.away)
-        return CCZI_KMS_STEP_FAILED;
-    if (h.sql && (h.on ? q == h.on : begin && h.begins-- == 0)) {
-        CHECK(h.real->exec(db, h.sql, &err) == CCZ_OK);
-        h.sql = NULL;
-    }
-    if (q == CCZI_SQL_BIND_PUT) {
-        CHECK(p[n - 1].bytes.size == sizeof(h.binding));
-        memcpy(h.binding, p[n - 1].bytes.ptr, sizeof(h.binding));
-    }
-    if (q != CCZI_SQL_COMMIT || h.commit == ANSWERS)
-        return h.real->first(db, q, p, n);
-    bool done = h.commit == LOSE_DONE;
-    h.lost = true;
-    h.unknown = h.commit != FULL;
-    enum cczi_kms_step st = h.real->first(db, done ? CCZI_SQL_COMMIT : CCZI_SQL_ROLLBACK, NULL, 0);
-    h.real->end(db, done ? CCZI_SQL_COMMIT : CCZI_SQL_ROLLBACK);
-    CHECK(st == CCZI_KMS_STEP_DONE);
-    h.commit = ANSWERS;
-    if (h.forge) {
-        char hex[65];
-        ccz_hex(hex, h.forge->head.hash, 32);
-        (void)snprintf(h.line, sizeof(h.line),
-                       "INSERT INTO audit VALUES (%llu, 0, x'', zeroblob(32), x'%s')",
-                       (unsigned long long)h.forge->head.seq, hex);
-        h.sql = h.line;
-        h.forge = NULL;
-    }
-    return CCZI_KMS_STEP_FAILED;
-}
-
-static ccz_rc hook_fail(enum cczi_kms_fault *fault, void *db, struct ccz_err *e)
-{
-    if (!h.lost)
-        return h.real->fail(fault, db, e);
-    h.lost = h.away;
-    *fault = h.unknown ? CCZI_KMS_FAULT_UNKNOWN
-             : h.away  ? CCZI_KMS_FAULT_AGAIN
-                       : CCZI_KMS_FAULT_NONE;
-    h.unknown = false;
-    return ccz_fail(e, CCZ_E_UNAVAILABLE, "test:lost", 0, "the hook lost the answer");
-}
-
-static bool hook_in_tx(const void *db)
-{
-    return !(h.lost && h.away) && h.real->in_tx(db);
-}
-
-static void hook(struct ccz_kms_store *s)
-{
-    memset(&h, 0, sizeof(h));
-    h.real = s->db.ops;
-    h.ops = *h.real;
-    h.ops.first = hook_first;
-    h.ops.fail = hook_fail;
-    h.ops.in_tx = hook_in_tx;
-    s->db.ops = &h.ops;
 }
 
 /* ---------------------------------------------------------------------- rekey */
@@ -947,6 +988,7 @@ static const struct ccz_test tests[] = {
     {"kms.set_sum", test_set_sum},
     {"kms.quorum_gone", test_quorum_gone},
     {"kms.quorum_elsewhere", test_quorum_elsewhere},
+    {"kms.quorum_looks", test_quorum_looks},
     {"kms.agreed_on_rows", test_agreed_on_rows},
     {"kms.rekey_race", test_rekey_race},
     {"kms.epoch_rekey_unknown", test_epoch_rekey_unknown},
