@@ -124,32 +124,21 @@ static void test_refused(void)
     kit_close(&k);
 }
 
-/* Lines of the audit log; the store itself is its worker's. */
-static unsigned long long lines(struct kit *k)
-{
-    struct reply r;
-    static const char name[] = "\"auditSeq\":\"";
-    CHECK(post(k, &r, "auditor", "Status", "{}") == 200);
-    const char *at = strstr(r.body, name);
-    CHECK(at != NULL);
-    return strtoull(at + sizeof(name) - 1, NULL, 10);
-}
-
 /* Strangers leave no line in the audit log, whoever has a role does. */
 static void test_audit(void)
 {
     struct kit k;
     struct reply r;
     kit_open(&k, &(struct kit_opts){0});
-    unsigned long long before = lines(&k);
+    unsigned long long before = kit_lines(&k);
     CHECK(post(&k, &r, NULL, "PutSecret", "{}") == 401 &&
           post(&k, &r, "stranger", "PutSecret", "{}") == 403);
-    CHECK(lines(&k) == before);
+    CHECK(kit_lines(&k) == before);
     CHECK(post(&k, &r, "auditor", "PutSecret", "{\"name\":\"a\",\"value\":\"AAEC\"}") == 403);
     char want[64];
     (void)snprintf(want, sizeof(want), "\"decision\":\"D%llu\"}", before + 1);
     CHECK(strstr(r.body, want) != NULL);
-    CHECK(lines(&k) == before + 1);
+    CHECK(kit_lines(&k) == before + 1);
     (void)snprintf(want, sizeof(want), "{\"id\":\"D%llu\"}", before + 1);
     CHECK(post(&k, &r, "auditor", "Why", want) == 200 && strstr(r.body, "kms:role") != NULL);
     kit_close(&k);
