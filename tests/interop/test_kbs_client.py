@@ -72,8 +72,10 @@ def get(server, env, name, *args):
 
 
 def write_key(name, key):
+    """As the client reads them: RSA as PKCS #1, EC as PKCS #8."""
+    form = serialization.PrivateFormat.TraditionalOpenSSL if isinstance(key, rsa.RSAPrivateKey) else serialization.PrivateFormat.PKCS8
     with open(path(name), "wb") as f:
-        f.write(key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()))
+        f.write(key.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption()))
     return path(name)
 
 
