@@ -25,6 +25,7 @@ export const REQUESTS = {
   SetDoors: { 1: ['item', 'string'], 2: ['version', 'uint32'], 3: ['key_bound', 'bool'] },
   PutReference: { 1: ['name', 'string'], 2: ['json', 'bytes'], 3: ['replace', 'bool'] },
   DeleteReference: { 1: ['name', 'string'] },
+  SetExpiry: { 1: ['name', 'string'], 2: ['expires_s', 'int64'] },
   RollOut: { 1: ['policy', 'string'], 2: ['sha256', 'bytes'] },
 };
 
@@ -85,6 +86,7 @@ export function explained(method, m) {
     SetDoors: () => [['item', m.item], ['version', String(m.version ?? 0)], ['evidence that is bound to a key, and not fresh', m.key_bound ? 'IS ENOUGH' : 'is not enough']],
     PutReference: () => [['reference values', m.name], [m.replace ? 'another version' : 'adds', m.replace ? 'in force at once for every policy that names the set' : 'a set']],
     DeleteReference: () => [['deletes', `reference/${m.name}`]],
+    SetExpiry: () => [['key', m.name], ['may be used, and leave if it may leave, until', when(m.expires_s) || 'for ever']],
     RollOut: () => [['policy', m.policy], ['digest of what is staged', hex(m.sha256 ?? [])]],
   }[method]();
   return { list, text: method === 'PutPolicy' || method === 'PutReference' ? utf8(m.json ?? new Uint8Array()) : '' };

@@ -394,6 +394,18 @@ static bool print_key(struct ccz_buf *out, struct ccz_span body)
     return true;
 }
 
+static bool print_expiry(struct ccz_buf *out, struct ccz_span body)
+{
+    struct cczi_msg_key_set_req m = {0};
+    char until[21];
+    if (cczi_msg_get(&m, cczi_msg_set_expiry_req, body, NULL) != CCZ_OK)
+        return false;
+    ccz_time_format(until, (int64_t)m.expires_s);
+    print_text(out, "key", m.name);
+    ccz_buf_printf(out, " expires %s", m.expires_s ? until : "never");
+    return true;
+}
+
 void ccz_kms_proposal_print(struct ccz_buf *out, const struct ccz_kms_proposal *p)
 {
     ccz_buf_put_str(out, p->method);
@@ -402,6 +414,7 @@ void ccz_kms_proposal_print(struct ccz_buf *out, const struct ccz_kms_proposal *
                  : strcmp(p->method, "SetRole") == 0      ? print_role(out, p->body)
                  : strcmp(p->method, "RollOut") == 0      ? print_roll_out(out, p->body)
                  : strcmp(p->method, "Generate") == 0     ? print_key(out, p->body)
+                 : strcmp(p->method, "SetExpiry") == 0    ? print_expiry(out, p->body)
                                                           : print_others(out, p->method, p->body);
     if (known)
         return;

@@ -101,6 +101,8 @@ static const char *const sql_text[CCZI_SQL_LEN] = {
     [CCZI_SQL_PROPOSAL_DEL] = "DELETE FROM proposal WHERE id = $1",
     [CCZI_SQL_PROPOSAL_ALL] = SELECT(PROPOSAL_COLS) "proposal ORDER BY id",
     [CCZI_SQL_PROPOSAL_LAST] = "SELECT max(id) FROM proposal",
+    [CCZI_SQL_PROPOSAL_HEADS] =
+        "SELECT id, namespace, state, expires_s FROM proposal ORDER BY id DESC",
     [CCZI_SQL_PROPOSAL_REKEY] = "UPDATE proposal SET mac = $1 WHERE id = $2",
     [CCZI_SQL_APPROVAL_GET] =
         SELECT(APPROVAL_COLS) "approval WHERE proposal = $1 AND approver = $2",

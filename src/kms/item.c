@@ -305,7 +305,7 @@ ccz_rc cczi_kms_policy_used(bool *used, struct ccz_kms_store *s, const char *nam
 
 /* ---------------------------------------------------------------------------- check */
 
-ccz_rc cczi_kms_items_check(uint64_t *count, uint8_t set[32], struct ccz_kms_store *s,
+ccz_rc cczi_kms_items_check(uint64_t *count, uint8_t set[32], struct ccz_kms_store *s, bool values,
                             struct ccz_err *err)
 {
     ccz_rc rc = CCZ_OK;
@@ -325,7 +325,7 @@ ccz_rc cczi_kms_items_check(uint64_t *count, uint8_t set[32], struct ccz_kms_sto
         cczi_q_col_text(it.slot.ref.name, sizeof(it.slot.ref.name), &q, 9);
         rc = item_read(&it, s, &q, err);
         CCZ_AUTO(ccz_secret) value = NULL;
-        if (rc == CCZ_OK)
+        if (rc == CCZ_OK && values)
             rc = cczi_kms_unseal(&value, &s->sealer, &it.slot, ccz_buf_span(&it.sealed), err);
         if (rc == CCZ_OK)
             rc = cczi_kms_set_add(set, &s->sealer, it.mac);

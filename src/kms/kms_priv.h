@@ -117,6 +117,13 @@ struct cczi_kms_entry;
 struct cczi_kms_call;
 struct cczi_kms_walk;
 struct cczi_kms_blocks;
+/* The rows of the table quorum as a set of their own, since all rows of the store were added up, with our own changes. One that is
+ * missing, or an earlier one, would ask for fewer approvals: so rows that are not those are believed after another look at all of
+ * them. */
+struct cczi_kms_quorums {
+    bool known, known_here; /* of the store as it was committed; of this transaction */
+    uint8_t set[32], here[32];
+};
 /* Called with every call of a batch after its COMMIT and before any answer leaves: receipts are complete but for
  * entry->proof, which this may fill. An error withholds the answers of all recorded calls; what they did stays. */
 typedef ccz_rc (*cczi_kms_batch_fn)(void *arg, struct ccz_kms_store *s,
@@ -141,6 +148,7 @@ struct ccz_kms_store {
     struct cczi_kms_head before; /* as of the savepoint */
     bool before_dirty;
     size_t before_lines;
+    struct cczi_kms_quorums quorums, before_quorums;
     bool trial; /* cczi_kms_trial_begin() */
     uint8_t trial_key[32];
     struct cczi_kms_policies *policies; /* parsed ones */
@@ -235,6 +243,9 @@ ccz_rc cczi_kms_rekey_row(uint8_t mac[32], struct cczi_kms_rekey *k, const struc
 /* Fails unless @p set is the one that the last transaction left. where = "kms:row-set" */
 ccz_rc cczi_kms_set_is(const struct ccz_kms_store *s, const uint8_t set[32], struct ccz_err *err);
 
+/* Whether all rows are those that were left, by the changes of this transaction too: where more hangs on it than on the rows that
+ * are read. It reads all of them, and opens no values. where = "kms:row-set", "kms:row-mac" */
+ccz_rc cczi_kms_rows_whole(struct ccz_kms_store *s, struct ccz_err *err);
 /* Every table of rows.c: MACs, into the set. */
 ccz_rc cczi_kms_tables_check(struct ccz_kms_check *out, uint8_t set[32], struct ccz_kms_store *s,
                              struct ccz_err *err);
@@ -357,8 +368,8 @@ ccz_rc cczi_kms_resolve(struct ccz_policy *p, struct ccz_kms_store *s, const cha
 ccz_rc cczi_kms_references_check(struct ccz_policy *p, struct ccz_kms_store *s, const char *policy,
                                  struct ccz_err *err);
 
-/* Check of all rows: MACs, sealed values; adds each to `set`. */
-ccz_rc cczi_kms_items_check(uint64_t *count, uint8_t set[32], struct ccz_kms_store *s,
+/* Check of all rows: MACs, with @p values sealed values too; adds each to `set`. */
+ccz_rc cczi_kms_items_check(uint64_t *count, uint8_t set[32], struct ccz_kms_store *s, bool values,
                             struct ccz_err *err);
 ccz_rc cczi_kms_policies_check(uint64_t *count, uint8_t set[32], struct ccz_kms_store *s,
                                struct ccz_err *err);
@@ -707,8 +718,9 @@ ccz_rc cczi_kms_approvals_needed(uint32_t *needed, struct ccz_kms_store *s, cons
 ccz_rc cczi_kms_guard(const struct cczi_kms_call *call, struct ccz_err *err);
 /* An item of call->ns may be bound to this policy. where = "kms:namespace" */
 ccz_rc cczi_kms_may_bind(const struct cczi_kms_call *call, const char *policy, struct ccz_err *err);
-/* What must hold after roles or quorums were changed. where = "kms:last-admin", "kms:quorum-unreachable", "kms:namespace" */
-ccz_rc cczi_kms_access_check(struct ccz_kms_store *s, struct ccz_err *err);
+/* What must hold after roles or quorums were changed. @param ns  where somebody was given roles; NULL = nobody was. where = "kms:last-admin", "kms:quorum-unreachable", "kms:namespace",
+ * "kms:roles-many" */
+ccz_rc cczi_kms_access_check(struct ccz_kms_store *s, const char *ns, struct ccz_err *err);
 /* The namespace of a request of @p m into call->ns. where = "kms:request", "kms:name", "kms:namespace-name" */
 ccz_rc cczi_kms_target_ns(char ns[CCZ_KMS_NAME_SIZE], const struct cczi_kms_method *m,
                           struct ccz_span body, struct ccz_err *err);

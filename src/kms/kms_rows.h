@@ -128,11 +128,18 @@ typedef ccz_rc (*cczi_kms_binding_fn)(void *arg, uint32_t op, const char *policy
 ccz_rc cczi_kms_binding_each(struct ccz_kms_store *s, const struct cczi_kms_ref *ref,
                              cczi_kms_binding_fn fn, void *arg, struct ccz_err *err);
 
-/* How many approvals a guarded method needs; 0 (also without a row) = none, it is called directly. */
+/* How many approvals a guarded method needs; 0 (also without a row) = none, it is called directly. A row that says so already stays. */
 ccz_rc cczi_kms_quorum_get(uint32_t *needed, struct ccz_kms_store *s, const char *ns,
                            struct ccz_err *err);
 ccz_rc cczi_kms_quorum_put(struct ccz_kms_store *s, const char *ns, uint32_t needed,
                            struct ccz_err *err);
+/* cczi_kms_quorum_each() believes rows that are others than were known after all rows were looked at. A change of our own is known, from
+ * the next commit on to be the store's; one of another server makes us forget. */
+ccz_rc cczi_kms_quorums_note(struct ccz_kms_store *s, const uint8_t mac[32],
+                             ccz_rc (*change)(uint8_t set[32], const struct cczi_kms_sealer *sealer,
+                                              const uint8_t mac[32]));
+void cczi_kms_quorums_commit(struct ccz_kms_store *s);
+void cczi_kms_quorums_forget(struct ccz_kms_store *s);
 typedef ccz_rc (*cczi_kms_quorum_fn)(void *arg, const char *ns, uint32_t needed,
                                      struct ccz_err *err);
 ccz_rc cczi_kms_quorum_each(struct ccz_kms_store *s, cczi_kms_quorum_fn fn, void *arg,
@@ -160,10 +167,17 @@ ccz_rc cczi_kms_proposal_put(struct ccz_kms_store *s, const struct cczi_kms_prop
 /* With its approvals. */
 ccz_rc cczi_kms_proposal_delete(struct ccz_kms_store *s, uint64_t id, struct ccz_err *err);
 ccz_rc cczi_kms_proposal_last(uint64_t *id, struct ccz_kms_store *s, struct ccz_err *err);
-typedef ccz_rc (*cczi_kms_proposal_fn)(void *arg, const struct cczi_kms_proposal *p,
+/* Which there are, newest first: what stands there and was not checked, since that takes all of their requests. Whoever acts on it
+ * reads the row, which is. */
+struct cczi_kms_proposal_head {
+    uint64_t id;
+    char ns[CCZ_KMS_NAME_SIZE];
+    int64_t state, expires_s;
+};
+typedef ccz_rc (*cczi_kms_proposal_fn)(void *arg, const struct cczi_kms_proposal_head *h,
                                        struct ccz_err *err);
-ccz_rc cczi_kms_proposal_each(struct ccz_kms_store *s, cczi_kms_proposal_fn fn, void *arg,
-                              struct ccz_err *err);
+ccz_rc cczi_kms_proposal_heads(struct ccz_kms_store *s, cczi_kms_proposal_fn fn, void *arg,
+                               struct ccz_err *err);
 
 struct cczi_kms_approval {
     uint64_t proposal;

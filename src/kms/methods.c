@@ -540,7 +540,7 @@ const struct cczi_kms_method cczi_kms_methods[] = {
     {"SetPeriod", false, CCZ_KMS_ROLE_OPERATOR, true, cczi_kms_run_set_period, CCZI_KMS_ON_NAME,
      false},
     {"SetExpiry", false, CCZ_KMS_ROLE_OPERATOR, true, cczi_kms_run_set_expiry, CCZI_KMS_ON_NAME,
-     false},
+     true},
     {"KeyInfo", false, CCZI_KMS_READERS, false, cczi_kms_run_key_info, CCZI_KMS_ON_NAME, false},
     {"Encrypt", true, CCZ_KMS_ROLE_CLIENT, true, cczi_kms_run_encrypt, CCZI_KMS_ON_NAME, false},
     {"Decrypt", true, CCZ_KMS_ROLE_CLIENT, true, cczi_kms_run_decrypt, CCZI_KMS_ON_NAME, false},

@@ -234,7 +234,8 @@ static ccz_rc move_rows(uint64_t *moved, struct ccz_kms_store *s, const struct c
     struct cczi_kms_head was = s->head;
     uint64_t stay = 0;
     uint8_t ignored[32] = {0};
-    ccz_rc rc = from == 1 ? CCZ_OK : cczi_kms_items_check(&stay, ignored, s, err); /* values too */
+    ccz_rc rc =
+        from == 1 ? CCZ_OK : cczi_kms_items_check(&stay, ignored, s, true, err); /* values too */
     if (rc == CCZ_OK) /* in schema 1, item is the new table, and empty yet */
         rc = cczi_kms_items_rekey(&k, s, err);
     if (rc != CCZ_OK)

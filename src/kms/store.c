@@ -115,6 +115,7 @@ static ccz_rc begin(bool *behind, struct ccz_kms_store *s, enum cczi_kms_sql how
     *behind = false;
     s->db.fault = CCZI_KMS_FAULT_NONE;
     s->head_dirty = false;
+    s->quorums.known_here = false;
     ccz_rc rc = statement(s, how, err);
     if (rc == CCZ_OK)
         rc = head_load(s, meta, err);
@@ -231,6 +232,7 @@ ccz_rc cczi_kms_commit(struct ccz_kms_store *s, struct ccz_err *err)
         return rc;
     }
     s->head_dirty = false;
+    cczi_kms_quorums_commit(s);
     cczi_kms_watch_commit(s->watch, s->head.hash);
     if (dirty)
         remember_end(s);
@@ -254,6 +256,7 @@ ccz_rc cczi_kms_savepoint(struct ccz_kms_store *s, struct ccz_err *err)
     s->before = s->head;
     s->before_dirty = s->head_dirty;
     s->before_lines = s->lines.len;
+    s->before_quorums = s->quorums;
     return statement(s, CCZI_SQL_SAVEPOINT, err);
 }
 
@@ -266,6 +269,7 @@ ccz_rc cczi_kms_savepoint_undo(struct ccz_kms_store *s, struct ccz_err *err)
 {
     s->head = s->before;
     s->head_dirty = s->before_dirty;
+    s->quorums = s->before_quorums;
     cczi_kms_lines_cut(&s->lines, s->before_lines);
     cczi_kms_watch_undo(s->watch);
     ccz_rc rc = statement(s, CCZI_SQL_UNDO, err); /* which leaves it open */
@@ -756,24 +760,36 @@ ccz_rc cczi_kms_tables_check(struct ccz_kms_check *out, uint8_t set[32], struct 
     return rc;
 }
 
-static ccz_rc check_rows(struct ccz_kms_check *out, struct ccz_kms_store *s, struct ccz_err *err)
+static ccz_rc check_rows(struct ccz_kms_check *out, struct ccz_kms_store *s, bool values,
+                         struct ccz_err *err)
 {
     uint8_t set[32] = {0};
     ccz_rc rc = cczi_kms_tables_check(out, set, s, err);
     if (rc == CCZ_OK)
-        rc = cczi_kms_items_check(&out->versions, set, s, err);
+        rc = cczi_kms_items_check(&out->versions, set, s, values, err);
     if (rc == CCZ_OK)
         rc = cczi_kms_policies_check(&out->policies, set, s, err);
-    /* each row is genuine; is it the set that the last transaction left? */
-    return rc == CCZ_OK ? cczi_kms_set_is(s, set, err) : rc;
+    /* each row is genuine; is it the set that the last change left? */
+    if (rc == CCZ_OK)
+        rc = cczi_kms_set_is(s, set, err);
+    s->quorums.known_here = rc == CCZ_OK;
+    return rc;
+}
+
+ccz_rc cczi_kms_rows_whole(struct ccz_kms_store *s, struct ccz_err *err)
+{
+    struct ccz_kms_check c = {0};
+    return check_rows(&c, s, false, err);
 }
 
 ccz_rc cczi_kms_check_here(struct ccz_kms_check *out, struct cczi_kms_walk *w,
                            struct ccz_kms_store *s, struct ccz_err *err)
 {
-    ccz_rc rc = check_rows(out, s, err);
-    if (rc == CCZ_OK)
+    ccz_rc rc = check_rows(out, s, true, err);
+    if (rc == CCZ_OK) { /* nothing was changed in this transaction yet */
+        cczi_kms_quorums_commit(s);
         rc = cczi_kms_instance_load(s, err);
+    }
     if (rc == CCZ_OK)
         rc = cczi_kms_audit_check_all(w, s, err);
     out->audit_lines = w->lines;

@@ -227,32 +227,92 @@ ccz_rc cczi_kms_quorum_get(uint32_t *needed, struct ccz_kms_store *s, const char
 ccz_rc cczi_kms_quorum_put(struct ccz_kms_store *s, const char *ns, uint32_t needed,
                            struct ccz_err *err)
 {
-    struct cczi_kms_row r = {0};
+    struct cczi_kms_row r;
+    cczi_kms_row_init(&r);
     cczi_kms_row_text(&r, ns);
-    cczi_kms_row_int(&r, needed);
-    return cczi_kms_row_put(s, CCZI_KMS_T_QUORUM, &r, err);
+    ccz_rc rc = cczi_kms_row_get(&r, s, CCZI_KMS_T_QUORUM, err);
+    bool same = rc == CCZ_OK && r.col[1].num == needed;
+    if (!same && (rc == CCZ_OK || rc == CCZ_E_NOT_FOUND)) {
+        cczi_kms_row_start(&r);
+        cczi_kms_row_text(&r, ns);
+        cczi_kms_row_int(&r, needed);
+        rc = cczi_kms_row_put(s, CCZI_KMS_T_QUORUM, &r, err);
+    }
+    cczi_kms_row_deinit(&r);
+    return rc;
+}
+
+/* What is known as of this transaction. @return NULL if nothing is */
+static uint8_t *known_quorums(struct cczi_kms_quorums *q)
+{
+    if (!q->known_here && q->known) {
+        q->known_here = true;
+        memcpy(q->here, q->set, sizeof(q->here));
+    }
+    return q->known_here ? q->here : NULL;
+}
+
+ccz_rc cczi_kms_quorums_note(struct ccz_kms_store *s, const uint8_t mac[32],
+                             ccz_rc (*change)(uint8_t set[32], const struct cczi_kms_sealer *sealer,
+                                              const uint8_t mac[32]))
+{
+    uint8_t *set = known_quorums(&s->quorums);
+    return set ? change(set, &s->sealer, mac) : CCZ_OK;
+}
+
+void cczi_kms_quorums_commit(struct ccz_kms_store *s)
+{
+    struct cczi_kms_quorums *q = &s->quorums;
+    if (q->known_here)
+        memcpy(q->set, q->here, sizeof(q->set));
+    q->known = q->known || q->known_here;
+    q->known_here = false;
+}
+
+void cczi_kms_quorums_forget(struct ccz_kms_store *s)
+{
+    s->quorums = (struct cczi_kms_quorums){0};
 }
 
 struct quorum_call {
+    struct ccz_kms_store *s;
     cczi_kms_quorum_fn fn;
     void *arg;
+    uint8_t set[32];
 };
 
 static ccz_rc quorum_row(void *arg, const struct cczi_kms_row *r, struct ccz_err *err)
 {
-    const struct quorum_call *c = arg;
+    struct quorum_call *c = arg;
     char ns[CCZ_KMS_NAME_SIZE];
     int64_t n = r->col[1].num;
     if (n < 0 || n > UINT32_MAX || !text_of(ns, sizeof(ns), r, 0))
         return not_ours(err, "quorum");
-    return c->fn(c->arg, ns, (uint32_t)n, err);
+    ccz_rc rc = cczi_kms_set_add(c->set, &c->s->sealer, r->mac);
+    return rc == CCZ_OK ? c->fn(c->arg, ns, (uint32_t)n, err)
+                        : ccz_fail(err, rc, "kms:row-mac", 0, "cannot compute a set of rows");
+}
+
+static ccz_rc quorums_are(struct ccz_kms_store *s, const uint8_t set[32], struct ccz_err *err)
+{
+    const uint8_t *known = known_quorums(&s->quorums);
+    if (known && ccz_ct_eq(known, set, 32))
+        return CCZ_OK;
+    ccz_rc rc = cczi_kms_rows_whole(s, err);
+    /* of what was added up, and not of what is there a moment before or after */
+    if (rc != CCZ_OK || ccz_ct_eq(s->quorums.here, set, 32))
+        return rc;
+    ccz_fail(err, CCZ_E_SIG, "kms:row-set", 0, "rows were changed while they were looked at");
+    return cczi_kms_hint(err, CCZ_E_SIG);
 }
 
 ccz_rc cczi_kms_quorum_each(struct ccz_kms_store *s, cczi_kms_quorum_fn fn, void *arg,
                             struct ccz_err *err)
 {
-    struct quorum_call c = {fn, arg};
-    return cczi_kms_row_each(s, CCZI_KMS_T_QUORUM, CCZI_SQL_QUORUM_ALL, NULL, quorum_row, &c, err);
+    struct quorum_call c = {.s = s, .fn = fn, .arg = arg};
+    ccz_rc rc =
+        cczi_kms_row_each(s, CCZI_KMS_T_QUORUM, CCZI_SQL_QUORUM_ALL, NULL, quorum_row, &c, err);
+    return rc == CCZ_OK ? quorums_are(s, c.set, err) : rc;
 }
 
 /* ------------------------------------------------------------------------ proposal */
@@ -310,24 +370,19 @@ ccz_rc cczi_kms_proposal_last(uint64_t *id, struct ccz_kms_store *s, struct ccz_
     return rc;
 }
 
-struct proposal_call {
-    cczi_kms_proposal_fn fn;
-    void *arg;
-};
-
-static ccz_rc proposal_row(void *arg, const struct cczi_kms_row *r, struct ccz_err *err)
+ccz_rc cczi_kms_proposal_heads(struct ccz_kms_store *s, cczi_kms_proposal_fn fn, void *arg,
+                               struct ccz_err *err)
 {
-    const struct proposal_call *c = arg;
-    struct cczi_kms_proposal p = {0};
-    return proposal_of(&p, r) ? c->fn(c->arg, &p, err) : not_ours(err, "proposal");
-}
-
-ccz_rc cczi_kms_proposal_each(struct ccz_kms_store *s, cczi_kms_proposal_fn fn, void *arg,
-                              struct ccz_err *err)
-{
-    struct proposal_call c = {fn, arg};
-    return cczi_kms_row_each(s, CCZI_KMS_T_PROPOSAL, CCZI_SQL_PROPOSAL_ALL, NULL, proposal_row, &c,
-                             err);
+    ccz_rc rc = CCZ_OK;
+    struct cczi_q q = cczi_q_start(&s->db, CCZI_SQL_PROPOSAL_HEADS);
+    while (rc == CCZ_OK && cczi_q_row(&q)) {
+        struct cczi_kms_proposal_head h = {.id = (uint64_t)cczi_q_col_int(&q, 0),
+                                           .state = cczi_q_col_int(&q, 2),
+                                           .expires_s = cczi_q_col_int(&q, 3)};
+        cczi_q_col_text(h.ns, sizeof(h.ns), &q, 1);
+        rc = h.id > 0 && h.id <= INT64_MAX ? fn(arg, &h, err) : not_ours(err, "proposal");
+    }
+    return cczi_q_end_after(&q, rc, err);
 }
 
 /* ------------------------------------------------------------------------ approval */

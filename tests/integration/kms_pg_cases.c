@@ -461,6 +461,43 @@ static void test_forked(void)
     ccz_kms_store_free(b);
 }
 
+static bool put_is(struct ccz_kms_store *s, ccz_rc want, const char *where)
+{
+    struct ccz_err err = {0};
+    ccz_rc rc = fix_put_policy(s, "server", fix_policy, true, &err);
+    if (rc != want || strcmp(err.where, where) != 0)
+        fprintf(stderr, "%s at %s\n", ccz_rc_name(rc), err.where);
+    return rc == want && strcmp(err.where, where) == 0;
+}
+
+/* How many have to agree, of two servers: what the other one has changed counts at once, and what somebody else has does not. */
+static void test_quorums(void)
+{
+    uint8_t spki[32];
+    fresh();
+    init();
+    struct ccz_kms_store *a = open_at(g_info), *b = open_at(g_info);
+    struct ccz_err err = {0};
+    CHECK(fix_put_policy(a, "server", fix_policy, false, &err) == CCZ_OK);
+    fix_spki(spki, FIX_AUDITOR);
+    CHECK(ccz_kms_store_set_admin(a, spki, CCZ_KMS_ROLE_APPROVER, FIX_NOW, &err) == CCZ_OK);
+    CHECK(ccz_kms_store_set_quorum(a, "*", 0, FIX_NOW, &err) == CCZ_OK);
+    CHECK(put_is(a, CCZ_OK, "") && put_is(b, CCZ_OK, ""));
+    sql("CREATE TABLE free AS SELECT * FROM quorum");
+    CHECK(ccz_kms_store_set_quorum(b, "*", 1, FIX_NOW, &err) == CCZ_OK);
+    sql("CREATE TABLE kept AS SELECT * FROM quorum");
+    CHECK(put_is(a, CCZ_E_DENIED, "kms:approval-needed"));
+    sql("DELETE FROM quorum; INSERT INTO quorum SELECT * FROM free"); /* as `a` has seen it once */
+    CHECK(put_is(a, CCZ_E_SIG, "kms:row-set") && put_is(b, CCZ_E_SIG, "kms:row-set"));
+    sql("DELETE FROM quorum");
+    CHECK(put_is(a, CCZ_E_SIG, "kms:row-set") && put_is(b, CCZ_E_SIG, "kms:row-set"));
+    sql("INSERT INTO quorum SELECT * FROM kept");
+    CHECK(put_is(a, CCZ_E_DENIED, "kms:approval-needed") &&
+          put_is(b, CCZ_E_DENIED, "kms:approval-needed"));
+    ccz_kms_store_free(a);
+    ccz_kms_store_free(b);
+}
+
 /* Another server holds the store and does not go on: every call of a batch is told, after one wait and not one each. */
 static void test_locked(void)
 {
@@ -1058,6 +1095,7 @@ static const struct ccz_test tests[] = {
     {"pg.tamper", test_tamper},
     {"pg.rolled_back", test_rolled_back},
     {"pg.forked", test_forked},
+    {"pg.quorums", test_quorums},
     {"pg.locked", test_locked},
     {"pg.unreplicated", test_unreplicated},
     {"pg.commit_waits", test_commit_waits},
