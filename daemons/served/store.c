@@ -123,19 +123,12 @@ static ccz_rc load_folder(struct ccz_model **out, struct served_store *s,
 {
     struct warming w = {s, item};
     struct served_folder *folder = NULL;
-    struct ccz_model_kind kind;
-    struct ccz_engine *engine = NULL;
     CCZ_AUTO(ccz_model) model = NULL;
     ccz_rc rc = served_folder_open(&folder, item->dir, key, err);
     if (rc != CCZ_OK)
         return rc;
-    struct ccz_model_cfg cfg = served_folder_cfg(folder);
-    cfg.tag = s->opts->tfs.saved_model_tag;
-    rc = ccz_engine_detect(&kind, cfg.files, cfg.files_len, err);
-    if (rc == CCZ_OK)
-        rc = served_engines_get(&engine, s->engines, kind.backend, err);
-    if (rc == CCZ_OK)
-        rc = ccz_model_load(&model, engine, &cfg, err);
+    const struct ccz_model_cfg cfg = served_folder_cfg(folder);
+    rc = served_folder_load(&model, folder, s->engines, s->opts->tfs.saved_model_tag, err);
     if (rc == CCZ_OK)
         rc = warm(&w, model, &cfg, err);
     if (rc == CCZ_OK)

@@ -602,3 +602,40 @@ ccz_rc ccz_kms_get_status(struct ccz_kms_status *out, struct ccz_rpc_client *c, 
     *out = s;
     return CCZ_OK;
 }
+
+static ccz_rc take_page(bool *more, char last[CCZ_KMS_NAME_SIZE], struct ccz_span in,
+                        cczi_kms_take_fn take, void *to, struct ccz_err *err)
+{
+    struct ccz_rd r = ccz_rd_from(in);
+    struct ccz_pb_field f;
+    *more = false;
+    while (ccz_pb_next(&f, &r)) {
+        if (f.number == CCZI_MSG_MORE && f.wire == CCZ_PB_VARINT)
+            *more = f.num != 0;
+        if (f.number != CCZI_MSG_REPEATED)
+            continue;
+        ccz_rc rc = f.wire == CCZ_PB_LEN ? take(last, f.bytes, to, err) : cczi_kms_malformed(err);
+        if (rc != CCZ_OK)
+            return rc;
+    }
+    return r.bad ? cczi_kms_malformed(err) : CCZ_OK;
+}
+
+ccz_rc cczi_kms_list_by_name(struct ccz_rpc_client *c, const char *method, cczi_kms_take_fn take,
+                             void *to, struct ccz_err *err)
+{
+    char after[CCZ_KMS_NAME_SIZE] = "", last[CCZ_KMS_NAME_SIZE] = "";
+    for (bool more = true; more;) {
+        memcpy(after, last, sizeof(after));
+        const struct cczi_msg_name m = {.name = ccz_span_str(after)};
+        CCZ_AUTO_BUF response = {0};
+        ccz_rc rc = cczi_kms_call(&response, c, method, cczi_msg_name, &m, err);
+        if (rc == CCZ_OK)
+            rc = take_page(&more, last, ccz_buf_span(&response), take, to, err);
+        if (rc == CCZ_OK && more && strcmp(last, after) <= 0)
+            rc = cczi_kms_malformed(err); /* "more", and nothing new: would go on for ever */
+        if (rc != CCZ_OK)
+            return rc;
+    }
+    return CCZ_OK;
+}

@@ -87,42 +87,27 @@ static ccz_rc take_set(struct ccz_kms_reference *out, struct ccz_span in, struct
     return CCZ_OK;
 }
 
-static ccz_rc take_page(bool *more, char last[CCZ_KMS_NAME_SIZE], struct ccz_span in,
-                        ccz_kms_reference_fn fn, void *arg, struct ccz_err *err)
+struct set_sink {
+    ccz_kms_reference_fn fn;
+    void *arg;
+};
+
+static ccz_rc take_one(char name[CCZ_KMS_NAME_SIZE], struct ccz_span one, void *to,
+                       struct ccz_err *err)
 {
-    struct ccz_rd r = ccz_rd_from(in);
-    struct ccz_pb_field f;
-    *more = false;
-    while (ccz_pb_next(&f, &r)) {
-        struct ccz_kms_reference one;
-        if (f.number == CCZI_MSG_MORE && f.wire == CCZ_PB_VARINT)
-            *more = f.num != 0;
-        if (f.number != CCZI_MSG_REPEATED)
-            continue;
-        ccz_rc rc = f.wire == CCZ_PB_LEN ? take_set(&one, f.bytes, err) : cczi_kms_malformed(err);
-        if (rc != CCZ_OK)
-            return rc;
-        memcpy(last, one.name, sizeof(one.name));
-        fn(arg, &one);
-    }
-    return r.bad ? cczi_kms_malformed(err) : CCZ_OK;
+    const struct set_sink *sink = to;
+    struct ccz_kms_reference set;
+    ccz_rc rc = take_set(&set, one, err);
+    if (rc != CCZ_OK)
+        return rc;
+    memcpy(name, set.name, sizeof(set.name));
+    sink->fn(sink->arg, &set);
+    return CCZ_OK;
 }
 
 ccz_rc ccz_kms_list_references(struct ccz_rpc_client *c, ccz_kms_reference_fn fn, void *arg,
                                struct ccz_err *err)
 {
-    char after[CCZ_KMS_NAME_SIZE] = "", last[CCZ_KMS_NAME_SIZE] = "";
-    for (bool more = true; more;) {
-        memcpy(after, last, sizeof(after));
-        const struct cczi_msg_name m = {.name = ccz_span_str(after)};
-        CCZ_AUTO_BUF response = {0};
-        ccz_rc rc = cczi_kms_call(&response, c, "ListReferences", cczi_msg_name, &m, err);
-        if (rc == CCZ_OK)
-            rc = take_page(&more, last, ccz_buf_span(&response), fn, arg, err);
-        if (rc == CCZ_OK && more && strcmp(last, after) <= 0)
-            rc = cczi_kms_malformed(err); /* "more", and nothing new: would go on for ever */
-        if (rc != CCZ_OK)
-            return rc;
-    }
-    return CCZ_OK;
+    struct set_sink sink = {fn, arg};
+    return cczi_kms_list_by_name(c, "ListReferences", take_one, &sink, err);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The caller's side of kms_why.h. What a server answers is checked like any other input. */
-#include "kms_priv.h"
+#include "client_priv.h"
 
 #include <cczoo/kms_reference.h>
 
@@ -329,44 +329,29 @@ ccz_rc ccz_kms_get_staged(struct ccz_kms_staged *out, struct ccz_buf *json,
     return CCZ_OK;
 }
 
-static ccz_rc take_list(bool *more, char last[CCZ_KMS_NAME_SIZE], struct ccz_span in,
-                        ccz_kms_staged_fn fn, void *arg, struct ccz_err *err)
+struct staged_sink {
+    ccz_kms_staged_fn fn;
+    void *arg;
+};
+
+static ccz_rc take_one(char name[CCZ_KMS_NAME_SIZE], struct ccz_span one, void *to,
+                       struct ccz_err *err)
 {
-    struct ccz_rd r = ccz_rd_from(in);
-    struct ccz_pb_field f;
+    const struct staged_sink *sink = to;
+    struct ccz_kms_staged st;
     struct ccz_span none;
-    *more = false;
-    while (ccz_pb_next(&f, &r)) {
-        struct ccz_kms_staged st;
-        if (f.number == CCZI_MSG_MORE && f.wire == CCZ_PB_VARINT)
-            *more = f.num != 0;
-        if (f.number != CCZI_MSG_REPEATED)
-            continue;
-        if (f.wire != CCZ_PB_LEN || !take_staged(&st, &none, f.bytes))
-            return cczi_kms_malformed(err);
-        memcpy(last, st.policy, sizeof(st.policy));
-        fn(arg, &st);
-    }
-    return r.bad ? cczi_kms_malformed(err) : CCZ_OK;
+    if (!take_staged(&st, &none, one))
+        return cczi_kms_malformed(err);
+    memcpy(name, st.policy, sizeof(st.policy));
+    sink->fn(sink->arg, &st);
+    return CCZ_OK;
 }
 
 ccz_rc ccz_kms_list_staged(struct ccz_rpc_client *c, ccz_kms_staged_fn fn, void *arg,
                            struct ccz_err *err)
 {
-    char after[CCZ_KMS_NAME_SIZE] = "", last[CCZ_KMS_NAME_SIZE] = "";
-    for (bool more = true; more;) {
-        memcpy(after, last, sizeof(after));
-        const struct cczi_msg_name m = {.name = ccz_span_str(after)};
-        CCZ_AUTO_BUF response = {0};
-        ccz_rc rc = cczi_kms_call(&response, c, "ListStaged", cczi_msg_name, &m, err);
-        if (rc == CCZ_OK)
-            rc = take_list(&more, last, ccz_buf_span(&response), fn, arg, err);
-        if (rc == CCZ_OK && more && strcmp(last, after) <= 0)
-            rc = cczi_kms_malformed(err); /* "more", and nothing new: would go on for ever */
-        if (rc != CCZ_OK)
-            return rc;
-    }
-    return CCZ_OK;
+    struct staged_sink sink = {fn, arg};
+    return cczi_kms_list_by_name(c, "ListStaged", take_one, &sink, err);
 }
 
 ccz_rc ccz_kms_roll_out(struct ccz_kms_receipt *receipt, struct ccz_rpc_client *c,
