@@ -61,7 +61,7 @@ start_server() {
     rm -f "$RUN/server.port"
     start "$name" "$BIN/cczoo-fld" --config "$RUN/training.json" --model "$RUN/first.model" --listen "127.0.0.1:${PORT:-0}" \
         --port-file "$RUN/server.port" "${TEE[@]}" --policy "$RUN/worker-policy.json" --sign-key "$RUN/server.pem" \
-        --log "$RUN/$name.jsonl" --prometheus "$RUN/$name.prom" "$@"
+        --log "$RUN/$name.jsonl" --prometheus "$RUN/$name.prom" --last-wait 600 "$@" # a member may be busy judging the last model
     wait_file "$name" "$RUN/server.port" 20
     PORT=$(cat "$RUN/server.port")
     SERVER=127.0.0.1:$PORT
