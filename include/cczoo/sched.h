@@ -147,7 +147,8 @@ struct ccz_sched_batch_info {
 /** Zeroed = the defaults. */
 struct ccz_sched_cfg {
     unsigned workers; /**< threads; 0 = none: whoever calls ccz_sched_step() works */
-    /** Jobs that wait and their bytes, in all; 0 = 4096, 512 MiB. What is beyond is refused. */
+    /** Jobs that wait and their bytes, in all; 0 = 4096, 512 MiB. What is beyond is refused. Inputs of a batch take no more bytes either:
+     *  jobs that would, filled up to one shape, are run alone. */
     size_t jobs_max, bytes_max;
     /** The same for one model that has no numbers of its own; 0 = 1024, 256 MiB. A job that is larger than the bytes is taken
      *  when none waits. */

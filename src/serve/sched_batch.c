@@ -444,7 +444,8 @@ static void fail_all(struct unit *u, const struct rows *r, const struct ccz_run_
 }
 
 /* Inputs as they are, if one job is all there is; else put together. */
-static bool feed(struct ccz_run_req *req, struct ccz_tensor **in, const struct rows *r)
+static bool feed(struct ccz_run_req *req, struct ccz_tensor **in, const struct rows *r,
+                 size_t size_max)
 {
     const struct ccz_sched_job *j = r->parts[0]->job;
     *req = *j->req;
@@ -452,7 +453,8 @@ static bool feed(struct ccz_run_req *req, struct ccz_tensor **in, const struct r
         return true;
     *in = calloc(req->in_len, sizeof(**in));
     req->in = *in;
-    return *in && r->scratch && cczi_sched_merge(*in, r->scratch, r->parts, r->len, r->padded);
+    return *in && r->scratch &&
+           cczi_sched_merge(*in, r->scratch, r->parts, r->len, r->padded, size_max);
 }
 
 static void note_times(const struct rows *r, int64_t run_ns)
@@ -473,7 +475,7 @@ static bool run_rows(struct ccz_run_status *st, struct ccz_sched *s, struct unit
     struct ccz_result *res = NULL;
     int64_t began_ns = ccz_sched_now_ns(s);
     st->code = CCZ_RUN_OK;
-    if (!feed(&req, &in, r)) {
+    if (!feed(&req, &in, r, s->cfg.bytes_max)) {
         ccz_run_status_set(st, CCZ_RUN_RESOURCE_EXHAUSTED, "no memory for a batch");
     } else {
         req.timeout_ms = time_left_ms(r, began_ns);

@@ -185,10 +185,10 @@ struct ccz_tensor cczi_sched_rows(const struct ccz_tensor *t, int64_t first, int
 /**
  * The inputs of parts, one below the other, and @p padded - their rows copies of a row.
  * @param[out] in  [in_len] into the memory of @p m
- * @return false if there is no memory
+ * @return false if there is no memory, or it would be more than @p size_max bytes
  */
 bool cczi_sched_merge(struct ccz_tensor *in, struct scratch *m, struct ccz_sched_part *const *parts,
-                      size_t len, int64_t padded);
+                      size_t len, int64_t padded, size_t size_max);
 /* Copies rows of outputs into those of a split job. out is set up by the first; false and st if they do not fit or there is no memory. */
 bool cczi_sched_gather(struct ccz_tensor *out, struct ccz_run_status *st,
                        const struct ccz_tensor *t, int64_t first, int64_t all);

@@ -436,6 +436,38 @@ static void test_variable_3d(void)
           memcmp(&y[1], &want[2], 4) == 0);
 }
 
+/* Each of @p len jobs is long in another dimension: alone they are small, filled up to one shape they are not. */
+static void submit_long(struct ccz_sched *s, size_t len, int64_t size)
+{
+    for (size_t i = 0; i < len; i++) {
+        struct kit_job *k = job(i, "any", 1, size);
+        k->in[0].rank = 1 + (int)len;
+        for (size_t d = 0; d < len; d++)
+            k->in[0].dims[1 + d] = d == i ? size : 1;
+        kit_submit(s, "A", k);
+    }
+}
+
+/* Whoever sends shapes must not choose how much memory a batch takes: such jobs run one by one. */
+static void test_padding_bound(void)
+{
+    CCZ_AUTO(ccz_sched)
+    s = new_sched((struct ccz_sched_batching){.pad_variable_length_inputs = true});
+    submit_long(s, 8, 256); /* 256^8 elements: a size of 64 bits is 0 again */
+    step_all(s);
+    CHECK(runs == 8);
+    for (size_t i = 0; i < 8; i++)
+        check_answer(&jobs[i]);
+    submit_long(s, 3, 1000); /* 12 GB */
+    step_all(s);
+    CHECK(runs == 11);
+    for (size_t i = 0; i < 3; i++)
+        check_answer(&jobs[i]);
+    submit_long(s, 3, 100); /* 12 MB are a batch */
+    step_all(s);
+    CHECK(runs == 12 && jobs[2].st.code == CCZ_RUN_OK);
+}
+
 /* ------------------------------------------------------------------------ large jobs */
 
 static void test_split(void)
@@ -835,6 +867,7 @@ int main(int argc, char **argv)
         {"batch.padding", test_padding},
         {"batch.variable", test_variable},
         {"batch.variable_3d", test_variable_3d},
+        {"batch.padding_bound", test_padding_bound},
         {"batch.split", test_split},
         {"batch.singly", test_singly},
         {"batch.outputs", test_outputs},
