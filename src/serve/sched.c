@@ -93,7 +93,7 @@ static struct ccz_sched_queue *find(const struct ccz_sched *s, struct ccz_span n
 
 void cczi_sched_queue_gone(struct ccz_sched_queue *q)
 {
-    if (q->removed && !q->active && q->units == 0 && q->waiting == 0)
+    if (q->removed && !q->active && q->units == 0 && q->waiting == 0 && !q->batches)
         free(q);
 }
 

@@ -514,6 +514,25 @@ static void test_split(void)
 
 /* ------------------------------------------------------------------------ failures */
 
+/* A model that is told no more, while the rest of a large job still waits for company. */
+static void test_removed(void)
+{
+    CCZ_AUTO(ccz_sched)
+    s = new_sched((struct ccz_sched_batching){.max_batch_size = 30,
+                                              .enable_large_batch_splitting = true,
+                                              .max_execution_batch_size = 8,
+                                              .batch_timeout_us = 1000});
+    kit_submit(s, "A", job(0, "rows", 12, 5));
+    step_all(s);
+    CHECK(runs == 1 && jobs[0].released == 0);
+    ccz_sched_model_remove(s, "A");
+    step_all(s);
+    clock_ns += MS;
+    step_all(s);
+    CHECK(runs == 2);
+    check_answer(&jobs[0]);
+}
+
 static void test_singly(void)
 {
     CCZ_AUTO(ccz_sched)
@@ -869,6 +888,7 @@ int main(int argc, char **argv)
         {"batch.variable_3d", test_variable_3d},
         {"batch.padding_bound", test_padding_bound},
         {"batch.split", test_split},
+        {"batch.removed", test_removed},
         {"batch.singly", test_singly},
         {"batch.outputs", test_outputs},
         {"batch.inputs", test_inputs},
