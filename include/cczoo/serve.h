@@ -197,8 +197,8 @@ struct ccz_catalog_ops {
     /** Warms a loaded model; NULL = nothing to do. A failure fails the load. The same thread. */
     ccz_rc (*warm)(void *arg, void *model, const struct ccz_catalog_item *item,
                    struct ccz_err *err);
-    /** Frees a model that was loaded and not published. */
-    void (*unload)(void *arg, void *model);
+    /** Frees a model that was loaded and not published. On the thread that loads. */
+    void (*unload)(void *arg, void *model, const struct ccz_catalog_item *item);
     /** Puts it into service: on CCZ_OK the receiver owns *model and sets it to NULL. */
     ccz_rc (*publish)(void *arg, void **model, const struct ccz_catalog_item *item,
                       struct ccz_err *err);
@@ -246,8 +246,9 @@ struct ccz_catalog_infer {
                    struct ccz_err *err);
     ccz_rc (*warm)(void *arg, struct ccz_model *model, const struct ccz_catalog_item *item,
                    struct ccz_err *err); /**< may be NULL */
-    /** May be NULL: a version that was in service has ended and its model is freed. The place to free what
-     *  ccz_infer_set_user() attached (load() and warm() may attach it: the version is announced by then). */
+    /** May be NULL: a version that load() gave a model of has ended and its model is freed, also if it never came into service. The
+     *  place to free what ccz_infer_set_user() attached (load() and warm() may attach it: the version is announced by then), and
+     *  what load() keeps of it elsewhere. */
     void (*gone)(void *arg, const struct ccz_catalog_item *item);
 };
 /** Fills in cfg->ops and cfg->arg; @p of outlives the catalog. */

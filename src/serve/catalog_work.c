@@ -160,7 +160,7 @@ static void load(struct ccz_catalog *c, struct cczi_version *v)
         rc = ops->warm(c->cfg.arg, model, &v->item, &err);
     err.rc = rc;
     if (rc != CCZ_OK && model) {
-        ops->unload(c->cfg.arg, model);
+        ops->unload(c->cfg.arg, model, &v->item);
         model = NULL;
     }
     pthread_mutex_lock(&c->lock);
@@ -173,7 +173,7 @@ static void load(struct ccz_catalog *c, struct cczi_version *v)
     if (model || rc != CCZ_OK) {
         pthread_mutex_unlock(&c->lock);
         if (model)
-            ops->unload(c->cfg.arg, model);
+            ops->unload(c->cfg.arg, model, &v->item);
         give_back();
         pthread_mutex_lock(&c->lock);
     }

@@ -106,9 +106,10 @@ static ccz_rc warm(void *arg, void *model, const struct ccz_catalog_item *i, str
     return fail ? ccz_fail(e, CCZ_E_FORMAT, "test:warm", 0, "a record is refused") : CCZ_OK;
 }
 
-static void unload(void *arg, void *model)
+static void unload(void *arg, void *model, const struct ccz_catalog_item *i)
 {
     (void)arg;
+    CHECK(i->version > 0 && i->name[0]);
     pthread_mutex_lock(&w.lock);
     w.loaded--;
     pthread_mutex_unlock(&w.lock);
