@@ -265,12 +265,13 @@ CCZ_DEFINE_AUTO(ccz_catalog)
 /**
  * Replaces the configuration: models that are missing from @p models are taken out of service, new ones loaded. Blocks until each
  * *new* model has an available version and is done with its other ones, or has failed, and until versions that labels are to point to are
- * there. One call after the other.
+ * there. One call after the other; the next one ends the waiting of the one before, whose configuration was in effect until then.
  * What is refused is refused before anything has changed, except labels of versions that turn out not to load.
  * @param models      copied
  * @param timeout_ms  < 0 = for ever, as there; the configuration is in effect also when it passes
  * @param[out] st     INVALID_ARGUMENT a platform of a model that is there changes; FAILED_PRECONDITION a label's version is not
- *                    available and will not be; UNKNOWN a new model failed, with the reason; DEADLINE_EXCEEDED, CANCELLED; wording as there
+ *                    available and will not be; UNKNOWN a new model failed, with the reason; DEADLINE_EXCEEDED, CANCELLED, ABORTED (the
+ *                    next configuration came); wording as there
  * @retval as ccz_run_rc(st->code)
  */
 CCZ_API ccz_rc ccz_catalog_replace(struct ccz_catalog *c, const struct ccz_serve_models *models,

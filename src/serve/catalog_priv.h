@@ -80,8 +80,9 @@ struct ccz_catalog {
     struct cczi_revoked *revoked;
     size_t revoked_len;
     struct cczi_platform *platforms;
-    bool stopping;  /* threads end */
-    bool cancelled; /* nobody waits any more */
+    bool stopping;         /* threads end */
+    bool cancelled;        /* nobody waits any more */
+    unsigned next_configs; /* who wait for `configs`: whoever has it and waits for models, ends */
     pthread_t poller;
     bool has_poller;
     struct cczi_worker *workers;

@@ -863,6 +863,43 @@ static void test_wait(void)
     close_catalog(c);
 }
 
+/* A configuration whose model never comes, from another thread. */
+static void *configure_waiting(void *arg)
+{
+    struct ccz_serve_models m;
+    struct ccz_run_status own;
+    CHECK(ccz_serve_one_model(&m, "never", temp_path("never"), "", NULL) == CCZ_OK);
+    CHECK(ccz_catalog_replace(arg, &m, -1, &own) != CCZ_OK && own.code == CCZ_RUN_ABORTED);
+    CHECK(strstr(own.msg, "another configuration") && strstr(own.msg, "never"));
+    ccz_serve_models_free(&m);
+    return NULL;
+}
+
+static void find_never(void *found, const struct ccz_catalog_info *i)
+{
+    if (strcmp(i->name, "never") == 0)
+        *(bool *)found = true;
+}
+
+/* Who waits for a model that never comes does not keep the next configuration waiting. */
+static void test_superseded(void)
+{
+    struct ccz_catalog_cfg cfg = config();
+    pthread_t t;
+    (void)temp_make_dir("a");
+    version("a", "1");
+    struct ccz_catalog *c = open_catalog(&cfg);
+    CHECK(pthread_create(&t, NULL, configure_waiting, c) == 0);
+    for (bool there = false; !there; (void)sched_yield())
+        ccz_catalog_each(c, find_never, &there);
+    CHECK(configure(c, A "}", -1) == CCZ_OK && served("a/1"));
+    CHECK(pthread_join(t, NULL) == 0);
+    bool there = false;
+    ccz_catalog_each(c, find_never, &there);
+    CHECK(!there && served("a/1"));
+    close_catalog(c);
+}
+
 /* Threads of its own: rounds come by themselves; the first load of a platform has normal priority, so that the threads which
  * an engine starts then have it, too; all others and removals have less. */
 static void test_threads(void)
@@ -913,6 +950,7 @@ FRESH(test_replace_refused)
 FRESH(test_reload)
 FRESH(test_revoke)
 FRESH(test_wait)
+FRESH(test_superseded)
 FRESH(test_threads)
 
 int main(int argc, char **argv)
@@ -931,6 +969,7 @@ int main(int argc, char **argv)
         {"catalog.reload", fresh_test_reload},
         {"catalog.revoke", fresh_test_revoke},
         {"catalog.wait", fresh_test_wait},
+        {"catalog.superseded", fresh_test_superseded},
         {"catalog.threads", fresh_test_threads},
     };
     temp_setup();
