@@ -50,8 +50,11 @@ struct served_opts {
     const char *model_name, *model_dir;
     int64_t model_version;
     struct served_tfs tfs;
-    bool many;               /* models by a configuration, not --model-dir */
-    bool models_in_clear;    /* many: folders of plain files are loaded */
+    bool many;            /* models by a configuration, not --model-dir */
+    bool models_in_clear; /* many: folders of plain files are loaded */
+    bool
+        reload_by_clients; /* many: HandleReloadConfigRequest of clients that satisfy client_policy */
+    bool reload_by_anybody;  /* many: of whoever connects */
     const char *engine;      /* "auto" (what the files say), "tensorflow", "onnxruntime" or "als" */
     const char *tensorflow;  /* path of libtensorflow_cc.so.2 */
     const char *onnxruntime; /* path of libonnxruntime.so.1 */
@@ -146,7 +149,7 @@ struct served_work {
     struct served_hooks hooks;
 };
 ccz_rc served_work_open(struct served_work *w, const struct served_opts *o, struct ccz_err *err);
-/* Before the first call. @param catalog  takes reloads; NULL: there are none */
+/* Before the first call. @param catalog  takes reloads, if clients may ask for them; NULL: there are none */
 void served_work_configure(struct served_work *w, const struct served_opts *o,
                            struct ccz_catalog *catalog);
 void served_on_reload(void *hooks, struct ccz_span config, struct ccz_run_status *st);
