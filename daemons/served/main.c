@@ -178,11 +178,14 @@ static void shut_down(struct served *s, int64_t grace_ms)
     if (s->rpc)
         ccz_rpc_server_stop(s->rpc, grace_ms);
     served_rest_join(s->rest);
+    ccz_metrics_free(
+        s->metrics); /* its thread looks at the scheduler; until here it tells how the drain goes */
     served_work_close(&s->work);
     served_rest_free(s->rest);
+    if (s->rpc)
+        ccz_party_detach(s->party, on_renewed, s->rpc); /* it renews by itself */
     ccz_rpc_server_free(s->rpc);
     served_grpc_free(s->grpc);
-    ccz_metrics_free(s->metrics);
     ccz_party_free(s->party);
     ccz_party_free(s->rest_party);
     served_bundle_stop(s->bundle);

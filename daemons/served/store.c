@@ -309,17 +309,18 @@ void served_store_stop(struct served_store *s)
 {
     if (!s)
         return;
-    ccz_catalog_cancel(s->catalog);
-    served_revoke_stop(s->revoke);
-    s->revoke = NULL;
+    if (s->catalog)
+        ccz_catalog_cancel(s->catalog);
 }
 
 void served_store_free(struct served_store *s)
 {
     if (!s)
         return;
-    served_store_stop(s);
+    served_revoke_stop(
+        s->revoke); /* it calls the catalog, whose threads still tell it what they load */
     ccz_catalog_free(s->catalog);
+    served_revoke_free(s->revoke);
     (void)pthread_mutex_destroy(&s->lock);
     free(s);
 }
