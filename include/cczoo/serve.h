@@ -304,6 +304,15 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_catalog_settle(struct ccz_catalog *c, int64_t ti
 CCZ_API CCZ_MUST_USE ccz_rc ccz_catalog_revoke(struct ccz_catalog *c, const char *name,
                                                int64_t version, const char *why,
                                                struct ccz_err *err);
+/**
+ * Takes a version out of service at once, to be loaded again as soon as that is possible: a load that fails because somebody is away
+ * (CCZ_E_UNAVAILABLE, _TIMEOUT, _CLOSED) is then tried for ever. Until then it is wanted: no older version takes its place. One that is
+ * being loaded is not published, and loaded again later.
+ * @param why  for the log
+ * @retval CCZ_E_NOT_FOUND  "catalog:version" it is not in service
+ */
+CCZ_API ccz_rc ccz_catalog_suspend(struct ccz_catalog *c, const char *name, int64_t version,
+                                   const char *why, struct ccz_err *err);
 
 /** For logs and metrics. */
 struct ccz_catalog_info {

@@ -449,6 +449,26 @@ ccz_rc ccz_catalog_revoke(struct ccz_catalog *c, const char *name, int64_t versi
                                  "it is out of service, but there is no memory to remember it");
 }
 
+ccz_rc ccz_catalog_suspend(struct ccz_catalog *c, const char *name, int64_t version,
+                           const char *why, struct ccz_err *err)
+{
+    pthread_mutex_lock(&c->lock);
+    struct cczi_model *m = cczi_model_find(c, name);
+    struct cczi_version *v = m ? cczi_version_find(m, version) : NULL;
+    const bool known = v && (v->phase == CCZI_SERVED || v->phase == CCZI_LOADING);
+    if (known) {
+        v->suspended = v->put_off = true;
+        if (v->phase == CCZI_SERVED)
+            cczi_catalog_withdraw(c, v); /* who unloads it queues it again */
+        ccz_log(CCZ_LOG_WARN, "serve", "suspended model=%s version=%" PRId64 " why=\"%s\"", name,
+                version, why);
+    }
+    pthread_mutex_unlock(&c->lock);
+    return known ? CCZ_OK
+                 : ccz_fail(err, CCZ_E_NOT_FOUND, "catalog:version", version,
+                            "this version is not in service");
+}
+
 static enum ccz_infer_state state_of(enum cczi_phase p)
 {
     static const enum ccz_infer_state states[] = {

@@ -31,7 +31,9 @@ struct cczi_version {
     bool on_disk;  /* in the last round that could look */
     bool wanted;   /* by the policy */
     bool revoked;
-    bool held; /* by a worker */
+    bool suspended; /* was in service, and is to come back */
+    bool put_off;   /* suspended while it was loaded: that load does not count */
+    bool held;      /* by a worker */
     bool given_up;
     enum cczi_phase phase;
     unsigned attempts;

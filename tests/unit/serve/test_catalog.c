@@ -817,6 +817,64 @@ static void test_revoke(void)
     close_catalog(c);
 }
 
+/* Out of service until it can be loaded again, however long that takes; nothing older takes its place. */
+static void test_suspend(void)
+{
+    struct ccz_catalog_cfg cfg = config();
+    cfg.retries = 1;
+    (void)temp_make_dir("a");
+    version("a", "1");
+    version("a", "2");
+    struct ccz_catalog *c = open_catalog(&cfg);
+    CHECK(configure(c, A "}", -1) == CCZ_OK && served("a/2"));
+    CHECK(is_refused(ccz_catalog_suspend(c, "a", 1, "x", &err), CCZ_E_NOT_FOUND, &err,
+                     "catalog:version"));
+    CHECK(is_refused(ccz_catalog_suspend(c, "b", 1, "x", &err), CCZ_E_NOT_FOUND, &err,
+                     "catalog:version"));
+    w.fail_at = 1;
+    w.fail_loads = 4;
+    w.fail_rc = CCZ_E_UNAVAILABLE;
+    CHECK(ccz_catalog_suspend(c, "a", 2, "the KMS is silent", &err) == CCZ_OK && !served("a/2"));
+    settle(c);
+    for (int i = 0; i < 3; i++) { /* more often than a new version is tried */
+        CHECK(w.served[0] == 0 && w.loaded == 0);
+        w.now_ms += 60000;
+        round_of(c);
+    }
+    w.now_ms += 60000;
+    round_of(c);
+    CHECK(served("a/2") && !served("a/1") && w.loaded == 1);
+    w.fail_loads = 2;
+    w.fail_rc = CCZ_E_DENIED; /* an answer is an answer */
+    CHECK(ccz_catalog_suspend(c, "a", 2, "the KMS is silent", &err) == CCZ_OK);
+    settle(c);
+    w.now_ms += 60000;
+    round_of(c);
+    CHECK(w.fail_loads == 0 && strstr(w.state, " a/2=50(PERMISSION_DENIED test:load"));
+    w.now_ms += 60000;
+    round_of(c);
+    CHECK(w.served[0] == 0 && w.loaded == 0);
+    w.events[0] = 0; /* while it is being loaded: that load does not count */
+    w.hold_load = true;
+    version("a", "3");
+    ccz_catalog_poll(c);
+    pthread_mutex_lock(&w.lock);
+    while (!strstr(w.events, "load a 3"))
+        pthread_cond_wait(&w.changed, &w.lock);
+    pthread_mutex_unlock(&w.lock);
+    CHECK(ccz_catalog_suspend(c, "a", 3, "the KMS is silent", &err) == CCZ_OK);
+    pthread_mutex_lock(&w.lock);
+    w.hold_load = false;
+    pthread_cond_broadcast(&w.changed);
+    pthread_mutex_unlock(&w.lock);
+    settle(c);
+    CHECK(w.served[0] == 0 && w.loaded == 0 && !strstr(w.events, "publish a 3"));
+    w.now_ms += 60000;
+    round_of(c);
+    CHECK(served("a/3"));
+    close_catalog(c);
+}
+
 static void *cancel(void *arg)
 {
     ccz_catalog_cancel(arg);
@@ -949,6 +1007,7 @@ FRESH(test_replace)
 FRESH(test_replace_refused)
 FRESH(test_reload)
 FRESH(test_revoke)
+FRESH(test_suspend)
 FRESH(test_wait)
 FRESH(test_superseded)
 FRESH(test_threads)
@@ -968,6 +1027,7 @@ int main(int argc, char **argv)
         {"catalog.replace_refused", fresh_test_replace_refused},
         {"catalog.reload", fresh_test_reload},
         {"catalog.revoke", fresh_test_revoke},
+        {"catalog.suspend", fresh_test_suspend},
         {"catalog.wait", fresh_test_wait},
         {"catalog.superseded", fresh_test_superseded},
         {"catalog.threads", fresh_test_threads},
