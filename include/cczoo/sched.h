@@ -114,7 +114,8 @@ struct ccz_sched_part {
 /** A request. Zero it, set the first four; embed it in what belongs to it. */
 struct ccz_sched_job {
     const struct ccz_sched_job_ops *ops;
-    size_t size;         /**< bytes that it holds while it waits */
+    size_t
+        size; /**< bytes that it holds while it waits; in a batch those of its inputs, if they are more */
     int64_t deadline_ns; /**< on the scheduler's clock; 0 = none */
     enum ccz_sched_class cls;
 

@@ -257,6 +257,20 @@ static bool place(struct ccz_sched *s, struct ccz_sched_queue *q, struct ccz_sch
     return true;
 }
 
+/* A request of some bytes may stand for many: one number that fills a tensor, a context that goes with each example. What waits in a
+ * batch is what was decoded. */
+size_t cczi_sched_decoded_size(const struct ccz_sched_job *j)
+{
+    size_t size = 0;
+    for (size_t i = 0; i < j->req->in_len; i++) {
+        const struct ccz_tensor *t = &j->req->in[i];
+        size += t->data.size;
+        for (size_t k = 0; t->strings && k < t->len; k++)
+            size += sizeof(*t->strings) + t->strings[k].size;
+    }
+    return size > j->size ? size : j->size;
+}
+
 bool cczi_sched_batch_add(struct ccz_run_status *st, struct ccz_sched *s, struct ccz_sched_queue *q,
                           struct ccz_sched_job *j, int64_t rows, int64_t now_ns)
 {
@@ -267,6 +281,8 @@ bool cczi_sched_batch_add(struct ccz_run_status *st, struct ccz_sched *s, struct
                            rows, p->max_batch_size);
         return false;
     }
+    if (!cczi_sched_room(st, s, q, j->size))
+        return false;
     struct batch *open;
     size_t n = enqueued(&open, q, j);
     if (!room(st, p, open, n, rows))
