@@ -160,14 +160,13 @@ void served_bundle_stop(struct served_bundle *b)
     if (!b)
         return;
     served_revoke_stop(b->revoke);
-    b->revoke = NULL;
 }
 
 void served_bundle_free(struct served_bundle *b)
 {
     if (!b)
         return;
-    served_bundle_stop(b);
+    served_revoke_free(b->revoke);
     (void)pthread_mutex_destroy(&b->lock);
     free(b);
 }

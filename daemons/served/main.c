@@ -3,7 +3,9 @@
 
 #include "../../cli/ui.h"
 
+#include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,6 +22,8 @@ struct served {
     struct served_grpc *grpc;
     struct served_rest *rest;
     struct ccz_metrics *metrics;
+    atomic_bool loaded; /* many models: or given up */
+    bool ended;         /* a signal has ended it before */
 };
 
 /* One folder of protected files. The key is wiped before the first client is served: the model is all that is needed from then on. */
@@ -45,6 +49,41 @@ static ccz_rc load_protected(struct served *s, const struct served_opts *o, stru
                : rc;
 }
 
+/* A model may let others wait for ever. Until the main thread waits for signals, this one does. */
+static void *wait_early(void *arg)
+{
+    struct served *s = arg;
+    sigset_t ends;
+    (void)sigemptyset(&ends);
+    (void)sigaddset(&ends, SIGTERM);
+    (void)sigaddset(&ends, SIGINT);
+    const struct timespec step = {.tv_nsec = 100000000};
+    while (!atomic_load(&s->loaded) && !s->ended) {
+        int signo = sigtimedwait(&ends, NULL, &step);
+        if (signo > 0) {
+            ccz_log(CCZ_LOG_INFO, "served", "stopping signal=%d", signo);
+            s->ended = true;
+            served_store_stop(s->store);
+        }
+    }
+    return NULL;
+}
+
+/* Until every model is there or has failed. */
+static ccz_rc load_all(struct served *s, struct ccz_err *err)
+{
+    pthread_t thread;
+    int e = pthread_create(&thread, NULL, wait_early, s);
+    if (e != 0)
+        return ccz_fail(err, CCZ_E_UNAVAILABLE, "served:start", e, "cannot start a thread");
+    ccz_rc rc = served_store_configure(s->store, true, err);
+    atomic_store(&s->loaded, true);
+    (void)pthread_join(thread, NULL);
+    return rc == CCZ_OK && s->ended
+               ? ccz_fail(err, CCZ_E_CLOSED, "served:start", 0, "ended by a signal")
+               : rc;
+}
+
 static ccz_rc load_many(struct served *s, const struct served_opts *o, struct ccz_err *err)
 {
     ccz_rc rc = served_store_new(&s->store, o, s->attester, s->engines, &s->work, err);
@@ -55,7 +94,7 @@ static ccz_rc load_many(struct served *s, const struct served_opts *o, struct cc
         ccz_log(CCZ_LOG_WARN, "served",
                 "models=in-clear: whoever can write %s chooses what is served",
                 o->tfs.base_path ? o->tfs.base_path : "the folders of the models");
-    return served_store_configure(s->store, true, err);
+    return load_all(s, err);
 }
 
 static ccz_rc load(struct served *s, const struct served_opts *o, struct ccz_err *err)
@@ -170,11 +209,14 @@ static void shut_down(struct served *s, int64_t grace_ms)
     if (s->rpc)
         ccz_rpc_server_stop(s->rpc, grace_ms);
     served_rest_join(s->rest);
+    ccz_metrics_free(
+        s->metrics); /* its thread looks at the scheduler; until here it tells how the drain goes */
     served_work_close(&s->work);
     served_rest_free(s->rest);
+    if (s->rpc)
+        ccz_party_detach(s->party, on_renewed, s->rpc); /* it renews by itself */
     ccz_rpc_server_free(s->rpc);
     served_grpc_free(s->grpc);
-    ccz_metrics_free(s->metrics);
     ccz_party_free(s->party);
     ccz_party_free(s->rest_party);
     served_bundle_stop(s->bundle);
@@ -253,5 +295,5 @@ int main(int argc, char **argv)
         wait_for_end(&s, &o, &signals);
     }
     shut_down(&s, o.grace_s * 1000);
-    return rc == CCZ_OK ? UI_OK : ui_fail(&err);
+    return rc == CCZ_OK || s.ended ? UI_OK : ui_fail(&err);
 }

@@ -67,6 +67,15 @@ static bool check_models(const struct served_opts *o)
         ui_error("--models-in-clear-insecure is for --model_config_file and --model_base_path");
         return true;
     }
+    if (!o->many && (o->reload_by_clients || o->reload_by_anybody)) {
+        ui_error("%s is for --model_config_file and --model_base_path",
+                 o->reload_by_clients ? "--reload-by-clients" : "--reload-by-anybody-insecure");
+        return true;
+    }
+    if (o->reload_by_clients && !o->client_policy) {
+        ui_error("--reload-by-clients needs --client-policy: who they must be");
+        return true;
+    }
     if (!o->many)
         return missing("model-name", o->model_name) || missing("model-dir", o->model_dir);
     if (o->model_dir || o->model_name || o->kms_key) {
@@ -194,6 +203,11 @@ int served_options(struct served_opts *o, int argc, char **argv)
          "version that is reported, default 1; bundles: the oldest that is accepted"},
         {"models-in-clear-insecure", NULL, NULL, &o->models_in_clear, NULL,
          "with a configuration: serve folders of plain files, for which nobody vouches"},
+        {"reload-by-clients", NULL, NULL, &o->reload_by_clients, NULL,
+         "with a configuration: clients that satisfy --client-policy may replace it "
+         "(HandleReloadConfigRequest)"},
+        {"reload-by-anybody-insecure", NULL, NULL, &o->reload_by_anybody, NULL,
+         "with a configuration: whoever connects may replace it"},
         {"engine", &o->engine, NULL, NULL, "NAME",
          "auto (default: by the model's files), tensorflow, onnxruntime, or als: recommenders, see "
          "docs/reference/recsys.md"},

@@ -126,10 +126,18 @@ static ccz_rc ask(struct served_revoke *r, struct round *q, struct ccz_err *err)
     return rc;
 }
 
+/* Unless it has ended meanwhile, or was loaded again under another key: the answer says nothing of that one. */
 static void drop(struct served_revoke *r, const struct served_held *held, const char *why)
 {
-    served_revoke_let_go(r, held->model, held->version);
-    r->cfg.gone(r->cfg.arg, held, why);
+    (void)pthread_mutex_lock(&r->lock);
+    const size_t i = find(r, held->model, held->version);
+    const bool same = i < r->len && r->held[i].key_version == held->key_version &&
+                      strcmp(r->held[i].item, held->item) == 0;
+    if (same)
+        r->held[i] = r->held[--r->len];
+    (void)pthread_mutex_unlock(&r->lock);
+    if (same)
+        r->cfg.gone(r->cfg.arg, held, why);
 }
 
 static void answered(struct served_revoke *r, const struct round *q)
@@ -238,14 +246,21 @@ ccz_rc served_revoke_start(struct served_revoke **out, const struct served_revok
 
 void served_revoke_stop(struct served_revoke *r)
 {
-    if (!r)
+    if (!r || !r->running)
         return;
     (void)pthread_mutex_lock(&r->lock);
     r->stopping = true;
     (void)pthread_cond_signal(&r->changed);
     (void)pthread_mutex_unlock(&r->lock);
-    if (r->running)
-        (void)pthread_join(r->thread, NULL);
+    (void)pthread_join(r->thread, NULL);
+    r->running = false;
+}
+
+void served_revoke_free(struct served_revoke *r)
+{
+    if (!r)
+        return;
+    served_revoke_stop(r);
     (void)pthread_cond_destroy(&r->changed);
     (void)pthread_mutex_destroy(&r->lock);
     free(r);

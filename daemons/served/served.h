@@ -50,8 +50,11 @@ struct served_opts {
     const char *model_name, *model_dir;
     int64_t model_version;
     struct served_tfs tfs;
-    bool many;               /* models by a configuration, not --model-dir */
-    bool models_in_clear;    /* many: folders of plain files are loaded */
+    bool many;            /* models by a configuration, not --model-dir */
+    bool models_in_clear; /* many: folders of plain files are loaded */
+    bool
+        reload_by_clients; /* many: HandleReloadConfigRequest of clients that satisfy client_policy */
+    bool reload_by_anybody;  /* many: of whoever connects */
     const char *engine;      /* "auto" (what the files say), "tensorflow", "onnxruntime" or "als" */
     const char *tensorflow;  /* path of libtensorflow_cc.so.2 */
     const char *onnxruntime; /* path of libonnxruntime.so.1 */
@@ -149,7 +152,7 @@ struct served_work {
     struct served_hooks hooks;
 };
 ccz_rc served_work_open(struct served_work *w, const struct served_opts *o, struct ccz_err *err);
-/* Before the first call. @param catalog  takes reloads; NULL: there are none */
+/* Before the first call. @param catalog  takes reloads, if clients may ask for them; NULL: there are none */
 void served_work_configure(struct served_work *w, const struct served_opts *o,
                            struct ccz_catalog *catalog);
 void served_on_reload(void *hooks, struct ccz_span config, struct ccz_run_status *st);
@@ -219,7 +222,9 @@ ccz_rc served_revoke_hold(struct served_revoke *r, const struct served_held *hel
                           const struct ccz_kms_instance *kms, struct ccz_err *err);
 /* It is served no more, for other reasons. */
 void served_revoke_let_go(struct served_revoke *r, const char *model, int64_t version);
-void served_revoke_stop(struct served_revoke *r); /* waits for it and frees it; NULL is fine */
+void served_revoke_stop(
+    struct served_revoke *r); /* no more `gone`; the list may still be changed; NULL is fine */
+void served_revoke_free(struct served_revoke *r); /* stopped or not; NULL is fine */
 
 /* A signed bundle: engine, keys and model, again and again. */
 struct served_bundle;
@@ -240,8 +245,8 @@ ccz_rc served_store_new(struct served_store **out, const struct served_opts *o,
 struct ccz_catalog *served_store_catalog(const struct served_store *s);
 /* Puts the configuration into effect if it is another one. @param wait  until every new model is there or has failed, which is an error */
 ccz_rc served_store_configure(struct served_store *s, bool wait, struct ccz_err *err);
-void served_store_stop(struct served_store *s); /* before the models are freed */
-void served_store_free(struct served_store *s);
+void served_store_stop(struct served_store *s); /* who waits for models, waits no more */
+void served_store_free(struct served_store *s); /* before the models are freed */
 
 /* Registers the gRPC surface on @p server. */
 struct served_grpc;

@@ -143,7 +143,10 @@ static ccz_rc hold(struct served_store *s, const struct ccz_catalog_item *item, 
     struct served_held held = {.version = item->version, .key_version = key_version};
     (void)snprintf(held.model, sizeof(held.model), "%s", item->name);
     (void)snprintf(held.item, sizeof(held.item), "%s", key);
-    return served_revoke_hold(s->revoke, &held, &s->kms, err);
+    (void)pthread_mutex_lock(&s->lock);
+    const struct ccz_kms_instance kms = s->kms;
+    (void)pthread_mutex_unlock(&s->lock);
+    return served_revoke_hold(s->revoke, &held, &kms, err);
 }
 
 static ccz_rc load_protected(struct ccz_model **out, struct served_store *s,
@@ -257,7 +260,9 @@ static void revoked(void *arg, const struct served_held *held, const char *why)
     struct served_store *s = arg;
     struct ccz_err err = {0};
     const char *where = why[0] ? why : "served:kms-grace";
-    ccz_rc rc = ccz_catalog_revoke(s->catalog, held->model, held->version, where, &err);
+    /* nobody has said no: it comes back when the KMS gives the key again */
+    ccz_rc rc = why[0] ? ccz_catalog_revoke(s->catalog, held->model, held->version, where, &err)
+                       : ccz_catalog_suspend(s->catalog, held->model, held->version, where, &err);
     if (rc != CCZ_OK && rc != CCZ_E_NOT_FOUND)
         ccz_log_err(CCZ_LOG_ERROR, "served", "model=not-unloaded", &err);
     else
@@ -333,6 +338,8 @@ ccz_rc served_store_configure(struct served_store *s, bool wait, struct ccz_err 
         (wait || st.code != CCZ_RUN_DEADLINE_EXCEEDED))
         rc = ccz_fail(err, ccz_run_rc(st.code), "served:models", st.code, "%.400s", st.msg);
     ccz_serve_models_free(&models);
+    if (rc != CCZ_OK)
+        s->seen.known = false; /* what is not in effect is tried again */
     return rc;
 }
 
@@ -340,17 +347,18 @@ void served_store_stop(struct served_store *s)
 {
     if (!s)
         return;
-    ccz_catalog_cancel(s->catalog);
-    served_revoke_stop(s->revoke);
-    s->revoke = NULL;
+    if (s->catalog)
+        ccz_catalog_cancel(s->catalog);
 }
 
 void served_store_free(struct served_store *s)
 {
     if (!s)
         return;
-    served_store_stop(s);
+    served_revoke_stop(
+        s->revoke); /* it calls the catalog, whose threads still tell it what they load */
     ccz_catalog_free(s->catalog);
+    served_revoke_free(s->revoke);
     for (struct floor *f = s->floors, *next; f; f = next) {
         next = f->next;
         free(f);

@@ -38,13 +38,14 @@ ccz_rc served_work_open(struct served_work *w, const struct served_opts *o, stru
 void served_work_configure(struct served_work *w, const struct served_opts *o,
                            struct ccz_catalog *catalog)
 {
+    const bool reload = catalog && (o->reload_by_clients || o->reload_by_anybody);
     w->hooks = (struct served_hooks){.metrics = w->metrics, .catalog = catalog};
     ccz_infer_configure(w->models, &(struct ccz_infer_cfg){
                                        .version = CCZ_VERSION,
                                        .tensor_content = o->tfs.tensor_content,
                                        .method_name_check = o->tfs.method_name_check,
                                        .cors = o->tfs.cors,
-                                       .on_reload = catalog ? served_on_reload : NULL,
+                                       .on_reload = reload ? served_on_reload : NULL,
                                        .metric = served_on_metric,
                                        .on_done = served_on_done,
                                        .arg = &w->hooks,

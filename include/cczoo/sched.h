@@ -114,7 +114,8 @@ struct ccz_sched_part {
 /** A request. Zero it, set the first four; embed it in what belongs to it. */
 struct ccz_sched_job {
     const struct ccz_sched_job_ops *ops;
-    size_t size;         /**< bytes that it holds while it waits */
+    size_t
+        size; /**< bytes that it holds while it waits; in a batch those of its inputs, if they are more */
     int64_t deadline_ns; /**< on the scheduler's clock; 0 = none */
     enum ccz_sched_class cls;
 
@@ -147,7 +148,8 @@ struct ccz_sched_batch_info {
 /** Zeroed = the defaults. */
 struct ccz_sched_cfg {
     unsigned workers; /**< threads; 0 = none: whoever calls ccz_sched_step() works */
-    /** Jobs that wait and their bytes, in all; 0 = 4096, 512 MiB. What is beyond is refused. */
+    /** Jobs that wait and their bytes, in all; 0 = 4096, 512 MiB. What is beyond is refused. Inputs of a batch take no more bytes either:
+     *  jobs that would, filled up to one shape, are run alone. */
     size_t jobs_max, bytes_max;
     /** The same for one model that has no numbers of its own; 0 = 1024, 256 MiB. A job that is larger than the bytes is taken
      *  when none waits. */

@@ -197,8 +197,8 @@ struct ccz_catalog_ops {
     /** Warms a loaded model; NULL = nothing to do. A failure fails the load. The same thread. */
     ccz_rc (*warm)(void *arg, void *model, const struct ccz_catalog_item *item,
                    struct ccz_err *err);
-    /** Frees a model that was loaded and not published. */
-    void (*unload)(void *arg, void *model);
+    /** Frees a model that was loaded and not published. On the thread that loads. */
+    void (*unload)(void *arg, void *model, const struct ccz_catalog_item *item);
     /** Puts it into service: on CCZ_OK the receiver owns *model and sets it to NULL. */
     ccz_rc (*publish)(void *arg, void **model, const struct ccz_catalog_item *item,
                       struct ccz_err *err);
@@ -246,8 +246,9 @@ struct ccz_catalog_infer {
                    struct ccz_err *err);
     ccz_rc (*warm)(void *arg, struct ccz_model *model, const struct ccz_catalog_item *item,
                    struct ccz_err *err); /**< may be NULL */
-    /** May be NULL: a version that was in service has ended and its model is freed. The place to free what
-     *  ccz_infer_set_user() attached (load() and warm() may attach it: the version is announced by then). */
+    /** May be NULL: a version that load() gave a model of has ended and its model is freed, also if it never came into service. The
+     *  place to free what ccz_infer_set_user() attached (load() and warm() may attach it: the version is announced by then), and
+     *  what load() keeps of it elsewhere. */
     void (*gone)(void *arg, const struct ccz_catalog_item *item);
 };
 /** Fills in cfg->ops and cfg->arg; @p of outlives the catalog. */
@@ -264,12 +265,13 @@ CCZ_DEFINE_AUTO(ccz_catalog)
 /**
  * Replaces the configuration: models that are missing from @p models are taken out of service, new ones loaded. Blocks until each
  * *new* model has an available version and is done with its other ones, or has failed, and until versions that labels are to point to are
- * there. One call after the other.
+ * there. One call after the other; the next one ends the waiting of the one before, whose configuration was in effect until then.
  * What is refused is refused before anything has changed, except labels of versions that turn out not to load.
  * @param models      copied
  * @param timeout_ms  < 0 = for ever, as there; the configuration is in effect also when it passes
  * @param[out] st     INVALID_ARGUMENT a platform of a model that is there changes; FAILED_PRECONDITION a label's version is not
- *                    available and will not be; UNKNOWN a new model failed, with the reason; DEADLINE_EXCEEDED, CANCELLED; wording as there
+ *                    available and will not be; UNKNOWN a new model failed, with the reason; DEADLINE_EXCEEDED, CANCELLED, ABORTED (the
+ *                    next configuration came); wording as there
  * @retval as ccz_run_rc(st->code)
  */
 CCZ_API ccz_rc ccz_catalog_replace(struct ccz_catalog *c, const struct ccz_serve_models *models,
@@ -302,6 +304,15 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_catalog_settle(struct ccz_catalog *c, int64_t ti
 CCZ_API CCZ_MUST_USE ccz_rc ccz_catalog_revoke(struct ccz_catalog *c, const char *name,
                                                int64_t version, const char *why,
                                                struct ccz_err *err);
+/**
+ * Takes a version out of service at once, to be loaded again as soon as that is possible: a load that fails because somebody is away
+ * (CCZ_E_UNAVAILABLE, _TIMEOUT, _CLOSED) is then tried for ever. Until then it is wanted: no older version takes its place. One that is
+ * being loaded is not published, and loaded again later.
+ * @param why  for the log
+ * @retval CCZ_E_NOT_FOUND  "catalog:version" it is not in service
+ */
+CCZ_API ccz_rc ccz_catalog_suspend(struct ccz_catalog *c, const char *name, int64_t version,
+                                   const char *why, struct ccz_err *err);
 
 /** For logs and metrics. */
 struct ccz_catalog_info {

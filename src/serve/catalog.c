@@ -83,7 +83,8 @@ static const struct cczi_model *wait_done(struct ccz_catalog *c, bool fresh, int
     const int64_t end = timeout_ms < 0 ? INT64_MAX : cczi_deadline_ms(timeout_ms);
     const struct cczi_model *m;
     bool in_time = true;
-    while ((m = undone(c, fresh)) != NULL && in_time && !c->cancelled)
+    while ((m = undone(c, fresh)) != NULL && in_time && !c->cancelled &&
+           !(fresh && c->next_configs > 0))
         in_time = cczi_cond_wait(&c->changed, &c->lock, end);
     return m;
 }
@@ -278,6 +279,10 @@ static ccz_rc outcome(struct ccz_catalog *c, const struct cczi_model *waits,
                                   "%zu model(s) did not become available: {%s}", n, text);
     if (waits && c->cancelled)
         return ccz_run_status_set(st, CCZ_RUN_CANCELLED, "the server is ending");
+    if (waits && c->next_configs > 0)
+        return ccz_run_status_set(st, CCZ_RUN_ABORTED,
+                                  "another configuration has come before model %s was available",
+                                  waits->name);
     if (waits)
         return ccz_run_status_set(st, CCZ_RUN_DEADLINE_EXCEEDED,
                                   "model %s is not available yet: %s", waits->name, reason(waits));
@@ -333,7 +338,14 @@ ccz_rc ccz_catalog_replace(struct ccz_catalog *c, const struct ccz_serve_models 
                            int64_t timeout_ms, struct ccz_run_status *st)
 {
     *st = (struct ccz_run_status){0};
+    pthread_mutex_lock(&c->lock);
+    c->next_configs++;
+    pthread_cond_broadcast(&c->changed);
+    pthread_mutex_unlock(&c->lock);
     pthread_mutex_lock(&c->configs);
+    pthread_mutex_lock(&c->lock);
+    c->next_configs--;
+    pthread_mutex_unlock(&c->lock);
     ccz_rc rc = replace(c, models, timeout_ms, st);
     pthread_mutex_unlock(&c->configs);
     ccz_log(rc == CCZ_OK ? CCZ_LOG_INFO : CCZ_LOG_ERROR, "serve", "config models=%zu code=%s",
@@ -435,6 +447,26 @@ ccz_rc ccz_catalog_revoke(struct ccz_catalog *c, const char *name, int64_t versi
     return remembered ? CCZ_OK
                       : ccz_fail(err, CCZ_E_NOMEM, "catalog:memory", 0,
                                  "it is out of service, but there is no memory to remember it");
+}
+
+ccz_rc ccz_catalog_suspend(struct ccz_catalog *c, const char *name, int64_t version,
+                           const char *why, struct ccz_err *err)
+{
+    pthread_mutex_lock(&c->lock);
+    struct cczi_model *m = cczi_model_find(c, name);
+    struct cczi_version *v = m ? cczi_version_find(m, version) : NULL;
+    const bool known = v && (v->phase == CCZI_SERVED || v->phase == CCZI_LOADING);
+    if (known) {
+        v->suspended = v->put_off = true;
+        if (v->phase == CCZI_SERVED)
+            cczi_catalog_withdraw(c, v); /* who unloads it queues it again */
+        ccz_log(CCZ_LOG_WARN, "serve", "suspended model=%s version=%" PRId64 " why=\"%s\"", name,
+                version, why);
+    }
+    pthread_mutex_unlock(&c->lock);
+    return known ? CCZ_OK
+                 : ccz_fail(err, CCZ_E_NOT_FOUND, "catalog:version", version,
+                            "this version is not in service");
 }
 
 static enum ccz_infer_state state_of(enum cczi_phase p)

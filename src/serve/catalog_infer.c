@@ -20,10 +20,12 @@ static ccz_rc warm(void *arg, void *model, const struct ccz_catalog_item *item, 
     return a->warm ? a->warm(a->arg, model, item, err) : CCZ_OK;
 }
 
-static void unload(void *arg, void *model)
+static void unload(void *arg, void *model, const struct ccz_catalog_item *item)
 {
-    (void)arg;
+    const struct ccz_catalog_infer *a = arg;
     ccz_model_free(model);
+    if (a->gone)
+        a->gone(a->arg, item);
 }
 
 static ccz_rc publish(void *arg, void **model, const struct ccz_catalog_item *item,

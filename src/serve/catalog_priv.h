@@ -31,7 +31,9 @@ struct cczi_version {
     bool on_disk;  /* in the last round that could look */
     bool wanted;   /* by the policy */
     bool revoked;
-    bool held; /* by a worker */
+    bool suspended; /* was in service, and is to come back */
+    bool put_off;   /* suspended while it was loaded: that load does not count */
+    bool held;      /* by a worker */
     bool given_up;
     enum cczi_phase phase;
     unsigned attempts;
@@ -80,8 +82,9 @@ struct ccz_catalog {
     struct cczi_revoked *revoked;
     size_t revoked_len;
     struct cczi_platform *platforms;
-    bool stopping;  /* threads end */
-    bool cancelled; /* nobody waits any more */
+    bool stopping;         /* threads end */
+    bool cancelled;        /* nobody waits any more */
+    unsigned next_configs; /* who wait for `configs`: whoever has it and waits for models, ends */
     pthread_t poller;
     bool has_poller;
     struct cczi_worker *workers;

@@ -82,7 +82,9 @@ static void failed(struct ccz_catalog *c, struct cczi_version *v, const struct c
     char text[CCZ_ERR_WHERE_SIZE + CCZ_ERR_MSG_SIZE + 2], line[512];
     (void)snprintf(text, sizeof(text), "%s: %s", err->where, err->msg);
     cczi_text_set(&v->error, text);
-    v->given_up = v->attempts > retries || err->rc == CCZ_E_REVOKED;
+    const bool away =
+        err->rc == CCZ_E_UNAVAILABLE || err->rc == CCZ_E_TIMEOUT || err->rc == CCZ_E_CLOSED;
+    v->given_up = (v->attempts > retries && !(v->suspended && away)) || err->rc == CCZ_E_REVOKED;
     v->phase = v->given_up ? CCZI_ENDED : CCZI_FAILED;
     v->next_ms = cczi_catalog_now_ms(c) + (c->cfg.retry_ms ? c->cfg.retry_ms : RETRY_MS_DEFAULT);
     (void)snprintf(line, sizeof(line), "load failed model=%s version=%" PRId64 " attempt=%u of=%u",
@@ -118,11 +120,18 @@ static void publish(struct ccz_catalog *c, struct cczi_model *m, struct cczi_ver
                           v->revoked ? v->error : NULL);
         return;
     }
+    if (v->put_off) {
+        (void)ccz_fail(&err, CCZ_E_UNAVAILABLE, "catalog:suspended", 0,
+                       "it was suspended while it was loaded");
+        failed(c, v, &err);
+        return;
+    }
     if (c->cfg.ops.publish(c->cfg.arg, model, &v->item, &err) != CCZ_OK) {
         failed(c, v, &err);
         return;
     }
     v->phase = CCZI_SERVED;
+    v->suspended = false;
     v->attempts = 0;
     cczi_text_set(&v->error, NULL);
     remember_platform(c, v->item.platform);
@@ -160,7 +169,7 @@ static void load(struct ccz_catalog *c, struct cczi_version *v)
         rc = ops->warm(c->cfg.arg, model, &v->item, &err);
     err.rc = rc;
     if (rc != CCZ_OK && model) {
-        ops->unload(c->cfg.arg, model);
+        ops->unload(c->cfg.arg, model, &v->item);
         model = NULL;
     }
     pthread_mutex_lock(&c->lock);
@@ -173,7 +182,7 @@ static void load(struct ccz_catalog *c, struct cczi_version *v)
     if (model || rc != CCZ_OK) {
         pthread_mutex_unlock(&c->lock);
         if (model)
-            ops->unload(c->cfg.arg, model);
+            ops->unload(c->cfg.arg, model, &v->item);
         give_back();
         pthread_mutex_lock(&c->lock);
     }
@@ -245,6 +254,7 @@ static void *work(void *arg)
             unload(c, v);
         } else {
             v->phase = CCZI_LOADING;
+            v->put_off = false;
             v->attempts++;
             cczi_catalog_tell(c, v, CCZ_INFER_LOADING, CCZ_RUN_OK, NULL);
             load(c, v);

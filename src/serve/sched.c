@@ -93,7 +93,7 @@ static struct ccz_sched_queue *find(const struct ccz_sched *s, struct ccz_span n
 
 void cczi_sched_queue_gone(struct ccz_sched_queue *q)
 {
-    if (q->removed && !q->active && q->units == 0 && q->waiting == 0)
+    if (q->removed && !q->active && q->units == 0 && q->waiting == 0 && !q->batches)
         free(q);
 }
 
@@ -172,6 +172,16 @@ static bool refuse_full(struct ccz_run_status *st, struct ccz_sched *s,
     return false;
 }
 
+bool cczi_sched_room(struct ccz_run_status *st, struct ccz_sched *s,
+                     const struct ccz_sched_queue *q, size_t size)
+{
+    if (q->waiting > 0 && (q->bytes > q->bytes_max || size > q->bytes_max - q->bytes))
+        return refuse_full(st, s, q, "bytes", q->bytes, q->bytes_max);
+    if (s->waiting > 0 && (s->bytes > s->cfg.bytes_max || size > s->cfg.bytes_max - s->bytes))
+        return refuse_full(st, s, q, "bytes in all", s->bytes, s->cfg.bytes_max);
+    return true;
+}
+
 static bool admit(struct ccz_run_status *st, struct ccz_sched *s, const struct ccz_sched_queue *q,
                   size_t size)
 {
@@ -182,13 +192,9 @@ static bool admit(struct ccz_run_status *st, struct ccz_sched *s, const struct c
     }
     if (q->waiting >= q->jobs_max)
         return refuse_full(st, s, q, "requests", q->waiting, q->jobs_max);
-    if (q->waiting > 0 && (q->bytes > q->bytes_max || size > q->bytes_max - q->bytes))
-        return refuse_full(st, s, q, "bytes", q->bytes, q->bytes_max);
     if (s->waiting >= s->cfg.jobs_max)
         return refuse_full(st, s, q, "requests in all", s->waiting, s->cfg.jobs_max);
-    if (s->waiting > 0 && (s->bytes > s->cfg.bytes_max || size > s->cfg.bytes_max - s->bytes))
-        return refuse_full(st, s, q, "bytes in all", s->bytes, s->cfg.bytes_max);
-    return true;
+    return cczi_sched_room(st, s, q, size);
 }
 
 /* Time on callers' threads comes by itself, at their share, up to a burst. */

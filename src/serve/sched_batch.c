@@ -257,6 +257,20 @@ static bool place(struct ccz_sched *s, struct ccz_sched_queue *q, struct ccz_sch
     return true;
 }
 
+/* A request of some bytes may stand for many: one number that fills a tensor, a context that goes with each example. What waits in a
+ * batch is what was decoded. */
+size_t cczi_sched_decoded_size(const struct ccz_sched_job *j)
+{
+    size_t size = 0;
+    for (size_t i = 0; i < j->req->in_len; i++) {
+        const struct ccz_tensor *t = &j->req->in[i];
+        size += t->data.size;
+        for (size_t k = 0; t->strings && k < t->len; k++)
+            size += sizeof(*t->strings) + t->strings[k].size;
+    }
+    return size > j->size ? size : j->size;
+}
+
 bool cczi_sched_batch_add(struct ccz_run_status *st, struct ccz_sched *s, struct ccz_sched_queue *q,
                           struct ccz_sched_job *j, int64_t rows, int64_t now_ns)
 {
@@ -267,6 +281,8 @@ bool cczi_sched_batch_add(struct ccz_run_status *st, struct ccz_sched *s, struct
                            rows, p->max_batch_size);
         return false;
     }
+    if (!cczi_sched_room(st, s, q, j->size))
+        return false;
     struct batch *open;
     size_t n = enqueued(&open, q, j);
     if (!room(st, p, open, n, rows))
@@ -444,7 +460,8 @@ static void fail_all(struct unit *u, const struct rows *r, const struct ccz_run_
 }
 
 /* Inputs as they are, if one job is all there is; else put together. */
-static bool feed(struct ccz_run_req *req, struct ccz_tensor **in, const struct rows *r)
+static bool feed(struct ccz_run_req *req, struct ccz_tensor **in, const struct rows *r,
+                 size_t size_max)
 {
     const struct ccz_sched_job *j = r->parts[0]->job;
     *req = *j->req;
@@ -452,7 +469,8 @@ static bool feed(struct ccz_run_req *req, struct ccz_tensor **in, const struct r
         return true;
     *in = calloc(req->in_len, sizeof(**in));
     req->in = *in;
-    return *in && r->scratch && cczi_sched_merge(*in, r->scratch, r->parts, r->len, r->padded);
+    return *in && r->scratch &&
+           cczi_sched_merge(*in, r->scratch, r->parts, r->len, r->padded, size_max);
 }
 
 static void note_times(const struct rows *r, int64_t run_ns)
@@ -473,7 +491,7 @@ static bool run_rows(struct ccz_run_status *st, struct ccz_sched *s, struct unit
     struct ccz_result *res = NULL;
     int64_t began_ns = ccz_sched_now_ns(s);
     st->code = CCZ_RUN_OK;
-    if (!feed(&req, &in, r)) {
+    if (!feed(&req, &in, r, s->cfg.bytes_max)) {
         ccz_run_status_set(st, CCZ_RUN_RESOURCE_EXHAUSTED, "no memory for a batch");
     } else {
         req.timeout_ms = time_left_ms(r, began_ns);

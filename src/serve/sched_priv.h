@@ -127,6 +127,9 @@ void cczi_sched_lock(struct ccz_sched *s);
 /* With the lock. */
 void cczi_sched_hold(struct ccz_sched *s, struct ccz_sched_queue *q, size_t size);
 void cczi_sched_release(struct ccz_sched *s, struct ccz_sched_queue *q, size_t size);
+/* False and st: so many more bytes are too many. */
+bool cczi_sched_room(struct ccz_run_status *st, struct ccz_sched *s,
+                     const struct ccz_sched_queue *q, size_t size);
 void cczi_sched_queue_gone(struct ccz_sched_queue *q); /* frees a removed one that nothing needs */
 void cczi_sched_push(struct fifo *f, struct ccz_sched_job *j);
 struct ccz_sched_job *cczi_sched_pop(struct ccz_sched_queue *q);
@@ -167,6 +170,8 @@ enum batch_fit { FIT_ALONE, FIT_BATCH, FIT_REFUSED };
 /* How many rows a decoded job has, and whether it may share a run. */
 enum batch_fit cczi_sched_fit(int64_t *rows, struct ccz_run_status *st,
                               const struct ccz_sched_job *j);
+/* Bytes that a decoded job holds. */
+size_t cczi_sched_decoded_size(const struct ccz_sched_job *j);
 /* Puts it into batches; false and st if they are full or it is too large. With the lock. */
 bool cczi_sched_batch_add(struct ccz_run_status *st, struct ccz_sched *s, struct ccz_sched_queue *q,
                           struct ccz_sched_job *j, int64_t rows, int64_t now_ns);
@@ -185,10 +190,10 @@ struct ccz_tensor cczi_sched_rows(const struct ccz_tensor *t, int64_t first, int
 /**
  * The inputs of parts, one below the other, and @p padded - their rows copies of a row.
  * @param[out] in  [in_len] into the memory of @p m
- * @return false if there is no memory
+ * @return false if there is no memory, or it would be more than @p size_max bytes
  */
 bool cczi_sched_merge(struct ccz_tensor *in, struct scratch *m, struct ccz_sched_part *const *parts,
-                      size_t len, int64_t padded);
+                      size_t len, int64_t padded, size_t size_max);
 /* Copies rows of outputs into those of a split job. out is set up by the first; false and st if they do not fit or there is no memory. */
 bool cczi_sched_gather(struct ccz_tensor *out, struct ccz_run_status *st,
                        const struct ccz_tensor *t, int64_t first, int64_t all);

@@ -102,19 +102,19 @@ static void put_rows(uint8_t *dst, const struct ccz_tensor *want, const struct c
     copy_smaller(dst, want->dims, src, t->dims, t->rank, rows, size);
 }
 
-/* The shape that all of them fit in, with @p padded rows. */
-static struct ccz_tensor common_shape(struct ccz_sched_part *const *parts, size_t len, size_t input,
-                                      int64_t padded)
+/* The shape that all of them fit in, with @p padded rows: its dimensions come from different requests, so that it may be much larger than
+ * all of these together. False if it is more than @p size_max bytes. */
+static bool common_shape(struct ccz_tensor *t, struct ccz_sched_part *const *parts, size_t len,
+                         size_t input, int64_t padded, size_t size_max)
 {
-    struct ccz_tensor t = parts[0]->job->req->in[input];
+    *t = parts[0]->job->req->in[input];
     for (size_t k = 1; k < len; k++)
-        for (int i = 1; i < t.rank; i++) {
+        for (int i = 1; i < t->rank; i++) {
             int64_t dim = parts[k]->job->req->in[input].dims[i];
-            t.dims[i] = dim > t.dims[i] ? dim : t.dims[i];
+            t->dims[i] = dim > t->dims[i] ? dim : t->dims[i];
         }
-    t.dims[0] = padded;
-    t.len = (size_t)padded * row_len(t.rank, t.dims);
-    return t;
+    t->dims[0] = padded;
+    return ccz_tensor_len(&t->len, t->rank, t->dims) && t->len <= size_max / element_size(t);
 }
 
 static size_t aligned(size_t size)
@@ -133,11 +133,13 @@ static bool scratch_need(struct scratch *m, size_t size)
 }
 
 bool cczi_sched_merge(struct ccz_tensor *in, struct scratch *m, struct ccz_sched_part *const *parts,
-                      size_t len, int64_t padded)
+                      size_t len, int64_t padded, size_t size_max)
 {
-    size_t in_len = parts[0]->job->req->in_len, total = 0;
+    size_t in_len = parts[0]->job->req->in_len, total = 0, taken = 0;
     for (size_t i = 0; i < in_len; i++) {
-        in[i] = common_shape(parts, len, i, padded);
+        if (!common_shape(&in[i], parts, len, i, padded, size_max - taken))
+            return false;
+        taken += in[i].len * element_size(&in[i]);
         total += aligned(in[i].len * element_size(&in[i]));
     }
     if (!scratch_need(m, total ? total : ALIGN))

@@ -101,6 +101,7 @@ static bool joined(struct ccz_run_status *st, bool *refused, struct ccz_sched *s
         return false;
     int64_t now_ns = ccz_sched_now_ns(s);
     u->job->since_ns = now_ns;
+    u->job->size = cczi_sched_decoded_size(u->job); /* it counts anew from here on */
     cczi_sched_lock(s);
     bool ok = cczi_sched_batch_add(st, s, u->q, u->job, rows, now_ns);
     pthread_mutex_unlock(&s->lock);

@@ -40,6 +40,21 @@ step "the ports"
 served_fails 3 'net:listen: .*Address already in use' 'port 0' --listen "$KMS"
 served_fails 3 'net:listen: .*Address already in use' 'port 0' --rest "$KMS"
 
+step "SIGTERM while it waits for a model that is not there yet"
+mkdir "$RUN/nothing"
+"$BIN/cczoo-served" --listen 127.0.0.1:0 --model_name m --model_base_path "$RUN/nothing" --models-in-clear-insecure \
+    --tensorflow "$TF/libtensorflow_cc.so.2" --tee sim-sgx --sim-dir "$RUN/sim" >"$RUN/log/waits.log" 2>&1 </dev/null &
+waits=$!
+for ((i = 0; i < 600; i++)); do grep -q 'alarm model=m' "$RUN/log/waits.log" && break || sleep 0.1; done
+kill -TERM "$waits"
+for ((i = 0; i < 600; i++)); do kill -0 "$waits" 2>/dev/null && sleep 0.1 || break; done
+if kill -0 "$waits" 2>/dev/null; then
+    kill -KILL "$waits"
+    die "a server that waits for a model did not end"
+fi
+wait "$waits" || die "a server that waits for a model did not end well: $(cat "$RUN/log/waits.log")"
+grep 'stopping signal=15' "$RUN/log/waits.log"
+
 # Five long gRPC calls keep the only worker busy; REST calls wait behind them. All are under way when SIGTERM comes.
 step "SIGTERM with calls in flight: each is answered"
 served_start server --rest 127.0.0.1:0 --threads 1 --grace 120 # a busy machine must not decide

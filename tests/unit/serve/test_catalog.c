@@ -106,9 +106,10 @@ static ccz_rc warm(void *arg, void *model, const struct ccz_catalog_item *i, str
     return fail ? ccz_fail(e, CCZ_E_FORMAT, "test:warm", 0, "a record is refused") : CCZ_OK;
 }
 
-static void unload(void *arg, void *model)
+static void unload(void *arg, void *model, const struct ccz_catalog_item *i)
 {
     (void)arg;
+    CHECK(i->version > 0 && i->name[0]);
     pthread_mutex_lock(&w.lock);
     w.loaded--;
     pthread_mutex_unlock(&w.lock);
@@ -816,6 +817,64 @@ static void test_revoke(void)
     close_catalog(c);
 }
 
+/* Out of service until it can be loaded again, however long that takes; nothing older takes its place. */
+static void test_suspend(void)
+{
+    struct ccz_catalog_cfg cfg = config();
+    cfg.retries = 1;
+    (void)temp_make_dir("a");
+    version("a", "1");
+    version("a", "2");
+    struct ccz_catalog *c = open_catalog(&cfg);
+    CHECK(configure(c, A "}", -1) == CCZ_OK && served("a/2"));
+    CHECK(is_refused(ccz_catalog_suspend(c, "a", 1, "x", &err), CCZ_E_NOT_FOUND, &err,
+                     "catalog:version"));
+    CHECK(is_refused(ccz_catalog_suspend(c, "b", 1, "x", &err), CCZ_E_NOT_FOUND, &err,
+                     "catalog:version"));
+    w.fail_at = 1;
+    w.fail_loads = 4;
+    w.fail_rc = CCZ_E_UNAVAILABLE;
+    CHECK(ccz_catalog_suspend(c, "a", 2, "the KMS is silent", &err) == CCZ_OK && !served("a/2"));
+    settle(c);
+    for (int i = 0; i < 3; i++) { /* more often than a new version is tried */
+        CHECK(w.served[0] == 0 && w.loaded == 0);
+        w.now_ms += 60000;
+        round_of(c);
+    }
+    w.now_ms += 60000;
+    round_of(c);
+    CHECK(served("a/2") && !served("a/1") && w.loaded == 1);
+    w.fail_loads = 2;
+    w.fail_rc = CCZ_E_DENIED; /* an answer is an answer */
+    CHECK(ccz_catalog_suspend(c, "a", 2, "the KMS is silent", &err) == CCZ_OK);
+    settle(c);
+    w.now_ms += 60000;
+    round_of(c);
+    CHECK(w.fail_loads == 0 && strstr(w.state, " a/2=50(PERMISSION_DENIED test:load"));
+    w.now_ms += 60000;
+    round_of(c);
+    CHECK(w.served[0] == 0 && w.loaded == 0);
+    w.events[0] = 0; /* while it is being loaded: that load does not count */
+    w.hold_load = true;
+    version("a", "3");
+    ccz_catalog_poll(c);
+    pthread_mutex_lock(&w.lock);
+    while (!strstr(w.events, "load a 3"))
+        pthread_cond_wait(&w.changed, &w.lock);
+    pthread_mutex_unlock(&w.lock);
+    CHECK(ccz_catalog_suspend(c, "a", 3, "the KMS is silent", &err) == CCZ_OK);
+    pthread_mutex_lock(&w.lock);
+    w.hold_load = false;
+    pthread_cond_broadcast(&w.changed);
+    pthread_mutex_unlock(&w.lock);
+    settle(c);
+    CHECK(w.served[0] == 0 && w.loaded == 0 && !strstr(w.events, "publish a 3"));
+    w.now_ms += 60000;
+    round_of(c);
+    CHECK(served("a/3"));
+    close_catalog(c);
+}
+
 static void *cancel(void *arg)
 {
     ccz_catalog_cancel(arg);
@@ -859,6 +918,43 @@ static void test_wait(void)
     bad.ops.remove = NULL;
     CHECK(is_refused(ccz_catalog_new(&none, &bad, &err), CCZ_E_ARG, &err, "catalog:config") &&
           !none);
+    close_catalog(c);
+}
+
+/* A configuration whose model never comes, from another thread. */
+static void *configure_waiting(void *arg)
+{
+    struct ccz_serve_models m;
+    struct ccz_run_status own;
+    CHECK(ccz_serve_one_model(&m, "never", temp_path("never"), "", NULL) == CCZ_OK);
+    CHECK(ccz_catalog_replace(arg, &m, -1, &own) != CCZ_OK && own.code == CCZ_RUN_ABORTED);
+    CHECK(strstr(own.msg, "another configuration") && strstr(own.msg, "never"));
+    ccz_serve_models_free(&m);
+    return NULL;
+}
+
+static void find_never(void *found, const struct ccz_catalog_info *i)
+{
+    if (strcmp(i->name, "never") == 0)
+        *(bool *)found = true;
+}
+
+/* Who waits for a model that never comes does not keep the next configuration waiting. */
+static void test_superseded(void)
+{
+    struct ccz_catalog_cfg cfg = config();
+    pthread_t t;
+    (void)temp_make_dir("a");
+    version("a", "1");
+    struct ccz_catalog *c = open_catalog(&cfg);
+    CHECK(pthread_create(&t, NULL, configure_waiting, c) == 0);
+    for (bool there = false; !there; (void)sched_yield())
+        ccz_catalog_each(c, find_never, &there);
+    CHECK(configure(c, A "}", -1) == CCZ_OK && served("a/1"));
+    CHECK(pthread_join(t, NULL) == 0);
+    bool there = false;
+    ccz_catalog_each(c, find_never, &there);
+    CHECK(!there && served("a/1"));
     close_catalog(c);
 }
 
@@ -911,7 +1007,9 @@ FRESH(test_replace)
 FRESH(test_replace_refused)
 FRESH(test_reload)
 FRESH(test_revoke)
+FRESH(test_suspend)
 FRESH(test_wait)
+FRESH(test_superseded)
 FRESH(test_threads)
 
 int main(int argc, char **argv)
@@ -929,7 +1027,9 @@ int main(int argc, char **argv)
         {"catalog.replace_refused", fresh_test_replace_refused},
         {"catalog.reload", fresh_test_reload},
         {"catalog.revoke", fresh_test_revoke},
+        {"catalog.suspend", fresh_test_suspend},
         {"catalog.wait", fresh_test_wait},
+        {"catalog.superseded", fresh_test_superseded},
         {"catalog.threads", fresh_test_threads},
     };
     temp_setup();

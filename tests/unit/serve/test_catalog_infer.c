@@ -225,7 +225,8 @@ static ccz_rc warm(void *arg, struct ccz_model *model, const struct ccz_catalog_
     struct ccz_span left = warm_file;
     const struct ccz_serve_warmup w = {.read = give, .arg = &left, .iterations = 2};
     (void)arg;
-    CHECK(ccz_infer_state(warm_infer, item->name, item->version) == CCZ_INFER_LOADING);
+    CHECK(ccz_infer_state(warm_infer, item->name, item->version) ==
+          (item->version == 22 ? CCZ_INFER_AVAILABLE : CCZ_INFER_LOADING));
     const size_t before = runs;
     ccz_rc rc = ccz_serve_warmup_infer(&warm_records, warm_infer, model, &w, e);
     warm_runs = runs - before;
@@ -265,10 +266,12 @@ static void test_warm(void)
     struct ccz_catalog *c;
     ccz_buf_init(&file, 65536);
     CHECK(ccz_infer_new(&s, &err) == CCZ_OK);
-    struct ccz_catalog_infer to = {.infer = s, .arg = e, .load = load, .warm = warm};
+    struct ccz_catalog_infer to = {
+        .infer = s, .arg = e, .load = load, .warm = warm, .gone = count_gone};
     ccz_catalog_use_infer(&cfg, &to);
     CHECK(ccz_catalog_new(&c, &cfg, &err) == CCZ_OK);
     (void)temp_make_dir("20");
+    gone = 0;
     warm_infer = s;
     put_record(&file, "somebody's", "x");
     put_record(&file, "", "x");
@@ -281,7 +284,18 @@ static void test_warm(void)
     ccz_catalog_poll(c);
     CHECK(ccz_catalog_settle(c, SETTLE_MS, &err) == CCZ_OK);
     CHECK(warm_records == 2 && ask(s, "") == 20 && ccz_infer_state(s, "m", 21) == CCZ_INFER_END);
+    CHECK(gone == 1);               /* what load() attached to it is not needed any more */
+    struct ccz_model *other = NULL; /* publish() is refused: there is one already */
+    const struct ccz_catalog_item item = {.name = "m", .version = 22};
+    CHECK(load(e, &other, &item, &err) == CCZ_OK &&
+          ccz_infer_publish(s, "m", 22, &other, &err) == CCZ_OK);
+    warm_file = (struct ccz_span){0};
+    (void)temp_make_dir("22");
+    ccz_catalog_poll(c);
+    CHECK(ccz_catalog_settle(c, SETTLE_MS, &err) == CCZ_OK);
+    CHECK(gone == 2 && ask(s, "") == 22);
     ccz_catalog_free(c);
+    CHECK(gone == 3);
 }
 
 static bool reloaded;

@@ -288,7 +288,7 @@ static void test_timeout(void)
     kit_submit(s, "A", job(0, "rows", 2, 3));
     CHECK(ccz_sched_step(s) && !ccz_sched_step(s) && runs == 0);
     struct ccz_sched_stats st = kit_stats(s);
-    CHECK(st.waiting == 1 && st.waiting_bytes == 10 && jobs[0].finished == 0);
+    CHECK(st.waiting == 1 && st.waiting_bytes == 24 && jobs[0].finished == 0);
     clock_ns += 5 * MS - 1;
     CHECK(!ccz_sched_step(s));
     kit_submit(s, "A", job(1, "rows", 1, 3)); /* joins, and does not make it wait longer */
@@ -436,6 +436,38 @@ static void test_variable_3d(void)
           memcmp(&y[1], &want[2], 4) == 0);
 }
 
+/* Each of @p len jobs is long in another dimension: alone they are small, filled up to one shape they are not. */
+static void submit_long(struct ccz_sched *s, size_t len, int64_t size)
+{
+    for (size_t i = 0; i < len; i++) {
+        struct kit_job *k = job(i, "any", 1, size);
+        k->in[0].rank = 1 + (int)len;
+        for (size_t d = 0; d < len; d++)
+            k->in[0].dims[1 + d] = d == i ? size : 1;
+        kit_submit(s, "A", k);
+    }
+}
+
+/* Whoever sends shapes must not choose how much memory a batch takes: such jobs run one by one. */
+static void test_padding_bound(void)
+{
+    CCZ_AUTO(ccz_sched)
+    s = new_sched((struct ccz_sched_batching){.pad_variable_length_inputs = true});
+    submit_long(s, 8, 256); /* 256^8 elements: a size of 64 bits is 0 again */
+    step_all(s);
+    CHECK(runs == 8);
+    for (size_t i = 0; i < 8; i++)
+        check_answer(&jobs[i]);
+    submit_long(s, 3, 1000); /* 12 GB */
+    step_all(s);
+    CHECK(runs == 11);
+    for (size_t i = 0; i < 3; i++)
+        check_answer(&jobs[i]);
+    submit_long(s, 3, 100); /* 12 MB are a batch */
+    step_all(s);
+    CHECK(runs == 12 && jobs[2].st.code == CCZ_RUN_OK);
+}
+
 /* ------------------------------------------------------------------------ large jobs */
 
 static void test_split(void)
@@ -481,6 +513,51 @@ static void test_split(void)
 }
 
 /* ------------------------------------------------------------------------ failures */
+
+/* What waits is counted as it is in memory, not as it was sent. */
+static void test_decoded(void)
+{
+    CCZ_AUTO(ccz_sched) s = new_sched((struct ccz_sched_batching){.batch_timeout_us = 1000});
+    struct ccz_err err = {0};
+    CHECK(ccz_sched_model(s, "A", &(struct ccz_sched_model_cfg){.bytes_max = 10000}, &err) ==
+          CCZ_OK);
+    for (size_t i = 0; i < 3; i++)
+        kit_submit(s, "A", job(i, "rows", 1, 1000)); /* 10 bytes each, 4,000 when decoded */
+    step_all(s);
+    CHECK(kit_stats(s).waiting == 2 && kit_stats(s).waiting_bytes == 8000);
+    failed_with(&jobs[2], CCZ_RUN_UNAVAILABLE,
+                "The batch scheduling queue to which this task was submitted is full; 8000 bytes "
+                "wait for model A and the limit is 10000");
+    kit_submit(s, "A", text_job(3, 5));
+    clock_ns += MS;
+    step_all(s);
+    check_answer(&jobs[0]);
+    check_answer(&jobs[1]);
+    CHECK(kit_stats(s).waiting == 1 && kit_stats(s).waiting_bytes > 5 * sizeof(struct ccz_span));
+    clock_ns += MS;
+    step_all(s);
+    check_answer(&jobs[3]);
+    CHECK(kit_stats(s).waiting == 0 && kit_stats(s).waiting_bytes == 0);
+}
+
+/* A model that is told no more, while the rest of a large job still waits for company. */
+static void test_removed(void)
+{
+    CCZ_AUTO(ccz_sched)
+    s = new_sched((struct ccz_sched_batching){.max_batch_size = 30,
+                                              .enable_large_batch_splitting = true,
+                                              .max_execution_batch_size = 8,
+                                              .batch_timeout_us = 1000});
+    kit_submit(s, "A", job(0, "rows", 12, 5));
+    step_all(s);
+    CHECK(runs == 1 && jobs[0].released == 0);
+    ccz_sched_model_remove(s, "A");
+    step_all(s);
+    clock_ns += MS;
+    step_all(s);
+    CHECK(runs == 2);
+    check_answer(&jobs[0]);
+}
 
 static void test_singly(void)
 {
@@ -835,7 +912,10 @@ int main(int argc, char **argv)
         {"batch.padding", test_padding},
         {"batch.variable", test_variable},
         {"batch.variable_3d", test_variable_3d},
+        {"batch.padding_bound", test_padding_bound},
         {"batch.split", test_split},
+        {"batch.decoded", test_decoded},
+        {"batch.removed", test_removed},
         {"batch.singly", test_singly},
         {"batch.outputs", test_outputs},
         {"batch.inputs", test_inputs},

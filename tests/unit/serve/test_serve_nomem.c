@@ -60,10 +60,11 @@ static ccz_rc load(void *arg, void **model, const struct ccz_catalog_item *i, st
     *model = out_of;
     return CCZ_OK;
 }
-static void unload(void *arg, void *model)
+static void unload(void *arg, void *model, const struct ccz_catalog_item *i)
 {
     (void)arg;
     (void)model;
+    CHECK(i->dir);
 }
 static ccz_rc publish(void *arg, void **model, const struct ccz_catalog_item *i, struct ccz_err *e)
 {
