@@ -159,23 +159,25 @@ static void put_shape(struct ccz_buf *b, int rank, const int64_t *dims)
     ccz_buf_put_str(b, rank ? "]" : "[]");
 }
 
-/* Kernels check shapes too, but some of oneDNN's abort the process instead of refusing: a request must not get
- * that far. */
-static bool fits(const struct ccz_tensor_info *want, const struct ccz_tensor *t)
+/*
+ * Kernels check shapes too, but some of oneDNN's abort the process instead of refusing: a request must not get
+ * that far. What is left out of a shape, where the back end takes it so, are dimensions of size 1 at its end.
+ */
+static bool fits(const struct ccz_tensor_info *want, const struct ccz_tensor *t, bool left_out)
 {
     if (want->unknown_rank)
         return true;
-    bool ok = t->rank == want->rank;
-    for (int i = 0; ok && i < t->rank; i++)
-        ok = want->dims[i] < 0 || want->dims[i] == t->dims[i];
+    bool ok = t->rank == want->rank || (left_out && t->rank < want->rank);
+    for (int i = 0; ok && i < want->rank; i++)
+        ok = i < t->rank ? want->dims[i] < 0 || want->dims[i] == t->dims[i] : want->dims[i] == 1;
     return ok;
 }
 
 static ccz_rc check_shapes(struct ccz_run_status *st, const struct ccz_signature *sig,
-                           const struct ccz_tensor *const *in)
+                           const struct ccz_tensor *const *in, bool left_out)
 {
     for (size_t i = 0; i < sig->in_len; i++) {
-        if (fits(&sig->in[i], in[i]))
+        if (fits(&sig->in[i], in[i], left_out))
             continue;
         CCZ_AUTO_BUF b;
         ccz_buf_init(&b, CCZ_RUN_MSG_SIZE_MAX);
@@ -211,7 +213,7 @@ ccz_rc ccz_model_run(struct ccz_result **out, struct ccz_run_status *st, struct 
         return rc;
     }
     int64_t began_ms = ccz_mono_ms();
-    rc = check_shapes(st, req->sig, in);
+    rc = check_shapes(st, req->sig, in, r->backend->units_left_out);
     if (rc == CCZ_OK)
         rc = r->backend->run(r, st, m, req, in);
     /* TensorFlow cannot interrupt a run in the caller's thread: late is late all the same. */
