@@ -6,10 +6,6 @@
  */
 #include "served.h"
 
-#include "../../cli/key_file.h"
-
-#include <cczoo/bundle.h>
-
 #include <inttypes.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -20,7 +16,7 @@ struct served_bundle {
     const struct served_opts *opts;
     struct ccz_attester *attester;
     struct ccz_infer *infer;
-    struct ccz_engine *engine;
+    struct served_engines *engines;
     struct served_revoke *revoke;
     struct ccz_kms_instance kms; /* where keys come from, at every load */
     pthread_mutex_t lock;        /* of what follows: loads and revocations are of two threads */
@@ -29,69 +25,6 @@ struct served_bundle {
     int64_t last;                /* that was served last, and the digest of its manifest */
     uint8_t last_sha256[32];
 };
-
-/* ----------------------------------------------------------------------------------------- trust */
-
-/* The key of who must have signed: from a file, or from the KMS, which the host cannot answer for. */
-static ccz_rc load_public(struct ccz_pkey **out, struct served_bundle *b, const char *from,
-                          struct ccz_err *err)
-{
-    if (strncmp(from, "secret/", 7) != 0)
-        return key_file_load_any(out, from, err);
-    struct served_item item = {.name = from};
-    ccz_rc rc = served_get_items(&item, 1, b->opts, &b->kms, b->attester, err);
-    if (rc != CCZ_OK)
-        return rc;
-    rc = key_text_public(out, CCZ_SPAN(ccz_secret_view(item.value), ccz_secret_size(item.value)),
-                         err);
-    ccz_secret_free(item.value);
-    return rc == CCZ_OK ? rc : ccz_hint(err, rc, "expected the public key as PEM: FILE.pub");
-}
-
-/* Opened as far as signatures and rules go. */
-static ccz_rc open_trusted(struct ccz_bundle **out, struct served_bundle *b, struct ccz_err *err)
-{
-    const struct served_opts *o = b->opts;
-    CCZ_AUTO(ccz_pkey) signer = NULL;
-    CCZ_AUTO(ccz_pkey) owner = NULL;
-    *out = NULL;
-    ccz_rc rc = load_public(&signer, b, o->bundle_signer, err);
-    if (rc == CCZ_OK && o->bundle_owner)
-        rc = load_public(&owner, b, o->bundle_owner, err);
-    if (rc != CCZ_OK)
-        return rc;
-    const struct ccz_pkey *const signers[] = {signer};
-    (void)pthread_mutex_lock(&b->lock);
-    const int64_t version_min = b->floor;
-    (void)pthread_mutex_unlock(&b->lock);
-    const struct ccz_bundle_cfg cfg = {.signers = signers,
-                                       .signers_len = 1,
-                                       .owner = owner,
-                                       .name = o->model_name,
-                                       .version_min = version_min};
-    return ccz_bundle_open(out, o->model_dir, &cfg, err);
-}
-
-/* The signer may name any key; who started this server may have said which. */
-static ccz_rc check_manifest(const struct served_opts *o, const struct ccz_bundle_manifest *m,
-                             struct ccz_err *err)
-{
-    if (!m->key[0])
-        return ccz_hint(err,
-                        ccz_refuse(err, CCZ_E_POLICY, "served:bundle-key", "a key that no KMS has",
-                                   o->kms_key ? o->kms_key : "key/NAME of a KMS"),
-                        "pack it with --key key/NAME: what no KMS gives, none can take back");
-    if (o->kms_key && strcmp(o->kms_key, m->key) != 0)
-        return ccz_hint(
-            err, ccz_refuse(err, CCZ_E_POLICY, "served:bundle-key", m->key, o->kms_key),
-            "--kms-key says which key of the KMS a bundle may be under; without it any");
-    return strcmp(m->engine, o->engine) == 0
-               ? CCZ_OK
-               : ccz_hint(
-                     err,
-                     ccz_refuse(err, CCZ_E_POLICY, "served:bundle-engine", m->engine, o->engine),
-                     "say --engine as the bundle does");
-}
 
 /* -------------------------------------------------------------------------------------- revocation */
 
@@ -115,42 +48,6 @@ static void gone(void *arg, const struct served_held *held, const char *why)
 }
 
 /* ------------------------------------------------------------------------------------------ load */
-
-/* With the first bundle that may be loaded: an engine takes a second and hundreds of MB. */
-static ccz_rc open_engine(struct served_bundle *b, struct ccz_err *err)
-{
-    const struct served_opts *o = b->opts;
-    const struct ccz_engine_cfg cfg = {.backend = o->engine,
-                                       .library = o->tensorflow,
-                                       .intra_threads = 1,
-                                       .inter_threads = -1}; /* one run per worker, in the worker */
-    return b->engine ? CCZ_OK : ccz_engine_open(&b->engine, &cfg, err);
-}
-
-static ccz_rc load_model(struct ccz_model **out, struct served_bundle *b, struct ccz_bundle *bundle,
-                         const struct ccz_secret *key, struct ccz_err *err)
-{
-    const struct ccz_bundle_manifest *m = ccz_bundle_manifest(bundle);
-    struct ccz_model_file *files = calloc(m->files_len, sizeof(*files));
-    CCZ_AUTO(ccz_model) model = NULL;
-    if (!files)
-        return ccz_fail(err, CCZ_E_NOMEM, "served:model", 0, "out of memory");
-    for (size_t i = 0; i < m->files_len; i++)
-        files[i] = (struct ccz_model_file){.name = m->file[i].path, .size = m->file[i].size};
-    const struct ccz_model_cfg cfg = {
-        .files = files, .files_len = m->files_len, .read_at = ccz_bundle_read_at, .arg = bundle};
-    ccz_rc rc = ccz_bundle_unlock(bundle, key, err);
-    if (rc == CCZ_OK)
-        rc = open_engine(b, err);
-    if (rc == CCZ_OK)
-        rc = ccz_model_load(&model, b->engine, &cfg, err);
-    if (rc == CCZ_OK) /* all of it was what was signed, before any of it is used */
-        rc = ccz_bundle_finish(bundle, err);
-    if (rc == CCZ_OK)
-        *out = ccz_model_take(&model);
-    free(files);
-    return rc;
-}
 
 /* A version names one model: clients, and who compares servers, go by it. @param[out] there  it is served already */
 static ccz_rc is_new(bool *there, struct served_bundle *b, const struct ccz_bundle_manifest *m,
@@ -204,20 +101,20 @@ ccz_rc served_bundle_load(struct served_bundle *b, struct ccz_err *err)
     CCZ_AUTO(ccz_model) model = NULL;
     const int64_t t0 = ccz_mono_ms();
     bool there = false;
-    ccz_rc rc = open_trusted(&bundle, b, err);
+    const struct served_source source = {
+        .opts = b->opts, .attester = b->attester, .kms = &b->kms, .engines = b->engines};
+    (void)pthread_mutex_lock(&b->lock);
+    const struct served_want want = {
+        .dir = b->opts->model_dir, .name = b->opts->model_name, .version_min = b->floor};
+    (void)pthread_mutex_unlock(&b->lock);
+    ccz_rc rc = served_trust_open(&bundle, &source, &want, err);
     if (rc != CCZ_OK)
         return rc;
     const struct ccz_bundle_manifest *m = ccz_bundle_manifest(bundle);
-    rc = check_manifest(b->opts, m, err);
-    if (rc == CCZ_OK)
-        rc = is_new(&there, b, m, err);
+    rc = is_new(&there, b, m, err);
     if (rc != CCZ_OK || there)
         return rc;
-    struct served_item key = {.name = m->key, .ask = m->key_version};
-    rc = served_get_items(&key, 1, b->opts, &b->kms, b->attester, err);
-    if (rc == CCZ_OK)
-        rc = load_model(&model, b, bundle, key.value, err);
-    ccz_secret_free(key.value);
+    rc = served_trust_load(&model, &source, bundle, err);
     if (rc == CCZ_OK)
         rc = publish(b, m, &model, err);
     if (rc == CCZ_OK)
@@ -231,8 +128,8 @@ ccz_rc served_bundle_load(struct served_bundle *b, struct ccz_err *err)
 /* ------------------------------------------------------------------------------------ from, to */
 
 ccz_rc served_bundle_new(struct served_bundle **out, const struct served_opts *o,
-                         struct ccz_attester *attester, struct ccz_infer *infer,
-                         struct ccz_err *err)
+                         struct ccz_attester *attester, struct served_engines *engines,
+                         struct ccz_infer *infer, struct ccz_err *err)
 {
     *out = NULL;
     struct served_bundle *b = calloc(1, sizeof(*b));
@@ -240,6 +137,7 @@ ccz_rc served_bundle_new(struct served_bundle **out, const struct served_opts *o
         return ccz_fail(err, CCZ_E_NOMEM, "served:bundle", 0, "out of memory");
     *b = (struct served_bundle){.opts = o,
                                 .attester = attester,
+                                .engines = engines,
                                 .infer = infer,
                                 .kms = o->instance,
                                 .floor = o->model_version};
@@ -270,7 +168,6 @@ void served_bundle_free(struct served_bundle *b)
     if (!b)
         return;
     served_bundle_stop(b);
-    ccz_engine_free(b->engine);
     (void)pthread_mutex_destroy(&b->lock);
     free(b);
 }

@@ -10,55 +10,85 @@
 
 struct served {
     struct ccz_attester *attester;
-    struct ccz_engine *engine;    /* TensorFlow's */
-    struct served_als *als;       /* instead of it */
-    struct served_bundle *bundle; /* or this */
-    struct ccz_infer *infer;
-    struct served_pool *pool;
+    struct served_engines *engines;
+    struct served_als *als; /* one of these, or none: one model of protected files */
+    struct served_bundle *bundle;
+    struct served_store *store;
+    struct served_work work;
     struct ccz_party *party, *rest_party;
     struct ccz_rpc_server *rpc;
     struct served_grpc *grpc;
     struct served_rest *rest;
+    struct ccz_metrics *metrics;
 };
 
-static ccz_rc load_tensorflow(struct served *s, const struct served_opts *o, struct ccz_err *err)
+/* One folder of protected files. The key is wiped before the first client is served: the model is all that is needed from then on. */
+static ccz_rc load_protected(struct served *s, const struct served_opts *o, struct ccz_err *err)
 {
-    const struct ccz_engine_cfg cfg = {.backend = "tensorflow",
-                                       .library = o->tensorflow,
-                                       .intra_threads = 1,
-                                       .inter_threads = -1}; /* one run per worker, in the worker */
     struct served_item key = {.name = o->kms_key};
-    struct ccz_model *model = NULL;
+    struct served_folder *folder = NULL;
+    struct ccz_engine *engine = NULL;
+    struct ccz_model_kind kind = {0};
+    CCZ_AUTO(ccz_model) model = NULL;
     struct ccz_kms_instance kms = o->instance;
+    const int64_t t0 = ccz_mono_ms();
     ccz_rc rc = served_get_items(&key, 1, o, &kms, s->attester, err);
     if (rc == CCZ_OK)
-        rc = ccz_engine_open(&s->engine, &cfg, err);
-    if (rc == CCZ_OK)
-        rc = served_load_model(&model, s->engine, o, key.value, err);
+        rc = served_folder_open(&folder, o->model_dir, key.value, err);
+    if (rc == CCZ_OK) {
+        const struct ccz_model_cfg cfg = served_folder_cfg(folder);
+        rc = ccz_engine_detect(&kind, cfg.files, cfg.files_len, err);
+        if (rc == CCZ_OK)
+            rc = served_engines_get(&engine, s->engines, kind.backend, err);
+        if (rc == CCZ_OK)
+            rc = ccz_model_load(&model, engine, &cfg, err);
+        if (rc == CCZ_OK)
+            ccz_log(CCZ_LOG_INFO, "served", "model name=%s files=%zu loaded_ms=%lld", o->model_name,
+                    cfg.files_len, (long long)(ccz_mono_ms() - t0));
+        served_folder_free(folder);
+    }
     ccz_secret_free(key.value);
-    if (rc == CCZ_OK)
-        rc = ccz_infer_add(s->infer, o->model_name, o->model_version, &model, err);
-    ccz_model_free(model);
-    return rc;
+    return rc == CCZ_OK
+               ? ccz_infer_add(s->work.models, o->model_name, o->model_version, &model, err)
+               : rc;
 }
 
-/* The key is wiped before the first client is served: the model is all that is needed from then on. */
+static ccz_rc load_many(struct served *s, const struct served_opts *o, struct ccz_err *err)
+{
+    ccz_rc rc = served_store_new(&s->store, o, s->attester, s->engines, &s->work, err);
+    if (rc != CCZ_OK)
+        return rc;
+    served_work_configure(&s->work, o, served_store_catalog(s->store));
+    if (o->models_in_clear)
+        ccz_log(CCZ_LOG_WARN, "served",
+                "models=in-clear: whoever can write %s chooses what is served",
+                o->tfs.base_path ? o->tfs.base_path : "the folders of the models");
+    return served_store_configure(s->store, true, err);
+}
+
 static ccz_rc load(struct served *s, const struct served_opts *o, struct ccz_err *err)
 {
     ccz_rc rc = served_open_attester(&s->attester, o, err);
     if (rc == CCZ_OK)
-        rc = ccz_infer_new(&s->infer, err);
+        rc = served_engines_new(&s->engines, o, err);
+    if (rc == CCZ_OK)
+        rc = served_work_open(&s->work, o, err);
     if (rc != CCZ_OK)
         return rc;
-    ccz_infer_configure(s->infer, &(struct ccz_infer_cfg){.version = CCZ_VERSION});
+    if (o->many)
+        return load_many(s, o, err);
+    served_work_configure(&s->work, o, NULL);
+    rc = ccz_sched_model(s->work.sched, o->model_name, &(struct ccz_sched_model_cfg){0}, err);
+    if (rc != CCZ_OK)
+        return rc;
     if (o->bundle_signer) {
-        rc = served_bundle_new(&s->bundle, o, s->attester, s->infer, err);
+        rc = served_bundle_new(&s->bundle, o, s->attester, s->engines, s->work.models, err);
         return rc == CCZ_OK ? served_bundle_load(s->bundle, err) : rc;
     }
     if (strcmp(o->engine, "als") != 0)
-        return load_tensorflow(s, o, err);
+        return load_protected(s, o, err);
     rc = served_als_new(&s->als, o, s->attester, err);
-    return rc == CCZ_OK ? served_als_load(s->als, s->infer, err) : rc;
+    return rc == CCZ_OK ? served_als_load(s->als, s->work.models, err) : rc;
 }
 
 static ccz_rc open_party(struct ccz_party **out, const struct served *s,
@@ -98,6 +128,18 @@ static void on_renewed(void *rpc, struct ccz_ratls_ctx *ctx)
     ccz_rpc_server_set_ratls(rpc, ctx);
 }
 
+static ccz_rc listen_rest(struct served *s, const struct served_opts *o, struct ccz_err *err)
+{
+    ccz_rc rc = open_party(&s->rest_party, s, o, CCZ_RATLS_CERTIFICATE, err);
+    const struct served_rest_cfg cfg = {.listen = o->rest,
+                                        .party = s->rest_party,
+                                        .work = &s->work,
+                                        .timeout_ms = o->tfs.rest_timeout_ms};
+    if (rc == CCZ_OK)
+        rc = served_rest_start(&s->rest, &cfg, err);
+    return rc == CCZ_OK ? write_port(o->rest_port_file, served_rest_port(s->rest), err) : rc;
+}
+
 static ccz_rc listen_all(struct served *s, const struct served_opts *o, struct ccz_err *err)
 {
     enum ccz_ratls_profile profile =
@@ -105,19 +147,22 @@ static ccz_rc listen_all(struct served *s, const struct served_opts *o, struct c
     ccz_rc rc = open_party(&s->party, s, o, profile, err);
     if (rc != CCZ_OK)
         return rc;
-    const struct ccz_rpc_server_cfg cfg = {.listen = o->listen, .ratls = ccz_party_ratls(s->party)};
-    rc = served_pool_new(&s->pool, (unsigned)o->threads, err);
+    struct ccz_rpc_server_cfg cfg = {.listen = o->listen,
+                                     .ratls = ccz_party_ratls(s->party),
+                                     .connection_age_ms = o->connection_age_s * 1000};
+    if (!served_flags_channel(&cfg, o->tfs.channel_arguments))
+        return ccz_fail(err, CCZ_E_ARG, "served:channel-arguments", 0, "see above");
+    rc = ccz_rpc_server_new(&s->rpc, &cfg, err);
     if (rc == CCZ_OK)
-        rc = ccz_rpc_server_new(&s->rpc, &cfg, err);
-    if (rc == CCZ_OK)
-        rc = served_grpc_new(&s->grpc, s->rpc, s->infer, s->pool, o->replica, err);
-    if (rc == CCZ_OK && o->rest) {
-        rc = open_party(&s->rest_party, s, o, CCZ_RATLS_CERTIFICATE, err);
-        if (rc == CCZ_OK)
-            rc = served_rest_start(&s->rest, o->rest, s->rest_party, s->infer, s->pool, err);
-        if (rc == CCZ_OK)
-            rc = write_port(o->rest_port_file, served_rest_port(s->rest), err);
-    }
+        rc = served_grpc_new(&s->grpc, s->rpc, &s->work, o->replica, err);
+    if (rc == CCZ_OK && o->rest)
+        rc = listen_rest(s, o, err);
+    if (rc == CCZ_OK && o->metrics)
+        rc = ccz_metrics_start(&s->metrics,
+                               &(struct ccz_metrics_cfg){.listen = o->metrics,
+                                                         .put = served_work_put_metrics,
+                                                         .arg = &s->work},
+                               err);
     if (rc == CCZ_OK && ccz_party_attach(s->party, on_renewed, s->rpc) != CCZ_OK)
         rc = ccz_fail(err, CCZ_E_NOMEM, "served:start", 0, "out of memory");
     if (rc == CCZ_OK)
@@ -128,43 +173,59 @@ static ccz_rc listen_all(struct served *s, const struct served_opts *o, struct c
 /* In the reverse order of dependence: no new calls, queued work ends, then what the work needs. */
 static void shut_down(struct served *s, int64_t grace_ms)
 {
+    served_store_stop(s->store); /* reloads that wait */
     served_rest_drain(s->rest, grace_ms);
     if (s->rpc)
         ccz_rpc_server_stop(s->rpc, grace_ms);
     served_rest_join(s->rest);
-    served_pool_free(s->pool);
+    served_work_close(&s->work);
     served_rest_free(s->rest);
     ccz_rpc_server_free(s->rpc);
     served_grpc_free(s->grpc);
+    ccz_metrics_free(s->metrics);
     ccz_party_free(s->party);
     ccz_party_free(s->rest_party);
     served_bundle_stop(s->bundle);
-    ccz_infer_free(s->infer);
-    ccz_engine_free(s->engine);
+    served_store_free(s->store);
+    served_work_free(&s->work);
     served_als_free(s->als);
     served_bundle_free(s->bundle);
+    served_engines_free(s->engines);
     ccz_attester_free(s->attester);
 }
 
-/* SIGHUP: collateral and identities anew, for new connections; the others go on. Bundles: a newer model as well. */
-static void wait_for_end(struct served *s, const sigset_t *signals)
+/* SIGHUP: collateral and identities anew, for new connections; the others go on. Models: those of a changed configuration, or a newer
+ * bundle. */
+static void reload(struct served *s)
 {
+    struct ccz_err err = {0};
+    (void)ccz_party_reload(s->party, "served");
+    if (s->rest_party)
+        (void)ccz_party_reload(s->rest_party, "served-rest");
+    ccz_rc rc = s->als      ? served_als_load(s->als, s->work.models, &err)
+                : s->bundle ? served_bundle_load(s->bundle, &err)
+                : s->store  ? served_store_configure(s->store, false, &err)
+                            : CCZ_OK;
+    if (rc != CCZ_OK)
+        ccz_log_err(CCZ_LOG_ERROR, "served", "model=kept", &err);
+}
+
+/* Until a signal ends it; the configuration is looked at as often as was asked for. */
+static void wait_for_end(struct served *s, const struct served_opts *o, const sigset_t *signals)
+{
+    const int64_t poll_s = s->store && o->tfs.models_file ? o->tfs.models_poll_s : 0;
     for (;;) {
-        int signo = 0;
-        (void)sigwait(signals, &signo);
-        if (signo != SIGHUP) {
+        const struct timespec limit = {.tv_sec = poll_s ? poll_s : 86400};
+        int signo = sigtimedwait(signals, NULL, &limit);
+        if (signo == SIGTERM || signo == SIGINT) {
             ccz_log(CCZ_LOG_INFO, "served", "stopping signal=%d", signo);
             return;
         }
-        (void)ccz_party_reload(s->party, "served");
-        if (s->rest_party)
-            (void)ccz_party_reload(s->rest_party, "served-rest");
         struct ccz_err err = {0};
-        ccz_rc rc = s->als      ? served_als_load(s->als, s->infer, &err)
-                    : s->bundle ? served_bundle_load(s->bundle, &err)
-                                : CCZ_OK;
-        if (rc != CCZ_OK)
-            ccz_log_err(CCZ_LOG_ERROR, "served", "model=kept", &err);
+        if (signo == SIGHUP)
+            reload(s);
+        else if (poll_s && served_store_configure(s->store, false, &err) != CCZ_OK)
+            ccz_log_err(CCZ_LOG_ERROR, "served", "configuration=kept", &err);
     }
 }
 
@@ -186,16 +247,18 @@ int main(int argc, char **argv)
 
     struct ccz_err err = {0};
     struct served s = {0};
-    ccz_rc rc = load(&s, &o, &err);
+    ccz_rc rc = served_config_read(&o.tfs, &err);
+    if (rc == CCZ_OK)
+        rc = load(&s, &o, &err);
     if (rc == CCZ_OK)
         rc = listen_all(&s, &o, &err);
     if (rc == CCZ_OK) {
         if (ccz_party_simulated(s.party))
             ui_simulated("evidence of this server comes from a software TEE");
         ccz_log(CCZ_LOG_INFO, "served", "ready model=%s port=%u rest_port=%u attested=%s",
-                o.model_name, ccz_rpc_server_port(s.rpc), s.rest ? served_rest_port(s.rest) : 0u,
-                o.insecure_tls_only ? "no" : "yes");
-        wait_for_end(&s, &signals);
+                o.many ? "(configuration)" : o.model_name, ccz_rpc_server_port(s.rpc),
+                s.rest ? served_rest_port(s.rest) : 0u, o.insecure_tls_only ? "no" : "yes");
+        wait_for_end(&s, &o, &signals);
     }
     shut_down(&s, o.grace_s * 1000);
     return rc == CCZ_OK ? UI_OK : ui_fail(&err);

@@ -3,6 +3,7 @@
 
 #include "../../cli/ui.h"
 
+#include <stdio.h>
 #include <string.h>
 
 enum { REATTEST_MAX_S = 30 * 86400, KMS_GRACE_MAX_S = 30 * 86400 };
@@ -17,13 +18,17 @@ static bool missing(const char *name, const char *value)
 /* What belongs to one engine only. */
 static bool check_engine(const struct served_opts *o)
 {
+    static const char *const names[] = {"auto", "tensorflow", "onnxruntime", "als"};
     const bool als = strcmp(o->engine, "als") == 0;
-    if (!als && strcmp(o->engine, "tensorflow") != 0) {
-        ui_error("--engine is tensorflow or als");
+    bool known = false;
+    for (size_t i = 0; i < 4; i++)
+        known |= strcmp(o->engine, names[i]) == 0;
+    if (!known) {
+        ui_error("--engine is auto, tensorflow, onnxruntime or als");
         return true;
     }
-    if (als && o->tensorflow) {
-        ui_error("--tensorflow does not go with --engine als");
+    if (als && (o->tensorflow || o->onnxruntime || o->many)) {
+        ui_error("--tensorflow, --onnxruntime and configurations do not go with --engine als");
         return true;
     }
     const char *only = o->trainer_policy ? "--trainer-policy"
@@ -43,8 +48,34 @@ static bool check_engine(const struct served_opts *o)
         ui_error("--order is secret/NAME of the key management service");
         return true;
     }
-    return als ? missing("trainer-policy", o->trainer_policy)
-               : missing("tensorflow", o->tensorflow);
+    if (!als && !o->tensorflow && !o->onnxruntime) {
+        ui_error("--tensorflow or --onnxruntime is required: what runs the models");
+        ui_hint("scripts/fetch-tensorflow and scripts/fetch-onnxruntime get them");
+        return true;
+    }
+    return als && missing("trainer-policy", o->trainer_policy);
+}
+
+/* One model in a folder, or a configuration of many. */
+static bool check_models(const struct served_opts *o)
+{
+    if (o->tfs.models_file && o->tfs.base_path) {
+        ui_error("--model_config_file and --model_base_path do not go together");
+        return true;
+    }
+    if (!o->many && o->models_in_clear) {
+        ui_error("--models-in-clear-insecure is for --model_config_file and --model_base_path");
+        return true;
+    }
+    if (!o->many)
+        return missing("model-name", o->model_name) || missing("model-dir", o->model_dir);
+    if (o->model_dir || o->model_name || o->kms_key) {
+        ui_error(
+            "--model-dir, --model-name and --kms-key do not go with a configuration: a model's "
+            "key is key/NAME, or what its bundle names");
+        return true;
+    }
+    return false;
 }
 
 /* What belongs to bundles only. */
@@ -66,16 +97,20 @@ static bool check_bundle(const struct served_opts *o)
         ui_error("--kms-grace must be 0..%d", KMS_GRACE_MAX_S);
         return true;
     }
-    /* the manifest says which key */
-    return !o->bundle_signer && missing("kms-key", o->kms_key);
+    /* the manifest says which key, or the name of the model */
+    return !o->bundle_signer && !o->many && missing("kms-key", o->kms_key);
 }
 
 /* What cannot work together is refused here, with words; what is refused later is refused by the library. */
 static bool check(const struct served_opts *o)
 {
-    bool bad = missing("listen", o->listen) || missing("model-name", o->model_name) ||
-               missing("model-dir", o->model_dir) || check_engine(o) || missing("kms", o->kms) ||
-               missing("kms-policy", o->kms_policy) || check_bundle(o) || missing("tee", o->tee);
+    bool bad = missing("listen", o->listen) || check_models(o) || check_engine(o) ||
+               (!o->models_in_clear && missing("kms", o->kms)) ||
+               (o->kms && missing("kms-policy", o->kms_policy)) || check_bundle(o) ||
+               missing("tee", o->tee) || !ui_count("queue", o->queue, 1, 1000000) ||
+               !ui_count("queue-all", o->queue_all, 1, 1000000) ||
+               !ui_count("inline-us", o->inline_us, 0, 1000000) ||
+               !ui_count("connection-age", o->connection_age_s, 0, 30 * 86400);
     if (!bad && (o->threads < 1 || o->threads > 256)) {
         ui_error("--threads must be 1..256");
         bad = true;
@@ -118,13 +153,30 @@ static bool parse_kms_id(struct served_opts *o)
     return false;
 }
 
+/* --port and --rest_api_port as addresses: on all of them, as there. */
+static void take_ports(struct served_opts *o)
+{
+    static char listen[32], rest[32];
+    if (!o->listen && o->tfs.port > 0) {
+        (void)snprintf(listen, sizeof(listen), "[::]:%d", (int)o->tfs.port);
+        o->listen = listen;
+    }
+    if (!o->rest && o->tfs.rest_port > 0) {
+        (void)snprintf(rest, sizeof(rest), "[::]:%d", (int)o->tfs.rest_port);
+        o->rest = rest;
+    }
+}
+
 int served_options(struct served_opts *o, int argc, char **argv)
 {
     *o = (struct served_opts){.model_version = 1,
                               .threads = 1,
                               .grace_s = 10,
                               .replica = "",
-                              .engine = "tensorflow",
+                              .engine = "auto",
+                              .queue = 1024,
+                              .queue_all = 4096,
+                              .inline_us = 50,
                               .kms_poll_s = 2,
                               .kms_grace_s = 3600};
     const struct ui_opt opts[] = {
@@ -140,8 +192,11 @@ int served_options(struct served_opts *o, int argc, char **argv)
          "bundle"},
         {"model-version", NULL, &o->model_version, NULL, "N",
          "version that is reported, default 1; bundles: the oldest that is accepted"},
+        {"models-in-clear-insecure", NULL, NULL, &o->models_in_clear, NULL,
+         "with a configuration: serve folders of plain files, for which nobody vouches"},
         {"engine", &o->engine, NULL, NULL, "NAME",
-         "tensorflow (default), or als: recommenders, see docs/reference/recsys.md"},
+         "auto (default: by the model's files), tensorflow, onnxruntime, or als: recommenders, see "
+         "docs/reference/recsys.md"},
         {"trainer-policy", &o->trainer_policy, NULL, NULL, "FILE",
          "als: policy that the evidence of the model's trainer must satisfy"},
         {"order", &o->order, NULL, NULL, "SECRET",
@@ -153,7 +208,18 @@ int served_options(struct served_opts *o, int argc, char **argv)
          "als: lists by scans whose time and places do not depend on scores"},
         {"tensorflow", &o->tensorflow, NULL, NULL, "FILE",
          "path of libtensorflow_cc.so.2; it is measured"},
+        {"onnxruntime", &o->onnxruntime, NULL, NULL, "FILE",
+         "path of libonnxruntime.so.1; it is measured"},
         {"threads", NULL, &o->threads, NULL, "N", "model runs at a time, default 1"},
+        {"queue", NULL, &o->queue, NULL, "N", "requests of one model that may wait, default 1024"},
+        {"queue-all", NULL, &o->queue_all, NULL, "N",
+         "requests that may wait in all, default 4096"},
+        {"inline-us", NULL, &o->inline_us, NULL, "N",
+         "models that take no longer run at once, without a thread of their own; default 50"},
+        {"connection-age", NULL, &o->connection_age_s, NULL, "SECONDS",
+         "clients connect again after that, a tenth more or less; default 0 = never"},
+        {"metrics", &o->metrics, NULL, NULL, "ADDR",
+         "Prometheus, plain HTTP: GET /metrics; absent = off"},
         {"grace", NULL, &o->grace_s, NULL, "SECONDS",
          "how long requests may go on after SIGTERM, default 10"},
         {"replica", &o->replica, NULL, NULL, "NAME",
@@ -182,12 +248,20 @@ int served_options(struct served_opts *o, int argc, char **argv)
          "no attestation on the gRPC port: for tests with stock clients"},
         {0},
     };
+    served_flags_default(&o->tfs);
+    int status = served_flags(&o->tfs, &argc, argv);
+    if (status >= 0)
+        return status;
     int n = ui_parse(argc, argv,
                      "cczoo-served --listen ADDR --model-name NAME --model-dir DIR --tensorflow "
                      "FILE --tee PROVIDER --kms ADDR ...",
                      opts);
+    if (n == -2)
+        served_flags_help();
     if (n < 0)
         return ui_parse_status(n);
+    o->many = o->tfs.models_file || o->tfs.base_path;
+    take_ports(o);
     if (n > 0)
         ui_error("unexpected operand: %s", argv[0]);
     return n == 0 && check(o) && parse_kms_id(o) ? -1 : UI_USAGE;

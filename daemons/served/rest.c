@@ -9,10 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum {
-    TIMEOUT_MS = 30000
-}; /* of one request, waiting included: the default of TensorFlow Serving */
-
 struct served_rest {
     struct ccz_loop *loop;
     struct ccz_timer *grace;
@@ -24,20 +20,18 @@ struct served_rest {
      * renewal is somebody's SIGHUP, and one is some kilobytes. */
     struct ccz_ratls_ctx **identities;
     size_t identities_len;
-    struct ccz_infer *infer;
-    struct served_pool *pool;
+    struct served_work *work;
+    int64_t timeout_ms; /* of one request, waiting included */
     pthread_t thread;
     bool running;
 };
 
-struct rest_job {
+/* A request, from when it came until it is answered on the loop's thread. */
+struct rest_call {
     struct served_rest *owner;
-    struct ccz_http_req
-        *req; /* answered on the loop's thread; what is borrowed from it lives till then */
-    const char *method, *path, *json_size;
-    struct ccz_span in;
-    int64_t deadline_ms;
-    struct ccz_buf body; /* the answer */
+    struct ccz_http_req *req; /* what is borrowed from it lives till the answer */
+    struct ccz_buf plain;     /* its body, if that came compressed */
+    struct ccz_buf body;      /* the answer, if another thread made it */
     struct ccz_infer_http_answer answer;
 };
 
@@ -67,32 +61,55 @@ static void on_renewed(void *arg, struct ccz_ratls_ctx *ctx)
         ccz_log(CCZ_LOG_ERROR, "served-rest", "identity=kept: out of memory");
 }
 
-static void answer(void *arg)
+enum { HEADERS_MAX = 8 };
+
+static void reply(const struct rest_call *c, struct ccz_span body)
 {
-    struct rest_job *j = arg;
+    const struct ccz_infer_http_answer *a = &c->answer;
+    struct ccz_http_field headers[HEADERS_MAX];
+    size_t len = 0;
     char size[24];
-    (void)snprintf(size, sizeof(size), "%zu", j->answer.json_size);
-    const struct ccz_http_field header = {CCZ_INFER_HEADER_JSON_SIZE, size};
-    ccz_http_reply(j->req, &(struct ccz_http_answer){.status = j->answer.status,
-                                                     .content_type = j->answer.content_type,
-                                                     .body = ccz_buf_span(&j->body),
-                                                     .headers = &header,
-                                                     .headers_len = j->answer.json_size ? 1 : 0});
-    ccz_buf_free(&j->body);
-    free(j);
+    (void)snprintf(size, sizeof(size), "%zu", a->json_size);
+    if (a->json_size)
+        headers[len++] = (struct ccz_http_field){CCZ_INFER_HEADER_JSON_SIZE, size};
+    for (size_t i = 0; i < a->headers_len && len < HEADERS_MAX; i++)
+        headers[len++] = (struct ccz_http_field){a->headers[i].name, a->headers[i].value};
+    ccz_http_reply(c->req, &(struct ccz_http_answer){.status = a->status,
+                                                     .content_type = a->content_type,
+                                                     .body = body,
+                                                     .headers = headers,
+                                                     .headers_len = len});
 }
 
-static void run_job(void *arg)
+static void call_free(struct rest_call *c)
 {
-    struct rest_job *j = arg;
-    int64_t left_ms = j->deadline_ms - ccz_mono_ms();
-    const struct ccz_infer_http call = {.method = j->method,
-                                        .path = j->path,
-                                        .body = j->in,
-                                        .json_size = j->json_size,
-                                        .timeout_ms = left_ms > 0 ? (uint32_t)left_ms : 1};
-    ccz_infer_rest(&j->body, &j->answer, j->owner->infer, &call);
-    if (ccz_loop_post(j->owner->loop, answer, j) != CCZ_OK)
+    ccz_buf_free(&c->plain);
+    ccz_buf_free(&c->body);
+    free(c);
+}
+
+static void reply_later(void *arg)
+{
+    struct rest_call *c = arg;
+    reply(c, ccz_buf_span(&c->body));
+    call_free(c);
+}
+
+/* On the loop's thread at once, else by way of it. The request's bytes are needed until then (release() comes first, and does
+ * nothing: they go with the reply). */
+static void on_answer(void *call, const struct ccz_infer_http_answer *a, struct ccz_span body)
+{
+    struct rest_call *c = call;
+    c->answer = *a;
+    ccz_buf_put_span(&c->body, body);
+    if (c->body.bad)
+        c->answer = (struct ccz_infer_http_answer){.status = 503, .content_type = "text/plain"};
+}
+
+static void on_release(void *call)
+{
+    struct rest_call *c = call;
+    if (ccz_loop_post(c->owner->loop, reply_later, c) != CCZ_OK)
         abort(); /* out of memory for one queue entry: the request could never be answered */
 }
 
@@ -105,30 +122,60 @@ static void refuse(struct ccz_http_req *req, unsigned status, const char *text)
                                                   .body = ccz_span_str(body)});
 }
 
+/* @param[out] in  the body as it was before compression; false: refused */
+static bool plain_body(struct ccz_span *in, struct rest_call *c)
+{
+    const char *encoding = ccz_http_header(c->req, "Content-Encoding");
+    *in = ccz_http_body(c->req);
+    if (!encoding)
+        return true;
+    if (!served_gunzip_knows(encoding)) {
+        refuse(c->req, 415, "Content-Encoding is none of gzip, deflate");
+        return false;
+    }
+    if (!served_gunzip(&c->plain, *in)) {
+        refuse(c->req, c->plain.size == c->plain.max_size ? 413 : 400,
+               "the body cannot be decompressed, or is too large");
+        return false;
+    }
+    *in = ccz_buf_span(&c->plain);
+    return true;
+}
+
 static void on_request(void *arg, struct ccz_http_req *req)
 {
     struct served_rest *r = arg;
-    if (ccz_http_header(req, "Content-Encoding")) {
-        refuse(req, 415, "Content-Encoding is not supported, send the body as it is");
-        return;
-    }
-    struct rest_job *j = calloc(1, sizeof(*j));
-    if (!j) {
+    struct ccz_span in;
+    struct rest_call *c = calloc(1, sizeof(*c));
+    if (!c) {
         refuse(req, 503, "out of memory");
         return;
     }
-    *j = (struct rest_job){.owner = r,
-                           .req = req,
-                           .method = ccz_http_method(req),
-                           .path = ccz_http_path(req),
-                           .json_size = ccz_http_header(req, CCZ_INFER_HEADER_JSON_SIZE),
-                           .in = ccz_http_body(req),
-                           .deadline_ms = ccz_mono_ms() + TIMEOUT_MS};
-    ccz_buf_init(&j->body, CCZ_RPC_MESSAGE_SIZE_MAX);
-    if (!served_pool_submit(r->pool, run_job, j, j->in.size)) {
-        refuse(req, 503, SERVED_BUSY);
-        free(j);
+    *c = (struct rest_call){.owner = r, .req = req};
+    ccz_buf_init(&c->plain, CCZ_HTTP_BODY_SIZE_MAX);
+    ccz_buf_init(&c->body, CCZ_RPC_MESSAGE_SIZE_MAX);
+    if (served_work_metrics(r->work, &c->body, req)) {
+        c->answer =
+            (struct ccz_infer_http_answer){.status = 200, .content_type = SERVED_METRICS_TYPE};
+        reply_later(c);
+        return;
     }
+    if (!plain_body(&in, c)) {
+        call_free(c);
+        return;
+    }
+    const struct ccz_sched_rest call = {
+        .caller = {.call = c,
+                   .deadline_ns = ccz_mono_ns() + r->timeout_ms * 1000000,
+                   .release = on_release},
+        .http = {.method = ccz_http_method(req),
+                 .path = ccz_http_path(req),
+                 .body = in,
+                 .json_size = ccz_http_header(req, CCZ_INFER_HEADER_JSON_SIZE),
+                 .origin = ccz_http_header(req, "Origin")},
+        .answer = on_answer,
+    };
+    ccz_sched_infer_rest(r->work->infer, &call);
 }
 
 static void *loop_main(void *arg)
@@ -153,22 +200,26 @@ static void begin_drain(void *arg)
     ccz_http_server_drain(r->http, stop_loop, r);
 }
 
-ccz_rc served_rest_start(struct served_rest **out, const char *listen, struct ccz_party *party,
-                         struct ccz_infer *infer, struct served_pool *pool, struct ccz_err *err)
+ccz_rc served_rest_start(struct served_rest **out, const struct served_rest_cfg *rest,
+                         struct ccz_err *err)
 {
     *out = NULL;
     struct served_rest *r = calloc(1, sizeof(*r));
     if (!r)
         return ccz_fail(err, CCZ_E_NOMEM, "served:rest", 0, "out of memory");
-    *r = (struct served_rest){.party = party, .infer = infer, .pool = pool};
+    *r = (struct served_rest){
+        .party = rest->party, .work = rest->work, .timeout_ms = rest->timeout_ms};
     pthread_mutex_init(&r->lock, NULL);
     ccz_rc rc = ccz_loop_new(&r->loop, err);
-    if (rc == CCZ_OK && ccz_party_attach(party, on_renewed, r) != CCZ_OK)
+    if (rc == CCZ_OK && ccz_party_attach(rest->party, on_renewed, r) != CCZ_OK)
         rc = ccz_fail(err, CCZ_E_NOMEM, "served:rest", 0, "out of memory");
     if (rc == CCZ_OK && ccz_timer_new(&r->grace, r->loop, stop_loop, r) != CCZ_OK)
         rc = ccz_fail(err, CCZ_E_NOMEM, "served:rest", 0, "out of memory");
-    const struct ccz_http_server_cfg cfg = {
-        .listen = listen, .on_request = on_request, .arg = r, .new_ssl = new_ssl, .ssl_arg = r};
+    const struct ccz_http_server_cfg cfg = {.listen = rest->listen,
+                                            .on_request = on_request,
+                                            .arg = r,
+                                            .new_ssl = new_ssl,
+                                            .ssl_arg = r};
     if (rc == CCZ_OK)
         rc = ccz_http_server_new(&r->http, r->loop, &cfg, err);
     if (rc == CCZ_OK) {

@@ -1,77 +1,59 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* gRPC side: the event loop takes requests in, workers run the model, answers go back through the loop. */
+/* gRPC side: the event loop takes requests in and hands them to the scheduler; answers go back from whatever thread made them. */
 #include "served.h"
 
 #include <stdlib.h>
 
 struct served_grpc {
-    struct ccz_infer *infer;
-    struct served_pool *pool;
-    const char *replica;
+    struct served_work *work;
+    struct ccz_span replica;
 };
 
-struct grpc_job {
-    struct served_grpc *owner;
-    struct ccz_rpc_call *call;
-    struct ccz_span request; /* stays as long as the call is held */
-};
-
-static void job_free(struct grpc_job *j)
+static bool cancelled(void *call)
 {
-    ccz_rpc_call_unref(j->call);
-    free(j);
+    return ccz_rpc_cancelled(call);
 }
 
-static void run_job(void *arg)
+static void answer(void *call, const struct ccz_run_status *st, struct ccz_span response)
 {
-    struct grpc_job *j = arg;
-    int64_t left_ms = ccz_rpc_time_left_ms(j->call);
-    if (ccz_rpc_cancelled(j->call) || left_ms == 0) { /* nobody waits for it any more */
-        job_free(j);
-        return;
-    }
-    CCZ_AUTO_BUF response;
-    ccz_buf_init(&response, CCZ_RPC_MESSAGE_SIZE_MAX);
-    struct ccz_run_status st = {0};
-    const struct ccz_infer_call call = {
-        .path = ccz_rpc_call_path(j->call),
-        .request = j->request,
-        .timeout_ms = left_ms > UINT32_MAX ? 0 : (uint32_t)left_ms,
-    };
-    ccz_infer_grpc(&response, &st, j->owner->infer, &call);
-    ccz_rpc_add_header(j->call, "ccz-replica", ccz_span_str(j->owner->replica));
-    if (st.code == CCZ_RUN_OK)
-        ccz_rpc_reply(j->call, ccz_buf_span(&response));
+    if (st->code == CCZ_RUN_OK)
+        ccz_rpc_reply(call, response);
     else
-        ccz_rpc_finish(j->call, (enum ccz_rpc_code)st.code, st.msg); /* the same numbers */
-    job_free(j);
+        ccz_rpc_finish(call, (enum ccz_rpc_code)st->code, st->msg); /* the same numbers */
+}
+
+static void release(void *call)
+{
+    ccz_rpc_call_unref(call);
 }
 
 static void on_call(struct ccz_rpc_call *call, void *arg, struct ccz_span request)
 {
-    struct served_grpc *g = arg;
-    struct grpc_job *j = calloc(1, sizeof(*j));
-    if (!j) {
-        ccz_rpc_finish(call, CCZ_RPC_RESOURCE_EXHAUSTED, "out of memory");
-        return;
-    }
+    const struct served_grpc *g = arg;
+    const int64_t left_ms = ccz_rpc_time_left_ms(call);
+    const int64_t forever_ms = INT64_MAX / 1000000 / 2;
     ccz_rpc_call_ref(call);
-    *j = (struct grpc_job){.owner = g, .call = call, .request = request};
-    if (!served_pool_submit(g->pool, run_job, j, request.size)) {
-        ccz_rpc_finish(call, CCZ_RPC_UNAVAILABLE, SERVED_BUSY);
-        job_free(j);
-    }
+    ccz_rpc_add_header(call, "ccz-replica", g->replica);
+    const struct ccz_sched_grpc r = {
+        .caller = {.call = call,
+                   .deadline_ns = left_ms > forever_ms ? 0 : ccz_mono_ns() + left_ms * 1000000,
+                   .cancelled = cancelled,
+                   .release = release},
+        .path = ccz_rpc_call_path(call),
+        .request = request, /* stays as long as the call is held */
+        .answer = answer,
+    };
+    ccz_sched_infer_grpc(g->work->infer, &r);
 }
 
 ccz_rc served_grpc_new(struct served_grpc **out, struct ccz_rpc_server *server,
-                       struct ccz_infer *infer, struct served_pool *pool, const char *replica,
-                       struct ccz_err *err)
+                       struct served_work *work, const char *replica, struct ccz_err *err)
 {
     *out = calloc(1, sizeof(**out));
     if (!*out)
         return ccz_fail(err, CCZ_E_NOMEM, "served:grpc", 0, "out of memory");
-    **out = (struct served_grpc){.infer = infer, .pool = pool, .replica = replica};
-    /* Every path: ccz_infer_grpc() knows which exist and answers UNIMPLEMENTED for the others. */
+    **out = (struct served_grpc){.work = work, .replica = ccz_span_str(replica)};
+    /* Every path: infer.h knows which exist and answers UNIMPLEMENTED for the others. */
     ccz_rpc_server_set_fallback(server, on_call, *out);
     return CCZ_OK;
 }

@@ -3,28 +3,62 @@
 #define CCZ_SERVED_H
 /*
  * cczoo-served: an attested model server. Start-up, in this order:
- *   options.c  what to serve, to whom, with which evidence
- *   model.c    attest to the KMS, receive the key, decrypt into the engine
- *   als.c      the same for bundles of recommenders, and a newer one at SIGHUP
- *   bundle.c   the same for signed bundles of models (bundle.h)
+ *   options.c  what to serve, to whom, with which evidence; flags.c the same by the flags of TensorFlow Serving
+ *   config.c   its configuration files
+ *   keys.c     own evidence; keys from the KMS
+ *   engines.c, folder.c, trust.c   what a model is loaded by, and from: protected files, files in clear, signed bundles
+ *   one model (--model-dir):  main.c (protected files), als.c (recommenders), bundle.c (a newer one at SIGHUP)
+ *   many models (--model_config_file, --model_base_path):  store.c
  *   revoke.c   asks the KMS whether what is served may still be, and has it unloaded if not
- *   serve.c    gRPC on RA-TLS, a pool of workers for the model
- *   rest.c     the same model over HTTPS
+ *   work.c     the scheduler, whose workers run the models; metrics
+ *   serve.c    gRPC on RA-TLS
+ *   rest.c     the same models over HTTPS; gunzip.c
  *   main.c     puts them together, waits for a signal, drains
  */
+#include <cczoo/bundle.h>
+#include <cczoo/crypto.h>
 #include <cczoo/engine.h>
 #include <cczoo/infer.h>
 #include <cczoo/kms.h>
 #include <cczoo/net.h>
 #include <cczoo/party.h>
 #include <cczoo/rpc.h>
+#include <cczoo/sched_infer.h>
+#include <cczoo/serve.h>
+
+/* Flags of TensorFlow Serving. */
+struct served_tfs {
+    int64_t port, rest_port; /* -1 = not given */
+    int64_t rest_timeout_ms, models_poll_s, poll_s, load_threads, load_retries, retry_us;
+    int64_t session_threads, intra_threads, inter_threads, warm_up_iterations;
+    const char *model_name, *base_path, *models_file, *batching_file, *session_file, *platform_file,
+        *monitoring_file, *saved_model_tag, *channel_arguments;
+    bool cors, batching, model_batching, unavailable_labels, warm_up, method_name_check,
+        tensor_content, version;
+    struct ccz_serve_batching batching_params; /* from here on: of the files */
+    struct ccz_serve_monitoring monitoring;
+};
+void served_flags_default(struct served_tfs *t);
+/* Takes them out of argv. Returns -1 to go on, else the exit status. */
+int served_flags(struct served_tfs *t, int *argc, char **argv);
+void served_flags_help(void);
+/* --grpc_channel_arguments; false after saying what is wrong. */
+bool served_flags_channel(struct ccz_rpc_server_cfg *cfg, const char *text);
 
 struct served_opts {
     const char *listen, *rest, *port_file, *rest_port_file;
     const char *model_name, *model_dir;
     int64_t model_version;
-    const char *engine;         /* "tensorflow" or "als" */
-    const char *tensorflow;     /* path of libtensorflow_cc.so.2 */
+    struct served_tfs tfs;
+    bool many;               /* models by a configuration, not --model-dir */
+    bool models_in_clear;    /* many: folders of plain files are loaded */
+    const char *engine;      /* "auto" (what the files say), "tensorflow", "onnxruntime" or "als" */
+    const char *tensorflow;  /* path of libtensorflow_cc.so.2 */
+    const char *onnxruntime; /* path of libonnxruntime.so.1 */
+    const char *metrics;     /* address of plain HTTP for Prometheus, or NULL */
+    int64_t queue, queue_all;   /* requests that may wait: of one model, in all */
+    int64_t inline_us;          /* models that are faster run on the loop's thread; 0 = none */
+    int64_t connection_age_s;   /* 0 = any */
     const char *trainer_policy; /* als: whose evidence a bundle must carry */
     const char *order;          /* als: secret of the KMS, which a bundle must fulfil */
     bool any_order;             /* als, instead of it */
@@ -47,7 +81,19 @@ struct served_opts {
 /* Returns -1 to go on, else the exit status. */
 int served_options(struct served_opts *o, int argc, char **argv);
 
-/* Own evidence, for the KMS and for clients. The software TEE measures TensorFlow's two libraries too. */
+/* What the configuration files say, into the same structure. */
+ccz_rc served_config_read(struct served_tfs *t, struct ccz_err *err);
+/* The list of models as it was at the last look. */
+struct served_configured {
+    bool known;
+    uint8_t sha256[32];
+};
+/* @param[out] same  nothing has changed since, and *out is empty */
+ccz_rc served_config_models(struct ccz_serve_models *out, bool *same,
+                            struct served_configured *seen, const struct served_opts *o,
+                            struct ccz_err *err);
+
+/* Own evidence, for the KMS and for clients. The software TEE measures the engines' libraries too. */
 ccz_rc served_open_attester(struct ccz_attester **out, const struct served_opts *o,
                             struct ccz_err *err);
 
@@ -71,10 +117,69 @@ struct served_item {
 ccz_rc served_get_items(struct served_item *items, size_t len, const struct served_opts *o,
                         struct ccz_kms_instance *kms, struct ccz_attester *attester,
                         struct ccz_err *err);
-/* Decrypts the protected files of the model folder straight into the engine. */
-ccz_rc served_load_model(struct ccz_model **out, struct ccz_engine *engine,
-                         const struct served_opts *o, const struct ccz_secret *key,
-                         struct ccz_err *err);
+/* Engines by the names of their back ends; any thread. */
+struct served_engines;
+ccz_rc served_engines_new(struct served_engines **out, const struct served_opts *o,
+                          struct ccz_err *err);
+ccz_rc served_engines_get(struct ccz_engine **out, struct served_engines *e, const char *backend,
+                          struct ccz_err *err);
+void served_engines_free(struct served_engines *e); /* after the models */
+
+/* The files of a folder, opened. @param dir, key  borrowed until served_folder_free(); key NULL: files in clear */
+struct served_folder;
+ccz_rc served_folder_open(struct served_folder **out, const char *dir, const struct ccz_secret *key,
+                          struct ccz_err *err);
+struct ccz_model_cfg served_folder_cfg(struct served_folder *f);
+void served_folder_free(struct served_folder *f);
+
+/* What is between transports and models. Zeroed: nothing. */
+struct served_hooks {
+    struct ccz_serve_metrics *metrics;
+    struct ccz_catalog *catalog; /* or NULL */
+};
+struct served_work {
+    struct ccz_infer *models;
+    struct ccz_serve_metrics *metrics;
+    struct ccz_sched *sched;
+    struct ccz_sched_infer *infer;
+    struct ccz_serve_monitoring monitoring;
+    struct served_hooks hooks;
+};
+ccz_rc served_work_open(struct served_work *w, const struct served_opts *o, struct ccz_err *err);
+/* Before the first call. @param catalog  takes reloads; NULL: there are none */
+void served_work_configure(struct served_work *w, const struct served_opts *o,
+                           struct ccz_catalog *catalog);
+void served_on_reload(void *hooks, struct ccz_span config, struct ccz_run_status *st);
+int64_t served_on_metric(void *hooks, struct ccz_span name);
+void served_on_done(void *hooks, const struct ccz_infer_done *done);
+#define SERVED_METRICS_TYPE "text/plain; version=0.0.4"
+void served_work_put_metrics(void *work, struct ccz_buf *out);
+/* True: the request was for the metrics, which are in @p out. */
+bool served_work_metrics(struct served_work *w, struct ccz_buf *out,
+                         const struct ccz_http_req *req);
+void served_work_close(struct served_work *w); /* no more calls: ends the workers */
+void served_work_free(struct served_work *w);  /* and the models */
+
+/* Signed bundles: who may have signed, which key, how one is loaded. */
+struct served_source {
+    const struct served_opts *opts;
+    struct ccz_attester *attester;
+    struct ccz_kms_instance *kms; /* which one keys come from */
+    struct served_engines *engines;
+    /* Before the model is given out; may be NULL. */
+    ccz_rc (*warm)(void *arg, struct ccz_model *model, const struct ccz_model_cfg *files,
+                   struct ccz_err *err);
+    void *warm_arg;
+};
+struct served_want {
+    const char *dir, *name;
+    int64_t version, version_min; /* 0: any */
+};
+/* Opened as far as signatures and rules go. */
+ccz_rc served_trust_open(struct ccz_bundle **out, const struct served_source *s,
+                         const struct served_want *want, struct ccz_err *err);
+ccz_rc served_trust_load(struct ccz_model **out, const struct served_source *s,
+                         struct ccz_bundle *bundle, struct ccz_err *err);
 
 /* Bundles of recommenders: engine, key and model, again and again. */
 struct served_als;
@@ -116,33 +221,45 @@ void served_revoke_stop(struct served_revoke *r); /* waits for it and frees it; 
 /* A signed bundle: engine, keys and model, again and again. */
 struct served_bundle;
 ccz_rc served_bundle_new(struct served_bundle **out, const struct served_opts *o,
-                         struct ccz_attester *attester, struct ccz_infer *infer,
-                         struct ccz_err *err);
+                         struct ccz_attester *attester, struct served_engines *engines,
+                         struct ccz_infer *infer, struct ccz_err *err);
 /* What lies in the model folder now, as served_als_load(). Also what was revoked, if the KMS gives its key again. */
 ccz_rc served_bundle_load(struct served_bundle *b, struct ccz_err *err);
 void served_bundle_stop(struct served_bundle *b); /* before the models are freed */
 void served_bundle_free(struct served_bundle *b); /* after that */
 
-/* Workers: jobs run in the order they came; the queue is bounded in jobs and in bytes of requests. */
-#define SERVED_BUSY "the queue of the model is full" /* what a client is told when it is */
-struct served_pool;
-typedef void (*served_job_fn)(void *job);
-ccz_rc served_pool_new(struct served_pool **out, unsigned threads, struct ccz_err *err);
-/* @p size: bytes that wait with the job. False when the queue is full: the caller answers UNAVAILABLE. */
-bool served_pool_submit(struct served_pool *p, served_job_fn fn, void *job, size_t size);
-void served_pool_free(struct served_pool *p); /* finishes what is queued */
+/* Models by a configuration. */
+struct served_store;
+/* @param[out] out  also on an error: served_store_free() */
+ccz_rc served_store_new(struct served_store **out, const struct served_opts *o,
+                        struct ccz_attester *attester, struct served_engines *engines,
+                        struct served_work *work, struct ccz_err *err);
+struct ccz_catalog *served_store_catalog(const struct served_store *s);
+/* Puts the configuration into effect if it is another one. @param wait  until every new model is there or has failed, which is an error */
+ccz_rc served_store_configure(struct served_store *s, bool wait, struct ccz_err *err);
+void served_store_stop(struct served_store *s); /* before the models are freed */
+void served_store_free(struct served_store *s);
 
-/* Registers the gRPC surface of @p infer on @p server. */
+/* Registers the gRPC surface on @p server. */
 struct served_grpc;
 ccz_rc served_grpc_new(struct served_grpc **out, struct ccz_rpc_server *server,
-                       struct ccz_infer *infer, struct served_pool *pool, const char *replica,
-                       struct ccz_err *err);
+                       struct served_work *work, const char *replica, struct ccz_err *err);
 void served_grpc_free(struct served_grpc *g);
+
+/* gunzip.c: "gzip" and "deflate". @param[out] out  up to its max_size; false: damaged, or larger */
+bool served_gunzip_knows(const char *encoding);
+bool served_gunzip(struct ccz_buf *out, struct ccz_span in);
 
 /* HTTPS server on a loop thread of its own. */
 struct served_rest;
-ccz_rc served_rest_start(struct served_rest **out, const char *listen, struct ccz_party *party,
-                         struct ccz_infer *infer, struct served_pool *pool, struct ccz_err *err);
+struct served_rest_cfg {
+    const char *listen;
+    struct ccz_party *party;
+    struct served_work *work;
+    int64_t timeout_ms; /* of one request */
+};
+ccz_rc served_rest_start(struct served_rest **out, const struct served_rest_cfg *rest,
+                         struct ccz_err *err);
 uint16_t served_rest_port(const struct served_rest *r);
 /* Takes no more requests and answers those that it has, at the latest within @p grace_ms. Does not wait. */
 void served_rest_drain(struct served_rest *r, int64_t grace_ms);
