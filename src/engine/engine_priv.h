@@ -120,7 +120,6 @@ ccz_rc cczi_lib_origin(void *symbol, const char *path, struct ccz_err *err);
 
 struct cczi_backend {
     const char *name;
-    bool units_left_out; /* runs take inputs whose last dimensions, of size 1, are left out */
     ccz_rc (*open)(struct ccz_engine *e, const struct ccz_engine_cfg *cfg, struct ccz_err *err);
     void (*close)(struct ccz_engine *e);
     /* Fills m->meta and m->state; may leave both half done on error, unload() is called then too.

@@ -405,7 +405,6 @@ static void tf_release(struct ccz_result *r)
 
 const struct cczi_backend cczi_backend_tensorflow = {
     .name = "tensorflow",
-    .units_left_out = true, /* as TensorFlow Serving: a list of numbers for [?,1] */
     .open = tf_open,
     .close = tf_close,
     .load = tf_load,
