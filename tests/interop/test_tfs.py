@@ -63,7 +63,8 @@ def main():
         with serve_still(models) as server:
             run_all(tfs_grpc.TESTS, server)
             run_all(tfs_rest.TESTS, server)
-        run_all(tfs_life.TESTS, models, write)
+        with tfs_life.serve(models, write) as server:
+            run_all(tfs_life.TESTS, server, models, write)
         run_all(tfs_flags.TESTS, models, write)
     finally:
         Server.kill_all()

@@ -99,10 +99,9 @@ class Models:
 
 
 def records(*logs):
-    """A TFRecord file of PredictionLogs."""
+    """A TFRecord file."""
     out = b""
-    for log in logs:
-        data = log.SerializeToString()
+    for data in logs:
         size = struct.pack("<Q", len(data))
         out += size + masked(size) + data + masked(data)
     return out

@@ -57,14 +57,15 @@ def test_rest_predict_refused(s):
     def bad(status, want, body, path=M):
         s.error(status, want, path + ":predict", body=body)
     bad(400, "JSON Parse error: The document is empty", "")
-    bad(400, "JSON Parse error: Missing a comma or ] after an array element. at offset: *", '{"instances":[1')
-    bad(400, "JSON Value: [\n    1\n] Is not object", "[1]")
+    bad(400, "JSON Parse error: Missing a comma or ']' after an array element. at offset: 15", '{"instances":[1')
+    bad(400, "JSON Value: [1] Is not object", "[1]")
     bad(400, "Missing 'inputs' or 'instances' key", {})
-    bad(400, "JSON Value: {\n    \"inputs\": 1,\n    \"instances\": [\n        1\n    ]\n} Not formatted correctly "
-        "expecting only one of 'inputs' or 'instances' keys to exist ", '{"inputs":1,"instances":[1]}')
-    bad(400, "JSON Value: {\n    \"instances\": []\n} No values in 'instances' array", {"instances": []})
-    bad(400, "JSON Value: {\n    \"instances\": 1\n} Expecting 'instances' to be an list/array", {"instances": 1})
-    bad(400, "JSON Value: {*", {"signature_name": 1, "instances": [1]})
+    bad(400, 'JSON Value: {\n    "inputs": 1,\n    "instances": [1]\n} Not formatted correctly '
+        "expecting only one of 'inputs' or 'instances' keys to exist ", {"inputs": 1, "instances": [1]})
+    bad(400, 'JSON Value: {\n    "instances": []\n} No values in \'instances\' array', {"instances": []})
+    bad(400, 'JSON Value: {\n    "instances": 1\n} Expecting \'instances\' to be an list/array', {"instances": 1})
+    bad(400, 'JSON Value: {\n    "signature_name": 1,\n    "instances": [1]\n} not formatted correctly. '
+        "'signature_name' key must be a string value.", {"signature_name": 1, "instances": [1]})
     bad(400, 'Serving signature name: "nope" not found in signature def', {"signature_name": "nope", "instances": [1]})
     bad(400, "Failed to process element: 0 of 'instances' list. Error: INVALID_ARGUMENT: JSON Value: \"a\" Type: String "
         "is not of expected type: float", {"instances": ["a"]})
