@@ -34,7 +34,7 @@ served_fails 3 'pf:tree: .*No such file' 'cczoo pf encrypt' --model-dir models/a
 served_fails 3 'served:model: .*holds no file' 'cczoo pf encrypt' --model-dir empty
 served_fails 1 'pf:path: models/fashion-mnist/.* / models/moved/' 'another place' --model-dir models/moved
 served_fails 1 'pf:' 'not a protected file' --model-dir clear # never served in clear by mistake
-served_fails 3 'served:tensorflow: ' 'fetch-tensorflow' --tensorflow "$RUN/absent/libtensorflow_cc.so.2"
+served_fails 3 'served:library: ' 'fetch-tensorflow' --tensorflow "$RUN/absent/libtensorflow_cc.so.2"
 
 step "the ports"
 served_fails 3 'net:listen: .*Address already in use' 'port 0' --listen "$KMS"
