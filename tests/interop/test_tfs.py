@@ -65,6 +65,8 @@ def main():
             run_all(tfs_rest.TESTS, server)
         with tfs_life.serve(models, write) as server:
             run_all(tfs_life.TESTS, server, models, write)
+        with tfs_flags.serve_batched(models, write) as server:
+            run_all(tfs_flags.BATCHED, server)
         run_all(tfs_flags.TESTS, models, write)
     finally:
         Server.kill_all()

@@ -223,10 +223,16 @@ def predict(name="default", x=(2.0,), shape=None, **kw):
     return r
 
 
+def floats(tensor):
+    """In whichever field they came."""
+    content = tensor.tensor_content
+    return list(struct.unpack("<%df" % (len(content) // 4), content) if content else tensor.float_val)
+
+
 def answer(server, **kw):
     """(y, version) of a Predict."""
     r = server.stub.Predict(predict(**kw), timeout=WAIT_S)
-    return list(r.outputs["y"].float_val), r.model_spec.version.value
+    return floats(r.outputs["y"]), r.model_spec.version.value
 
 
 def examples(r, *xs, **features):
