@@ -72,7 +72,8 @@ ccz_rc cczi_tf_failed(const struct tf_api *tf, const struct TF_Status *s, const 
     const int code = tf->TF_GetCode(s);
     const char *text = tf->TF_Message(s);
     if (!text[0]) /* so for a saved_model.pb that ends early */
-        return ccz_fail(err, CCZ_E_FORMAT, where, code, "TensorFlow refused it with %s, no reason given",
+        return ccz_fail(err, CCZ_E_FORMAT, where, code,
+                        "TensorFlow refused it with %s, no reason given",
                         ccz_run_code_name((enum ccz_run_code)code));
     return ccz_fail(err, CCZ_E_FORMAT, where, code, "%.180s", text);
 }

@@ -11,7 +11,7 @@ from tfs_kit import WAIT_S, Server, classify, config, equal, examples, floats, p
 from tfs_rest import M, metrics
 
 BATCHING = """max_batch_size { value: 8 }
-batch_timeout_micros { value: 200000 }
+batch_timeout_micros { value: 1000000 }
 max_enqueued_batches { value: 100 }
 num_batch_threads { value: 2 }
 pad_variable_length_inputs: false
