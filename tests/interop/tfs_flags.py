@@ -3,11 +3,13 @@
 import struct
 import subprocess
 
+import grpc
+
 from test_tfserving_client import expect, refused
 
 from tensorflow.core.framework import tensor_pb2
 from tfs_grpc import INVALID
-from tfs_kit import WAIT_S, Server, classify, config, equal, examples, floats, predict, regress
+from tfs_kit import WAIT_S, Server, answer, classify, config, equal, examples, floats, predict, regress
 from tfs_rest import M, metrics
 
 BATCHING = """max_batch_size { value: 8 }
@@ -72,11 +74,13 @@ def test_method_name_check(s):
     equal(len(s.stub.Regress(examples(regress(), 2.0), timeout=WAIT_S).result.regressions), 1, "the right one")
 
 
-def test_no_cors(s):
-    """Without --rest_api_enable_cors_support a preflight is answered as well, and allows nothing."""
+def test_off_by_default(s):
+    """No health service, and without --rest_api_enable_cors_support a preflight is answered as well, and allows nothing."""
     for args, body in (((), {"instances": [1.0]}), (("-X", "OPTIONS", "-H", "Origin: http://example.org"), None)):
         status, headers, _ = s.curl(M + ":predict", *args, body=body)
         equal((status, [k for k in headers if k.startswith("access-control")]), (200, []), "headers")
+    refused(lambda: s.channel.unary_unary("/grpc.health.v1.Health/Check")(b"", timeout=WAIT_S),
+            grpc.StatusCode.UNIMPLEMENTED, "*")
 
 
 def test_flags_with_warning(s):
@@ -85,7 +89,7 @@ def test_flags_with_warning(s):
         expect("warning: --%s has no effect here" % name in s.log(), "no warning of --%s" % name)
 
 
-BATCHED = [test_batching, test_batching_heads, test_tensor_content, test_method_name_check, test_no_cors,
+BATCHED = [test_batching, test_batching_heads, test_tensor_content, test_method_name_check, test_off_by_default,
            test_flags_with_warning]
 
 
@@ -122,6 +126,20 @@ def test_batching_of_model(models, write):
         expect([k for k in metrics(s)[0] if k.startswith(processed)], "batches of the model that has the file")
 
 
+# ------------------------------------------------------------------ a unix socket, health
+
+def test_socket_and_health(models, write):
+    path = Server.run + "/grpc.sock"
+    with Server("socket", "--model_base_path=" + models.base("default"), "--enable_grpc_healthcheck_service",
+                "--grpc_socket_path=" + path, listen=(), socket=path) as s:
+        equal(answer(s), ([3.0], 123), "Predict by --grpc_socket_path")
+        check = s.channel.unary_unary("/grpc.health.v1.Health/Check")
+        for name in (b"", b"ModelService", b"PredictionService"):
+            asked = b"\n" + bytes([len(name)]) + name if name else b""
+            equal(check(asked, timeout=WAIT_S), b"\x08\x01", "HealthCheckResponse { status: SERVING }")
+        refused(lambda: check(b"\n\x05other", timeout=WAIT_S), grpc.StatusCode.NOT_FOUND, "*")
+
+
 # ------------------------------------------------------------------ no start
 
 def test_bad_start(models, write):
@@ -146,6 +164,7 @@ def test_bad_start(models, write):
     ends(2, ["--enable_batching=maybe is none of true, false, 1, 0"], base, "--enable_batching=maybe")
     ends(2, ["--model_config_file and --model_base_path do not go together"], base, "--model_config_file=/none")
     ends(3, ["/none"], "--model_config_file=/none")
+    ends(2, ["--listen, --port and --grpc_socket_path do not go together"], base, "--port=8500")
     models.put("bad", "1", damaged=True)
     ends(3, ["1 model(s) did not become available: {{{name: bad version: 1} due to error: "], "--max_num_load_retries=0",
          "--model_name=bad", "--model_base_path=" + models.base("bad"))
@@ -159,4 +178,4 @@ def test_version_and_help(models, write):
         expect("--%s " % name in out, "--help does not say --" + name)
 
 
-TESTS = [test_batching_of_model, test_bad_start, test_version_and_help]
+TESTS = [test_batching_of_model, test_socket_and_health, test_bad_start, test_version_and_help]

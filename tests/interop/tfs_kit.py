@@ -120,9 +120,10 @@ class Server:
     run = program = library = None  # by test_tfs.py
     all = []
 
-    def __init__(self, name, *args):
+    def __init__(self, name, *args, listen=("--listen", "127.0.0.1:0"), socket=None):
+        self.socket = socket
         self.file = {k: os.path.join(self.run, "%s.%s" % (name, k)) for k in ("port", "rest", "log")}
-        command = [self.program, "--listen", "127.0.0.1:0", "--rest", "127.0.0.1:0", "--port-file", self.file["port"],
+        command = [self.program, *listen, "--rest", "127.0.0.1:0", "--port-file", self.file["port"],
                    "--rest-port-file", self.file["rest"], "--tensorflow", self.library, "--tee", "sim-sgx",
                    "--sim-dir", self.run + "/sim", "--trust-sim", self.run + "/sim/trust", "--insecure-tls-only",
                    "--models-in-clear-insecure", "--threads=2", *args]
@@ -140,7 +141,7 @@ class Server:
             expect(self.process.poll() is None and time.monotonic() < end, "the server did not start:\n" + self.log())
             time.sleep(0.05)
         self.port, self.rest = (int(open(self.file[k]).read()) for k in ("port", "rest"))
-        self.channel = channel(self.port)
+        self.channel = channel(self.socket or self.port)
         self.stub = prediction_service_pb2_grpc.PredictionServiceStub(self.channel)
         self.models = model_service_pb2_grpc.ModelServiceStub(self.channel)
         return self
