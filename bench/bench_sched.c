@@ -6,9 +6,10 @@
  *           submit to finish
  * "step": no threads at all, what a job costs on one core. "inline": done in submit. "batch": rows of 64 floats put together
  * and run in batches of at most 32. "models": spread over 16 queues. "copy": rows of 150528 floats, batches of 8, in step mode.
+ * Last, "metrics": CPU ns to count one request.
  */
 #define _POSIX_C_SOURCE 200809L
-#include <cczoo/sched.h>
+#include <cczoo/serve_metrics.h>
 
 #include "bench.h"
 
@@ -159,6 +160,26 @@ static void measure(const struct plan *p, size_t n)
     fflush(stdout);
 }
 
+/* What one request is counted as: four calls, between other series. */
+static void measure_metrics(size_t n)
+{
+    struct ccz_serve_metrics *m = NULL;
+    char name[64][16];
+    must(ccz_serve_metrics_new(&m, NULL) == CCZ_OK, "metrics");
+    for (int i = 0; i < 64; i++)
+        snprintf(name[i], sizeof(name[i]), "model-%d", i);
+    int64_t cpu = cpu_ns();
+    for (size_t i = 0; i < n; i++) {
+        const char *model = name[i % 64];
+        ccz_serve_metrics_runtime(m, model, "Predict", 500000);
+        ccz_serve_metrics_run(m, 500000);
+        ccz_serve_metrics_latency(m, model, "Predict", false, 700000);
+        ccz_serve_metrics_done(m, &(struct ccz_infer_done){.model = model, .api = "Predict"});
+    }
+    printf("metrics\trequest\t%.0f\n", (double)(cpu_ns() - cpu) / (double)n);
+    ccz_serve_metrics_free(m);
+}
+
 int main(int argc, char **argv)
 {
     size_t n = argc > 1 ? strtoul(argv[1], NULL, 10) : 1000000;
@@ -182,5 +203,6 @@ int main(int argc, char **argv)
     };
     for (size_t i = 0; i < sizeof(plans) / sizeof(plans[0]); i++)
         measure(&plans[i], plans[i].columns == IMAGE ? n / 100 : plans[i].window == 1 ? n / 10 : n);
+    measure_metrics(n);
     return 0;
 }

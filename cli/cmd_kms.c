@@ -7,6 +7,7 @@
 #include "kms_audit.h"
 #include "kms_doctor.h"
 #include "kms_key.h"
+#include "kms_reference.h"
 #include "kms_roles.h"
 #include "kms_session.h"
 #include "kms_token.h"
@@ -27,8 +28,9 @@ struct kms_opts {
     bool new_version, replace, json, no_recovery;
     int64_t valid_days;
     struct kms_roles_opts roles;
-    const char *under, *try_file, *at, *until; /* workloads, replay, stage */
-    bool no;                                   /* set by a verb whose answer is a "no" */
+    const char *under, *out, *known, *try_file, *reference, *values, *at,
+        *until; /* workloads, replay, stage */
+    bool no;    /* set by a verb whose answer is a "no" */
 };
 
 /* ------------------------------------------------------------------------------- output */
@@ -364,6 +366,20 @@ static ccz_rc audit_checkpoint(struct kms_session *s, struct kms_opts *o, char *
     return kms_audit_checkpoint(s->client, err);
 }
 
+static ccz_rc audit_consistency(struct kms_session *s, struct kms_opts *o, char **args,
+                                struct ccz_err *err)
+{
+    return kms_audit_consistency(s->client, args[0], o->known, err);
+}
+
+static ccz_rc audit_rotate_key(struct kms_session *s, struct kms_opts *o, char **args,
+                               struct ccz_err *err)
+{
+    (void)o;
+    (void)args;
+    return kms_audit_rotate_key(s->client, err);
+}
+
 static ccz_rc audit_keys(struct kms_session *s, struct kms_opts *o, char **args,
                          struct ccz_err *err)
 {
@@ -422,8 +438,13 @@ static ccz_rc workloads(struct kms_session *s, struct kms_opts *o, char **args, 
 
 static ccz_rc replay(struct kms_session *s, struct kms_opts *o, char **args, struct ccz_err *err)
 {
-    const struct kms_replay r = {
-        .policy = args[0], .file = o->try_file, .at = o->at, .all = o->roles.all, .json = o->json};
+    const struct kms_replay r = {.policy = args[0],
+                                 .file = o->try_file,
+                                 .reference = o->reference,
+                                 .values = o->values,
+                                 .at = o->at,
+                                 .all = o->roles.all,
+                                 .json = o->json};
     uint64_t blocked = 0;
     ccz_rc rc = kms_replay(&blocked, s->client, &r, err);
     o->no = blocked != 0;
@@ -485,6 +506,67 @@ static ccz_rc rollout(struct kms_session *s, struct kms_opts *o, char **args, st
     if (rc == CCZ_OK)
         show_change(o, "rolled out", "policy", args[0], 0, &receipt);
     return rc;
+}
+
+static ccz_rc set_door(struct kms_session *s, struct kms_opts *o, const char *item, bool open,
+                       struct ccz_err *err)
+{
+    struct ccz_kms_receipt receipt;
+    uint32_t version = (uint32_t)o->version;
+    if (o->roles.propose) {
+        struct ccz_kms_proposed p;
+        ccz_rc rc =
+            ccz_kms_propose_doors(&p, s->client, item, version, open, o->roles.valid_s, err);
+        if (rc == CCZ_OK)
+            kms_show_proposed(&o->roles, &p);
+        return rc;
+    }
+    ccz_rc rc = ccz_kms_set_doors(&receipt, s->client, item, version, open, err);
+    if (rc == CCZ_OK)
+        show_change(o, open ? "opened" : "closed", "", item, version, &receipt);
+    return rc;
+}
+
+static ccz_rc door_open(struct kms_session *s, struct kms_opts *o, char **args, struct ccz_err *err)
+{
+    return set_door(s, o, args[0], true, err);
+}
+
+static ccz_rc door_close(struct kms_session *s, struct kms_opts *o, char **args,
+                         struct ccz_err *err)
+{
+    return set_door(s, o, args[0], false, err);
+}
+
+static ccz_rc evidence_get(struct kms_session *s, struct kms_opts *o, char **args,
+                           struct ccz_err *err)
+{
+    return kms_evidence_get(s->client, args[0], o->roles.ns, o->out, err);
+}
+
+static ccz_rc reference_put(struct kms_session *s, struct kms_opts *o, char **args,
+                            struct ccz_err *err)
+{
+    return kms_reference_put(s->client, &o->roles, args[0], args[1], o->replace, err);
+}
+
+static ccz_rc reference_get(struct kms_session *s, struct kms_opts *o, char **args,
+                            struct ccz_err *err)
+{
+    return kms_reference_get(s->client, args[0], (uint32_t)o->version, err);
+}
+
+static ccz_rc reference_list(struct kms_session *s, struct kms_opts *o, char **args,
+                             struct ccz_err *err)
+{
+    (void)args;
+    return kms_reference_list(s->client, o->json, err);
+}
+
+static ccz_rc reference_delete(struct kms_session *s, struct kms_opts *o, char **args,
+                               struct ccz_err *err)
+{
+    return kms_reference_delete(s->client, &o->roles, args[0], err);
 }
 
 static ccz_rc role_set(struct kms_session *s, struct kms_opts *o, char **args, struct ccz_err *err)
@@ -565,6 +647,12 @@ static const struct verb {
     {"secret", "put", "NAME --from FILE", "store a secret", 1, true, secret_put},
     {"policy", "put", "NAME FILE", "store a policy", 2, false, policy_put},
     {"policy", "show", "NAME", "print a policy", 1, false, policy_show},
+    {"reference", "put", "NAME FILE", "store a set of reference values that policies name", 2,
+     false, reference_put},
+    {"reference", "get", "NAME", "print a set", 1, false, reference_get},
+    {"reference", "list", "", "list the sets", 0, false, reference_list},
+    {"reference", "delete", "NAME", "delete a set that no policy names", 1, false,
+     reference_delete},
     {"bind", NULL, "ITEM POLICY", "release key/NAME or secret/NAME under this policy from now on",
      2, false, bind_item},
     {"rm", NULL, "ITEM",
@@ -576,12 +664,21 @@ static const struct verb {
      destroy_item},
     {"disable", NULL, "ITEM", "release it to nobody until it is enabled", 1, false, disable_item},
     {"enable", NULL, "ITEM", "undo disable", 1, false, enable_item},
+    {"door", "open", "ITEM",
+     "release --version of it also to peers whose evidence is bound to their key alone", 1, false,
+     door_open},
+    {"door", "close", "ITEM", "undo door open", 1, false, door_close},
     {"ls", NULL, "", "list keys, secrets and policies", 0, false, list},
     {"show", NULL, "ITEM", "list the versions of an item", 1, false, show},
     {"audit", "export", "FILE", "write the whole audit log, signed, for audit verify", 1, false,
      audit_export},
     {"audit", "checkpoint", "", "print a signed checkpoint: keep it elsewhere", 0, false,
      audit_checkpoint},
+    {"audit", "consistency", "CHECKPOINT",
+     "prove that the log of today continues an older checkpoint; print today's", 1, false,
+     audit_consistency},
+    {"audit", "rotate-key", "", "another key signs checkpoints from now on", 0, false,
+     audit_rotate_key},
     {"audit", "keys", "", "print the public keys that sign checkpoints", 0, false, audit_keys},
     {"audit", NULL, "", "print and verify the audit chain", 0, false, audit},
     {"why", NULL, "DECISION", "show all of a decision, e.g. D17: what the policy wanted", 1, false,
@@ -597,6 +694,8 @@ static const struct verb {
     {"unstage", NULL, "POLICY", "take it back", 1, false, unstage},
     {"rollout", NULL, "POLICY", "put the staged policy in force, for every item bound to POLICY", 1,
      false, rollout},
+    {"evidence", "get", "ID", "write raw evidence that is kept to --out, for evidence verify", 1,
+     false, evidence_get},
     {"status", NULL, "", "show what is running and how much it holds", 0, false, status},
     {"role", "set", "KEY ROLES",
      "give a key (PEM file or SHA-256) roles in --namespace: auditor,operator,author,approver,"
@@ -644,7 +743,9 @@ static int help(void)
            "look at everything, say what to do; exit 1 if there is something");
     kms_key_help();
     ui_out("  %-28s %s\n", "propose VERB ...",
-           "policy put, bind, rm policy/NAME, role set, quorum set, key create, key bind: for "
+           "policy put, reference put, reference delete, door open, bind, rm policy/NAME, role "
+           "set, quorum set, "
+           "key create, key bind: for "
            "others to approve");
     for (size_t i = 0; i < OFFLINE_LEN; i++)
         ui_out("  audit %s %-*s %s\n", offline[i].name, (int)(21 - strlen(offline[i].name)),
@@ -679,7 +780,8 @@ static bool check(const struct verb *v, const struct kms_opts *o, int operands)
 static bool proposable(const struct verb *v)
 {
     return v->run == policy_put || v->run == bind_item || v->run == remove_item ||
-           v->run == role_set || v->run == quorum_set || v->run == rollout;
+           v->run == role_set || v->run == quorum_set || v->run == rollout ||
+           v->run == reference_put || v->run == reference_delete || v->run == door_open;
 }
 
 static int run(const struct verb *v, bool propose, int argc, char **argv)
@@ -691,19 +793,21 @@ static int run(const struct verb *v, bool propose, int argc, char **argv)
         {"bind", &o.bind, NULL, NULL, "NAME", "secret: bind it to this policy of the KMS"},
         {"new-version", NULL, NULL, &o.new_version, NULL, "secret: it exists, add a version"},
         {"replace", NULL, NULL, &o.replace, NULL,
-         "policy put: replace it for every item bound to it; stage: replace what is staged"},
+         "policy put: replace it for every item bound to it; reference put: add a version; stage: "
+         "replace what is staged"},
         {"if-version", NULL, &o.if_version, NULL, "N",
          "secret: store only if N is the latest version; 0 = it does not exist"},
         {"expires", &o.expires, NULL, NULL, "TIME",
          "secret: released to nobody from then on, e.g. 2027-01-31T00:00:00Z"},
         {"metadata", &o.metadata, NULL, NULL, "JSON", "secret: an object, not secret"},
         {"version", NULL, &o.version, NULL, "N",
-         "rm, undelete, destroy, disable, enable: this version only"},
+         "rm, undelete, destroy, disable, enable, door, reference get: this version only"},
         {"recovery", NULL, &o.recovery_days, NULL, "DAYS",
          "rm: how long it is kept at least, 1 to 90; default 7"},
         {"no-recovery", NULL, NULL, &o.no_recovery, NULL, "rm: destroy it now, for good"},
         {"namespace", &o.roles.ns, NULL, NULL, "NS",
-         "role, quorum: of names before their first /; '' = names without one; default: * = all"},
+         "role, quorum, evidence: of names before their first /; '' = names without one; default: "
+         "* = all"},
         {"label", &o.roles.label, NULL, NULL, "TEXT", "role set: for people"},
         {"token", NULL, NULL, &o.roles.token, NULL, "role set: of a token's subject, not of a key"},
         {"valid", NULL, &o.valid_days, NULL, "DAYS",
@@ -715,6 +819,12 @@ static int run(const struct verb *v, bool propose, int argc, char **argv)
         {"last", NULL, &o.last, NULL, "N", "audit: the last N lines only"},
         {"under", &o.under, NULL, NULL, "NAME",
          "workloads: those judged by this policy of the KMS"},
+        {"known", &o.known, NULL, NULL, "FILE",
+         "audit consistency: public keys that may have signed, PEM; default: those of the KMS"},
+        {"out", &o.out, NULL, NULL, "FILE", "evidence get: where to"},
+        {"reference", &o.reference, NULL, NULL, "NAME",
+         "replay: with --values in place of the set of this name"},
+        {"values", &o.values, NULL, NULL, "FILE", "replay: the set to try"},
         {"try", &o.try_file, NULL, NULL, "FILE", "replay: this policy instead of the staged one"},
         {"at", &o.at, NULL, NULL, "TIME", "replay: judged then, e.g. when a grace has ended"},
         {"until", &o.until, NULL, NULL, "TIME", "stage: end of the trial, within 366 days"},
@@ -753,8 +863,9 @@ static int find_and_run(bool propose, int argc, char **argv)
             continue;
         if (propose && !proposable(v)) {
             ui_error("this needs no approvals: call it directly");
-            ui_hint("policy put, bind, rm policy/NAME, role set, quorum set and rollout can be "
-                    "proposed");
+            ui_hint("policy put, reference put and delete, door open, bind, rm policy/NAME, role "
+                    "set, quorum "
+                    "set and rollout can be proposed");
             return UI_USAGE;
         }
         return two ? run(v, propose, argc - 2, argv + 2) : run(v, propose, argc - 1, argv + 1);

@@ -91,6 +91,72 @@ ccz_rc kms_audit_checkpoint(struct ccz_rpc_client *c, struct ccz_err *err)
     return rc;
 }
 
+/* ----------------------------------------------------------------------- consistency */
+
+static void put_pem(struct ccz_buf *pem, const struct ccz_key *key)
+{
+    CCZ_AUTO_BUF der;
+    ccz_buf_init(&der, 1024);
+    if (ccz_key_spki(&der, key) == CCZ_OK)
+        ccz_pem_put(pem, "PUBLIC KEY", ccz_buf_span(&der));
+}
+
+/* The KMS says which keys are its own; who has them from elsewhere holds both checkpoints to those. */
+static ccz_rc check_known(const char *known, const struct ccz_kms_checkpoint *older,
+                          const struct ccz_kms_checkpoint *now, struct ccz_err *err)
+{
+    struct keys k = {0};
+    ccz_rc rc = keys_read(&k, known, err);
+    if (rc == CCZ_OK)
+        rc = ccz_kms_checkpoint_check(older, keys_view(&k), k.len, err);
+    if (rc == CCZ_OK)
+        rc = ccz_kms_checkpoint_check(now, keys_view(&k), k.len, err);
+    keys_free(&k);
+    return rc;
+}
+
+ccz_rc kms_audit_consistency(struct ccz_rpc_client *c, const char *file, const char *known,
+                             struct ccz_err *err)
+{
+    struct ccz_kms_checkpoint older, now;
+    struct ccz_kms_path path;
+    struct keys k = {0};
+    CCZ_AUTO_BUF text;
+    ccz_buf_init(&text, CCZ_KMS_CHECKPOINT_SIZE_MAX);
+    ccz_rc rc = ccz_file_read(&text, file, err);
+    if (rc == CCZ_OK)
+        rc = ccz_kms_checkpoint_parse(&older, ccz_buf_span(&text), err);
+    if (rc == CCZ_OK)
+        rc = ccz_kms_get_consistency(&now, &path, k.key, &k.len, c, &older, err);
+    if (rc == CCZ_OK && known)
+        rc = check_known(known, &older, &now, err);
+    if (rc == CCZ_OK) {
+        ccz_buf_clear(&text);
+        ccz_kms_checkpoint_put(&text, &now);
+        ui_out_span(ccz_buf_span(&text));
+        ui_say("%llu lines, the first %llu are those of %s (a proof of %zu hashes)",
+               (unsigned long long)now.size, (unsigned long long)older.size, file, path.len);
+    }
+    keys_free(&k);
+    return rc;
+}
+
+ccz_rc kms_audit_rotate_key(struct ccz_rpc_client *c, struct ccz_err *err)
+{
+    struct ccz_kms_receipt receipt;
+    CCZ_AUTO(ccz_key) key = NULL;
+    CCZ_AUTO_BUF pem;
+    ccz_buf_init(&pem, PUBLIC_KEYS_SIZE_MAX);
+    ccz_rc rc = ccz_kms_rotate_audit_key(&key, &receipt, c, err);
+    if (rc != CCZ_OK)
+        return rc;
+    put_pem(&pem, key);
+    ui_out_span(ccz_buf_span(&pem));
+    ui_say("signs from audit line %llu on; keep it beside the older ones",
+           (unsigned long long)receipt.audit_seq);
+    return CCZ_OK;
+}
+
 /* ---------------------------------------------------------------------------- export */
 
 /* Where an export goes: into the file, and through the verifier. */

@@ -382,7 +382,7 @@ static void ignore(void *arg, const struct ccz_kms_replayed *r)
     (void)r;
 }
 
-/* Whoever is accepted today and would not be when the days are over: a grace ends. */
+/* Whoever is accepted today and would not be when the days are over: a grace ends, or a reference value does. */
 static void check_grace(struct doctor *d)
 {
     char then[21], act[512];
@@ -415,8 +415,9 @@ static void check_grace(struct doctor *d)
     }
     rest(d, "grace", ending, "policies will refuse workloads");
     if (!ending)
-        found(d, LEVEL_OK, "grace", NULL, "no grace of %u workloads ends within %lld days",
-              workloads, (long long)d->days);
+        found(d, LEVEL_OK, "grace", NULL,
+              "no grace or reference value of %u workloads ends within %lld days", workloads,
+              (long long)d->days);
 }
 
 static void on_staged(void *arg, const struct ccz_kms_staged *s)

@@ -2,6 +2,7 @@
 /* Decisions, recorded workloads, what another policy would do to them. Text of a server was escaped when it came in. */
 #include "cli.h"
 #include "json_out.h"
+#include "kms_reference.h"
 #include "kms_why.h"
 
 #include <cczoo/codec.h>
@@ -49,6 +50,7 @@ static void show_decision(const struct ccz_kms_decision *d)
     line("policy", d->policy);
     line("policy sha256", d->policy_sha256);
     line("rule", d->rule);
+    line("references", d->references);
     line("grace until", d->grace_until);
     line("where", d->where);
     line("got", d->got);
@@ -91,6 +93,7 @@ static void on_decision(void *arg, const struct ccz_kms_decision *d)
     put_text(&b, "policy", d->policy);
     put_text(&b, "policy_sha256", d->policy_sha256);
     put_text(&b, "rule", d->rule);
+    put_text(&b, "references", d->references);
     put_text(&b, "grace_until", d->grace_until);
     put_text(&b, "where", d->where);
     put_text(&b, "got", d->got);
@@ -184,8 +187,9 @@ static void show_replayed(const struct ccz_kms_replayed *r)
     if (r->then) {
         if (r->grace_until_s)
             ccz_time_format(until, r->grace_until_s);
-        ui_out(": %s by rule \"%s\"%s%s\n", r->now ? "accepted as now" : "ADMITTED", r->rule,
-               until[0] ? ", by its grace until " : "", until);
+        ui_out(": %s by rule \"%s\"%s%s%s%s\n", r->now ? "accepted as now" : "ADMITTED", r->rule,
+               until[0] ? ", by its grace until " : "", until, r->references[0] ? ", by " : "",
+               r->references);
         return;
     }
     ui_out(": %s: %s: %s / %s%s%s%s\n", r->now ? "BLOCKED" : "refused as now", r->where, r->got,
@@ -206,6 +210,7 @@ static void on_replayed(void *arg, const struct ccz_kms_replayed *r)
     put_who(&b, &r->workload);
     ccz_buf_printf(&b, ",\"accepted_now\":%s,\"accepted_then\":%s", yes(r->now), yes(r->then));
     put_text(&b, "rule", r->rule);
+    put_text(&b, "references", r->references);
     put_time(&b, "grace_until", r->grace_until_s);
     put_text(&b, "where", r->where);
     put_text(&b, "got", r->got);
@@ -218,17 +223,28 @@ ccz_rc kms_replay(uint64_t *blocked, struct ccz_rpc_client *c, const struct kms_
                   struct ccz_err *err)
 {
     CCZ_AUTO_BUF json;
+    CCZ_AUTO_BUF set;
     struct ccz_kms_replay sum;
     struct kms_replay o = *r;
     int64_t at_s = 0;
     ccz_buf_init(&json, CCZ_POLICY_SIZE_MAX);
+    ccz_buf_init(&set, CCZ_REFERENCE_SIZE_MAX);
     *blocked = 0;
+    if (!r->reference != !r->values)
+        return ccz_refuse(err, CCZ_E_ARG, "kms:replay-set",
+                          r->reference ? "--reference" : "--values",
+                          "both --reference NAME and --values FILE");
     if (r->at && ccz_time_parse(&at_s, r->at, strlen(r->at)) != CCZ_OK)
         return ccz_refuse(err, CCZ_E_FORMAT, "kms:at", r->at, "YYYY-MM-DDThh:mm:ssZ");
     ccz_rc rc = r->file ? ccz_file_read(&json, r->file, err) : CCZ_OK;
     if (rc == CCZ_OK && r->file && json.size == 0)
         rc = ccz_fail(err, CCZ_E_FORMAT, "kms:policy-file", 0, "%s is empty", r->file);
-    if (rc == CCZ_OK)
+    if (rc == CCZ_OK && r->values)
+        rc = ccz_file_read(&set, r->values, err);
+    if (rc == CCZ_OK && r->reference)
+        rc = ccz_kms_replay_reference(&sum, c, r->policy, ccz_buf_span(&json), r->reference,
+                                      ccz_buf_span(&set), at_s, on_replayed, &o, err);
+    else if (rc == CCZ_OK)
         rc = ccz_kms_replay_policy(&sum, c, r->policy, ccz_buf_span(&json), at_s, on_replayed, &o,
                                    err);
     if (rc != CCZ_OK)
@@ -245,6 +261,50 @@ ccz_rc kms_replay(uint64_t *blocked, struct ccz_rpc_client *c, const struct kms_
         ui_out("would block %llu and admit %llu of %llu workloads\n",
                (unsigned long long)sum.blocked, (unsigned long long)sum.admitted,
                (unsigned long long)sum.workloads);
+    return CCZ_OK;
+}
+
+/* ---------------------------------------------------------------------------- evidence */
+
+/* "cczoo-kms:<instance>/evidence/<digest>[?namespace=<NS>]", or the digest alone. */
+static ccz_rc take_id(uint8_t sha256[32], const char **ns, const char *id, struct ccz_err *err)
+{
+    static const char before[] = "/evidence/", query[] = "?namespace=";
+    const char *digest = strstr(id, before), *end;
+    digest = digest ? digest + sizeof(before) - 1 : id;
+    end = strchr(digest, '?');
+    size_t size = end ? (size_t)(end - digest) : strlen(digest);
+    bool named = end && strncmp(end, query, sizeof(query) - 1) == 0;
+    if (named && !*ns)
+        *ns = end + sizeof(query) - 1;
+    if (!*ns)
+        *ns = "";
+    if (size != 64 || (end && !named) || ccz_unhex(sha256, 32, digest, size) != CCZ_OK)
+        return ccz_refuse(err, CCZ_E_ARG, "kms:evidence-id", id,
+                          "64 hex digits, or raw_evidence of a token");
+    return CCZ_OK;
+}
+
+ccz_rc kms_evidence_get(struct ccz_rpc_client *c, const char *id, const char *ns, const char *out,
+                        struct ccz_err *err)
+{
+    CCZ_AUTO_BUF evidence;
+    struct ccz_kms_kept kept;
+    uint8_t sha256[32];
+    char at[21];
+    ccz_buf_init(&evidence, CCZ_QUOTE_SIZE_MAX);
+    if (!out)
+        return ccz_refuse(err, CCZ_E_ARG, "kms:out", "no --out", "--out FILE");
+    ccz_rc rc = take_id(sha256, &ns, id, err);
+    if (rc == CCZ_OK)
+        rc = ccz_kms_get_evidence(&kept, &evidence, c, ns, sha256, err);
+    if (rc == CCZ_OK)
+        rc = ccz_file_write(out, ccz_buf_span(&evidence), 0644, CCZ_FILE_REPLACE, err);
+    if (rc != CCZ_OK)
+        return rc;
+    ccz_time_format(at, kept.time_s);
+    ui_say("%zu bytes of %s evidence, verified at %s: cczoo evidence verify %s", evidence.size,
+           kept.tee, at, out);
     return CCZ_OK;
 }
 

@@ -14,4 +14,9 @@ ccz_rc kms_audit_export(struct ccz_rpc_client *c, const char *file, struct ccz_e
 ccz_rc kms_audit_checkpoint(struct ccz_rpc_client *c, struct ccz_err *err);
 /* Prints the public keys that sign, PEM. */
 ccz_rc kms_audit_keys(struct ccz_rpc_client *c, struct ccz_err *err);
+/* That the log continues the checkpoint in @p file; prints the one of today. @param known  file of keys, or NULL */
+ccz_rc kms_audit_consistency(struct ccz_rpc_client *c, const char *file, const char *known,
+                             struct ccz_err *err);
+/* Prints the new key. */
+ccz_rc kms_audit_rotate_key(struct ccz_rpc_client *c, struct ccz_err *err);
 #endif

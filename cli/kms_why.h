@@ -9,13 +9,17 @@ ccz_rc kms_why(struct ccz_rpc_client *c, const char *id, bool json, struct ccz_e
 ccz_rc kms_workloads(struct ccz_rpc_client *c, const char *policy, bool json, struct ccz_err *err);
 struct kms_replay {
     const char *policy;
-    const char *file; /* the JSON to try; NULL = what is staged */
-    const char *at;   /* time, or NULL = now */
-    bool all, json;   /* all: also workloads that fare as they do now */
+    const char *file;               /* the JSON to try; NULL = what is staged */
+    const char *reference, *values; /* a set to try, and its file; or both NULL */
+    const char *at;                 /* time, or NULL = now */
+    bool all, json;                 /* all: also workloads that fare as they do now */
 };
 /* @param[out] blocked  workloads that are accepted now and would not be */
 ccz_rc kms_replay(uint64_t *blocked, struct ccz_rpc_client *c, const struct kms_replay *r,
                   struct ccz_err *err);
+/* Raw evidence that is kept. @param id  SHA-256 in hex, or what a token calls it @param ns  NULL = as the token says, or "" */
+ccz_rc kms_evidence_get(struct ccz_rpc_client *c, const char *id, const char *ns, const char *out,
+                        struct ccz_err *err);
 /* Everything that is staged. */
 ccz_rc kms_staged(struct ccz_rpc_client *c, bool json, struct ccz_err *err);
 #endif

@@ -69,9 +69,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     CCZ_AUTO_BUF notes;
+    ccz_buf_init(&notes, CCZ_SERVE_NOTES_SIZE_MAX);
     if (size == 0)
         return 0;
-    ccz_buf_init(&notes, CCZ_SERVE_NOTES_SIZE_MAX);
     const enum ccz_serve_form form = data[0] & 1 ? CCZ_SERVE_TEXT : CCZ_SERVE_WIRE;
     const struct ccz_span in = {data + 1, size - 1};
     const unsigned which = data[0] / 2 % 6;

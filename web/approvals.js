@@ -11,9 +11,9 @@ function nameOf(roles, id) {
   return found ? [h('bdi', {}, found.label), ' ', short(hex(id))] : short(hex(id));
 }
 
-async function currentPolicy(name) {
+async function current(method, name) {
   try {
-    return new TextDecoder().decode(bytes((await call('GetPolicy', { name })).json));
+    return new TextDecoder().decode(bytes((await call(method === 'PutReference' ? 'GetReference' : 'GetPolicy', { name })).json));
   } catch {
     return '';
   }
@@ -54,15 +54,15 @@ async function card(p, roles, again) {
   const out = h('div', {});
   const isOpen = Number(p.state) === 1;
   if (isOpen && p.method === 'RollOut' && !seen.problem) await addStaged(seen);
-  const old = isOpen && seen.text ? await currentPolicy(seen.message.name ?? seen.message.policy ?? '') : '';
-  const list = old && changes(old, seen.text);
+  const old = isOpen && seen.text ? await current(p.method, seen.message.name ?? seen.message.policy ?? '') : '';
+  const list = old && changes(old, seen.text), what = p.method === 'PutReference' ? 'set' : 'policy';
   return h('article', { class: 'card', 'aria-label': `Proposal ${p.id}` },
     h('h3', {}, `Proposal ${p.id}: ${p.method} `, chip(isOpen ? 'warn' : 'quiet', STATES[Number(p.state)] ?? '?')),
     facts([...seen.list, ['namespace', seen.list.some(([k]) => k === 'namespace') ? '' : namespaceName(p.namespace)], ['proposed by', nameOf(roles, bytes(p.proposer))], ['proposed', timeOf(p.createdS)], ['open until', timeOf(p.expiresS)],
       ['approvals', [`${(p.approvers ?? []).length} of ${p.needed ?? 0} `, (p.approvers ?? []).map((a) => ['· ', nameOf(roles, bytes(a)), ' '])]], ['digest', h('code', {}, hex(seen.digest))]]),
     list && difference(list),
-    seen.text && h('details', { open: isOpen && !list }, h('summary', {}, 'The policy as it would be'), h('pre', { tabindex: '0' }, seen.text)),
-    old && h('details', {}, h('summary', {}, 'The policy as it is'), h('pre', { tabindex: '0' }, old)),
+    seen.text && h('details', { open: isOpen && !list }, h('summary', {}, `The ${what} as it would be`), h('pre', { tabindex: '0' }, seen.text)),
+    old && h('details', {}, h('summary', {}, `The ${what} as it is`), h('pre', { tabindex: '0' }, old)),
     seen.problem ? h('p', {}, chip('bad', `cannot be approved here: ${seen.problem}`)) : null,
     isOpen && h('div', { class: 'row' },
       h('button', { type: 'button', class: 'good', disabled: seen.problem !== '', onclick: () => decide(p, seen, 'Approve', out, again) }, 'Approve…'),

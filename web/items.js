@@ -116,8 +116,40 @@ async function policy(name, out) {
   }
 }
 
+// ---------------------------------------------------------------- reference values
+
+async function reference(name, out) {
+  fill(out, h('p', { class: 'quiet' }, 'asking…'));
+  try {
+    const r = await call('GetReference', { name });
+    const json = bytes(r.json), sum = await sha256(json), set = parsed(utf8(json));
+    const head = h('h2', { tabindex: '-1' }, h('bdi', {}, `reference/${name}`));
+    fill(out, h('section', { class: 'card' }, head,
+      facts([['version', r.version ?? 0], ['put', timeOf(r.createdS)], ['digest', h('code', {}, hex(sum))], ['recomputed', same(sum, bytes(r.sha256)) ? chip('good', 'it is that of this text') : chip('bad', 'the server says another one')]]),
+      table(`Values of ${name}`, [
+        ['Name', (v) => h('bdi', { class: 'wrap' }, String(v.name ?? ''))],
+        ['Value', (v) => h('code', { class: 'wrap' }, String(v.value ?? ''))],
+        ['State', (v) => (v.until ? (Date.parse(v.until) <= Date.now() ? chip('quiet', `ended ${v.until}`) : chip('warn', `until ${v.until}`)) : chip('good', 'no end'))],
+      ], Array.isArray(set?.values) ? set.values : [], 'It has no values.'),
+      h('button', { type: 'button', onclick: () => fill(out) }, 'Close')));
+    head.focus();
+  } catch (e) {
+    fill(out, failure(e));
+  }
+}
+
+function references(sets, out) {
+  return h('section', {}, h('h2', {}, 'Reference values'), table('Reference values', [
+    ['Name', (r) => h('button', { type: 'button', class: 'link', onclick: () => reference(r.name, out) }, h('bdi', { class: 'wrap' }, r.name))],
+    ['Version', (r) => r.version ?? 0],
+    ['Values', (r) => `${r.values ?? 0} of ${r.valueSize ?? 0} bytes`],
+    ['Put', (r) => timeOf(r.createdS)],
+  ], sets, 'There is no set of reference values that you may see.'));
+}
+
 export async function showPolicies(view) {
-  const [listed, staged] = await Promise.all([all('List', 'items', {}, byName), all('ListStaged', 'staged', {}, (a) => ({ after: a.staged.at(-1).policy }))]);
+  const [listed, staged, sets] = await Promise.all([all('List', 'items', {}, byName), all('ListStaged', 'staged', {}, (a) => ({ after: a.staged.at(-1).policy })),
+    all('ListReferences', 'references', {}, (a) => ({ after: a.references.at(-1).name }))]);
   const policies = listed.filter((i) => i.item.startsWith('policy/')).map((i) => i.item.slice(7));
   const trial = new Map(staged.map((s) => [s.policy, s]));
   const out = h('div', {});
@@ -129,5 +161,5 @@ export async function showPolicies(view) {
       const s = trial.get(n);
       return s ? [chip(s.ended ? 'quiet' : 'warn', s.ended ? 'trial over' : 'staged'), ` would accept ${s.wouldAccept ?? 0}, refuse ${s.wouldRefuse ?? 0}`] : '–';
     }],
-  ], policies, 'There is no policy that you may see.'));
+  ], policies, 'There is no policy that you may see.'), references(sets, out));
 }

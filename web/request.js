@@ -22,6 +22,10 @@ export const REQUESTS = {
   SetRole: { 1: ['namespace', 'string'], 2: ['principal', 'bytes'], 3: ['roles', 'uint32'], 4: ['kind', 'uint32'], 5: ['label', 'string'] },
   SetQuorum: { 1: ['namespace', 'string'], 2: ['needed', 'uint32'] },
   Generate: { 1: ['name', 'string'], 2: ['kind', 'string'], 3: ['ops', 'string'], 4: ['policy', 'string'], 5: ['exportable', 'bool'], 6: ['unattested_insecure', 'bool'], 7: ['expires_s', 'int64'], 8: ['rotate_every_s', 'int64'] },
+  SetDoors: { 1: ['item', 'string'], 2: ['version', 'uint32'], 3: ['key_bound', 'bool'] },
+  PutReference: { 1: ['name', 'string'], 2: ['json', 'bytes'], 3: ['replace', 'bool'] },
+  DeleteReference: { 1: ['name', 'string'] },
+  SetExpiry: { 1: ['name', 'string'], 2: ['expires_s', 'int64'] },
   RollOut: { 1: ['policy', 'string'], 2: ['sha256', 'bytes'] },
 };
 
@@ -79,9 +83,13 @@ export function explained(method, m) {
     Generate: () => [['new key', m.name], ['kind', m.kind], ['operations', m.ops || 'all of its kind'], ['policy', m.policy || 'none'],
       ['leaves the KMS', m.exportable ? 'YES: it is exportable' : 'no'], ['used without evidence', m.unattested_insecure ? 'YES: by clients' : 'no'],
       ['expires', when(m.expires_s) || 'never'], ['rotated', m.rotate_every_s ? `every ${m.rotate_every_s} s` : 'by hand']],
+    SetDoors: () => [['item', m.item], ['version', String(m.version ?? 0)], ['evidence that is bound to a key, and not fresh', m.key_bound ? 'IS ENOUGH' : 'is not enough']],
+    PutReference: () => [['reference values', m.name], [m.replace ? 'another version' : 'adds', m.replace ? 'in force at once for every policy that names the set' : 'a set']],
+    DeleteReference: () => [['deletes', `reference/${m.name}`]],
+    SetExpiry: () => [['key', m.name], ['may be used, and leave if it may leave, until', when(m.expires_s) || 'for ever']],
     RollOut: () => [['policy', m.policy], ['digest of what is staged', hex(m.sha256 ?? [])]],
   }[method]();
-  return { list, text: method === 'PutPolicy' ? utf8(m.json ?? new Uint8Array()) : '' };
+  return { list, text: method === 'PutPolicy' || method === 'PutReference' ? utf8(m.json ?? new Uint8Array()) : '' };
 }
 
 // What one policy has and the other has not, line by line: [[' ' | '+' | '-', line]]; null if that cannot be said. The longest common

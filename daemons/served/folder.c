@@ -104,6 +104,20 @@ struct ccz_model_cfg served_folder_cfg(struct served_folder *f)
         .files = f->file, .files_len = f->len, .read_at = read_at, .arg = f};
 }
 
+ccz_rc served_folder_load(struct ccz_model **out, struct served_folder *f,
+                          struct served_engines *engines, const char *tag, struct ccz_err *err)
+{
+    struct ccz_model_cfg cfg = served_folder_cfg(f);
+    struct ccz_model_kind kind = {0};
+    struct ccz_engine *engine = NULL;
+    *out = NULL;
+    cfg.tag = tag;
+    ccz_rc rc = ccz_engine_detect(&kind, cfg.files, cfg.files_len, err);
+    if (rc == CCZ_OK)
+        rc = served_engines_get(&engine, engines, kind.backend, err);
+    return rc == CCZ_OK ? ccz_model_load(out, engine, &cfg, err) : rc;
+}
+
 void served_folder_free(struct served_folder *f)
 {
     if (!f)

@@ -27,26 +27,18 @@ static ccz_rc load_protected(struct served *s, const struct served_opts *o, stru
 {
     struct served_item key = {.name = o->kms_key};
     struct served_folder *folder = NULL;
-    struct ccz_engine *engine = NULL;
-    struct ccz_model_kind kind = {0};
     CCZ_AUTO(ccz_model) model = NULL;
     struct ccz_kms_instance kms = o->instance;
     const int64_t t0 = ccz_mono_ms();
     ccz_rc rc = served_get_items(&key, 1, o, &kms, s->attester, err);
     if (rc == CCZ_OK)
         rc = served_folder_open(&folder, o->model_dir, key.value, err);
-    if (rc == CCZ_OK) {
-        const struct ccz_model_cfg cfg = served_folder_cfg(folder);
-        rc = ccz_engine_detect(&kind, cfg.files, cfg.files_len, err);
-        if (rc == CCZ_OK)
-            rc = served_engines_get(&engine, s->engines, kind.backend, err);
-        if (rc == CCZ_OK)
-            rc = ccz_model_load(&model, engine, &cfg, err);
-        if (rc == CCZ_OK)
-            ccz_log(CCZ_LOG_INFO, "served", "model name=%s files=%zu loaded_ms=%lld", o->model_name,
-                    cfg.files_len, (long long)(ccz_mono_ms() - t0));
-        served_folder_free(folder);
-    }
+    if (rc == CCZ_OK)
+        rc = served_folder_load(&model, folder, s->engines, o->tfs.saved_model_tag, err);
+    if (rc == CCZ_OK)
+        ccz_log(CCZ_LOG_INFO, "served", "model name=%s files=%zu loaded_ms=%lld", o->model_name,
+                served_folder_cfg(folder).files_len, (long long)(ccz_mono_ms() - t0));
+    served_folder_free(folder);
     ccz_secret_free(key.value);
     return rc == CCZ_OK
                ? ccz_infer_add(s->work.models, o->model_name, o->model_version, &model, err)

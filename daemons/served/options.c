@@ -243,7 +243,9 @@ int served_options(struct served_opts *o, int argc, char **argv)
         {"kms-policy", &o->kms_policy, NULL, NULL, "FILE", "policy that its evidence must satisfy"},
         {"kms-id", &o->kms_id, NULL, NULL, "HEX",
          "which one (cczoo kms status); absent = that of the first value"},
-        {"kms-key", &o->kms_key, NULL, NULL, "ITEM", "key of the model, e.g. key/fashion-mnist"},
+        {"kms-key", &o->kms_key, NULL, NULL, "ITEM",
+         "key of the model, e.g. key/fashion-mnist; with --bundle-signer the only one that a "
+         "bundle may be under"},
         {"bundle-signer", &o->bundle_signer, NULL, NULL, "FILE|SECRET",
          "the model folder is a bundle (cczoo model pack): public key that must have signed it, in "
          "a file or as secret/NAME of the KMS; the bundle names its own key there"},

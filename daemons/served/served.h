@@ -130,6 +130,9 @@ struct served_folder;
 ccz_rc served_folder_open(struct served_folder **out, const char *dir, const struct ccz_secret *key,
                           struct ccz_err *err);
 struct ccz_model_cfg served_folder_cfg(struct served_folder *f);
+/* By the engine that its files ask for. @param tag  of a SavedModel; NULL = serve */
+ccz_rc served_folder_load(struct ccz_model **out, struct served_folder *f,
+                          struct served_engines *engines, const char *tag, struct ccz_err *err);
 void served_folder_free(struct served_folder *f);
 
 /* What is between transports and models. Zeroed: nothing. */

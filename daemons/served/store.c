@@ -16,6 +16,13 @@
 
 enum { BATCHING_SIZE_MAX = 65536 };
 
+/* The oldest version of a model that is accepted: the largest min_version of the bundles that were. */
+struct floor {
+    struct floor *next;
+    char name[CCZ_BUNDLE_NAME_SIZE];
+    int64_t version;
+};
+
 struct served_store {
     const struct served_opts *opts;
     struct ccz_attester *attester;
@@ -26,6 +33,7 @@ struct served_store {
     struct ccz_catalog_infer ops;
     pthread_mutex_t lock; /* of what follows: versions are loaded by several threads */
     struct ccz_kms_instance kms;
+    struct floor *floors;
     struct served_configured seen; /* what the configuration file was at the last look */
 };
 
@@ -115,19 +123,12 @@ static ccz_rc load_folder(struct ccz_model **out, struct served_store *s,
 {
     struct warming w = {s, item};
     struct served_folder *folder = NULL;
-    struct ccz_model_kind kind;
-    struct ccz_engine *engine = NULL;
     CCZ_AUTO(ccz_model) model = NULL;
     ccz_rc rc = served_folder_open(&folder, item->dir, key, err);
     if (rc != CCZ_OK)
         return rc;
-    struct ccz_model_cfg cfg = served_folder_cfg(folder);
-    cfg.tag = s->opts->tfs.saved_model_tag;
-    rc = ccz_engine_detect(&kind, cfg.files, cfg.files_len, err);
-    if (rc == CCZ_OK)
-        rc = served_engines_get(&engine, s->engines, kind.backend, err);
-    if (rc == CCZ_OK)
-        rc = ccz_model_load(&model, engine, &cfg, err);
+    const struct ccz_model_cfg cfg = served_folder_cfg(folder);
+    rc = served_folder_load(&model, folder, s->engines, s->opts->tfs.saved_model_tag, err);
     if (rc == CCZ_OK)
         rc = warm(&w, model, &cfg, err);
     if (rc == CCZ_OK)
@@ -163,6 +164,34 @@ static ccz_rc load_protected(struct ccz_model **out, struct served_store *s,
     return rc == CCZ_OK ? hold(s, item, name, key.version, err) : rc;
 }
 
+/* Under the lock. */
+static int64_t floor_of(const struct served_store *s, const char *name)
+{
+    const struct floor *f = s->floors;
+    while (f && strcmp(f->name, name) != 0)
+        f = f->next;
+    return f ? f->version : 0;
+}
+
+/* Under the lock: a bundle was accepted. */
+static ccz_rc raise_floor(struct served_store *s, const struct ccz_bundle_manifest *m,
+                          struct ccz_err *err)
+{
+    struct floor *f = s->floors;
+    while (f && strcmp(f->name, m->name) != 0)
+        f = f->next;
+    if (!f) {
+        f = calloc(1, sizeof(*f));
+        if (!f)
+            return ccz_fail(err, CCZ_E_NOMEM, "served:bundle", 0, "out of memory");
+        (void)snprintf(f->name, sizeof(f->name), "%s", m->name);
+        f->next = s->floors;
+        s->floors = f;
+    }
+    f->version = f->version > m->min_version ? f->version : m->min_version;
+    return CCZ_OK;
+}
+
 static ccz_rc load_bundle(struct ccz_model **out, struct served_store *s,
                           const struct ccz_catalog_item *item, struct ccz_err *err)
 {
@@ -173,8 +202,7 @@ static ccz_rc load_bundle(struct ccz_model **out, struct served_store *s,
                                          .engines = s->engines,
                                          .warm = warm,
                                          .warm_arg = &w};
-    const struct served_want want = {
-        .dir = item->dir, .name = item->name, .version = item->version};
+    struct served_want want = {.dir = item->dir, .name = item->name, .version = item->version};
     CCZ_AUTO(ccz_bundle) bundle = NULL;
     if (!s->opts->bundle_signer)
         return ccz_hint(err,
@@ -184,9 +212,12 @@ static ccz_rc load_bundle(struct ccz_model **out, struct served_store *s,
                         "say whose bundles this server may load");
     (void)pthread_mutex_lock(
         &s->lock); /* of the KMS, whose identity is fixed by the first answer */
+    want.version_min = floor_of(s, item->name);
     ccz_rc rc = served_trust_open(&bundle, &source, &want, err);
     if (rc == CCZ_OK)
         rc = served_trust_load(out, &source, bundle, err);
+    if (rc == CCZ_OK)
+        rc = raise_floor(s, ccz_bundle_manifest(bundle), err);
     (void)pthread_mutex_unlock(&s->lock);
     if (rc != CCZ_OK)
         return rc;
@@ -320,6 +351,10 @@ void served_store_free(struct served_store *s)
         return;
     served_store_stop(s);
     ccz_catalog_free(s->catalog);
+    for (struct floor *f = s->floors, *next; f; f = next) {
+        next = f->next;
+        free(f);
+    }
     (void)pthread_mutex_destroy(&s->lock);
     free(s);
 }

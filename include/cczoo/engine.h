@@ -111,7 +111,8 @@ struct ccz_engine_cfg {
  * @retval CCZ_E_UNAVAILABLE  "engine:dlopen" cannot be loaded, "engine:origin" the loader took the
  *                            framework library from another folder, "engine:symbol" a function is missing,
  *                            "engine:version" the library is too old
- * @retval CCZ_E_DENIED       "engine:network": an ONNX Runtime that uses functions of the network
+ * @retval CCZ_E_DENIED       "engine:network": an ONNX Runtime that uses functions of the network; "engine:environment":
+ *                            ORT_LOAD_CONFIG_FROM_MODEL is set, so models would set options
  */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_engine_open(struct ccz_engine **out,
                                             const struct ccz_engine_cfg *cfg, struct ccz_err *err);

@@ -38,7 +38,7 @@ extern "C" {
 /** Names: 1..128 characters of [A-Za-z0-9._-] in segments separated by '/', no segment empty or starting with
  *  '.'. Sizes count the NUL. */
 #define CCZ_KMS_NAME_SIZE      129
-#define CCZ_KMS_ITEM_SIZE      (7 + CCZ_KMS_NAME_SIZE) /* "secret/" + name */
+#define CCZ_KMS_ITEM_SIZE      (10 + CCZ_KMS_NAME_SIZE) /* "reference/" + name, in decisions */
 #define CCZ_KMS_ALG_SIZE       20    /**< longest name of a kind of key and its NUL */
 #define CCZ_KMS_VALUE_SIZE_MAX 65536 /**< bytes of one value */
 #define CCZ_KMS_VERSIONS_MAX   1000  /**< of one item */
@@ -141,9 +141,9 @@ CCZ_API void ccz_kms_store_instance(uint8_t out[CCZ_KMS_INSTANCE_SIZE],
 CCZ_DEFINE_AUTO(ccz_kms_store)
 
 /**
- * Makes a store of schema 1 (before versions had a state of their own) or 2 (before roles had namespaces) one of schema 3, in
- * one transaction, with its audit line; administrators and auditors stay that, in all namespaces, and the store gets another
- * ccz_kms_store_instance(): after a crash it is the one or the other. Everything is checked first as ccz_kms_store_open() did then. The server
+ * Makes a store of schema 1 (before versions had a state of their own), 2 (before roles had namespaces) or 3 (before sets of
+ * reference values) one of schema 4, in one transaction, with its audit line. From 1 and 2 administrators and auditors stay that, in
+ * all namespaces, and the store gets another ccz_kms_store_instance(): after a crash it is the one or the other. Everything is checked first as ccz_kms_store_open() did then. The server
  * must not run; back the folder up before: older servers refuse the new schema ("kms:schema").
  * @retval CCZ_E_UNSUPPORTED  "kms:schema" it has another schema already; and the errors of ccz_kms_store_open()
  */
@@ -157,6 +157,8 @@ struct ccz_kms_check {
     uint64_t quorums, proposals, approvals;
     uint64_t keys; /**< that work inside the KMS */
     uint64_t staged, evidence;
+    uint64_t references; /**< versions of sets of reference values */
+    uint64_t raw_evidence;
     uint64_t audit_lines;
 };
 /** Opens every sealed value, checks every MAC, the set of rows and the audit chain. Linear in the size of the store.
@@ -225,6 +227,8 @@ struct ccz_kms_request {
     int64_t now_s;
     const struct ccz_kms_info *info;
     uint32_t doors; /**< CCZ_KMS_DOOR_ bits */
+    /** Raw evidence of the peer, as it was verified; empty: this way in does not have it. */
+    struct ccz_span evidence;
 };
 /**
  * Handles one call: who may do this, do it, audit it, answer. Each accepted change or release and each refusal leaves
@@ -552,6 +556,17 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_set_role(struct ccz_kms_receipt *receipt,
                                              struct ccz_rpc_client *c,
                                              const struct ccz_kms_grant *grant,
                                              struct ccz_err *err);
+/**
+ * Opens a version for peers whose evidence is bound to their key and not to a session (CCZ_KMS_DOOR_KEY_BOUND), or closes it: the
+ * member "doors" of its metadata; the rest stays. To open: author, and ccz_kms_propose_doors() where approvals are needed. To
+ * close: operator or author.
+ * @param version  not 0
+ * @retval CCZ_E_FORMAT "kms:version-required" @retval CCZ_E_MISMATCH "kms:no-change"
+ */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_set_doors(struct ccz_kms_receipt *receipt,
+                                              struct ccz_rpc_client *c, const char *item,
+                                              uint32_t version, bool key_bound,
+                                              struct ccz_err *err);
 /** The same: how many approvals are needed from now on. */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_set_quorum(struct ccz_kms_receipt *receipt,
                                                struct ccz_rpc_client *c, const char *ns,
@@ -582,6 +597,10 @@ struct ccz_kms_proposed {
 CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_propose(struct ccz_kms_proposed *out, struct ccz_rpc_client *c,
                                             const char *method, struct ccz_span body,
                                             uint32_t valid_s, struct ccz_err *err);
+CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_propose_doors(struct ccz_kms_proposed *out,
+                                                  struct ccz_rpc_client *c, const char *item,
+                                                  uint32_t version, bool key_bound,
+                                                  uint32_t valid_s, struct ccz_err *err);
 CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_propose_policy(struct ccz_kms_proposed *out,
                                                    struct ccz_rpc_client *c, const char *name,
                                                    struct ccz_span json, bool replace,

@@ -17,7 +17,7 @@
  * different people.
  *
  * Everything here is a pure function of its input and thread-safe; nothing is secret. Reading order of the sources: tree.c,
- * checkpoint.c, receipt.c, log.c. Design: docs/design/kms-audit.md. @source RFC 9162, 2.1; the texts of checkpoints follow C2SP
+ * checkpoint.c, receipt.c, log.c, signer.c, consistency.c, client_audit.c. Design: docs/design/kms-audit.md. @source RFC 9162, 2.1; the texts of checkpoints follow C2SP
  * signed-note and tlog-checkpoint.
  */
 #include <cczoo/crypto.h>
@@ -137,7 +137,8 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_inclusion_verify(const struct ccz_kms_inclus
  *
  * The last checkpoint covers every line.
  */
-#define CCZ_KMS_LOG_KEYS_MAX        16
+#define CCZ_KMS_LOG_KEYS_MAX        64    /**< keys that ever sign one log */
+#define CCZ_KMS_AUDIT_KEY_AGE_S     86400 /**< a key signs for so long at least */
 #define CCZ_KMS_LOG_RECORD_SIZE_MAX 131072
 
 /** Appends the first record. @retval CCZ_E_ARG  no key, or too many  @retval CCZ_E_UNSUPPORTED  another curve than P-256 */
@@ -154,13 +155,15 @@ CCZ_API void ccz_kms_log_put_checkpoint(struct ccz_buf *out, const struct ccz_km
  */
 struct ccz_kms_log;
 struct ccz_kms_log_cfg {
-    /** Only these may have signed; the keys are borrowed while the log lives, the array is copied. At most CCZ_KMS_LOG_KEYS_MAX. */
+    /** Only these may have signed, and each key that one which may sign has signed as the one after it: a line
+     *  {"op":"audit-key",..,"key":<id>,"by":<id of the older>,"signature":<r || s of the older, hex>} over "cczoo kms audit key" LF
+     *  origin LF by LF key LF. The keys are borrowed while the log lives, the array is copied. At most CCZ_KMS_LOG_KEYS_MAX. */
     const struct ccz_key *const *keys;
     size_t
         keys_len; /**< 0 = the keys that the export itself brings: then it only shows that the export fits together */
     /**
      * Without @ref keys: a checkpoint of this log that was kept elsewhere; copied. Its key may sign, and so may each key that the export
-     * brings and a line {"op":"audit-key",..} names, once a checkpoint by a key that may sign covers that line. NULL = none.
+     * brings and a line {"op":"audit-key",..} names, once a checkpoint by a key that may sign covers that line, or as above. NULL = none.
      */
     const struct ccz_kms_checkpoint *anchor;
 };
@@ -235,6 +238,30 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_get_checkpoint(struct ccz_kms_checkpoint *ou
                                                    struct ccz_key *keys[CCZ_KMS_LOG_KEYS_MAX],
                                                    size_t *len, struct ccz_rpc_client *c,
                                                    struct ccz_err *err);
+
+/**
+ * Auditor: that the log of today continues the one of an older checkpoint, without reading it: asks for a checkpoint over
+ * everything and a proof between the two, and checks both.
+ * @param[out] now   the checkpoint of today
+ * @param[out] path  the proof, for ccz_kms_consistency_check(); may be NULL
+ * @param older      its signature is verified with the keys of the KMS, which the caller compares with what he knows
+ * @param[out] keys  as ccz_kms_get_checkpoint()
+ * @retval CCZ_E_SIG  "kms:consistency", "kms:rolled-back", "kms:checkpoint-origin" another log; those of ccz_kms_checkpoint_check()
+ */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_get_consistency(struct ccz_kms_checkpoint *now,
+                                                    struct ccz_kms_path *path,
+                                                    struct ccz_key *keys[CCZ_KMS_LOG_KEYS_MAX],
+                                                    size_t *len, struct ccz_rpc_client *c,
+                                                    const struct ccz_kms_checkpoint *older,
+                                                    struct ccz_err *err);
+/**
+ * Operator of all: another key signs checkpoints and receipts from now on; the one before signs that, so that who knows it can
+ * follow. @param[out] key  the new public key, owned by the caller. @param[out] receipt  may be NULL
+ * @retval CCZ_E_DENIED "kms:audit-key-young" @retval CCZ_E_LIMIT "kms:audit-keys" CCZ_KMS_LOG_KEYS_MAX of them
+ */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_rotate_audit_key(struct ccz_key **key,
+                                                     struct ccz_kms_receipt *receipt,
+                                                     struct ccz_rpc_client *c, struct ccz_err *err);
 
 #ifdef __cplusplus
 }

@@ -13,7 +13,7 @@
  * taken back or over: it is judged on every release, counted and noted in the audit line, and never decides.
  *
  * Each function is one blocking call, or a few (30 s each), as those of kms.h. Texts in structures are NUL-terminated.
- * Reading order of the sources: judge.c, told.c, staged.c, seen.c, methods_why.c, client_why.c. Design:
+ * Reading order of the sources: judge.c, told.c, staged.c, seen.c, methods_why.c, methods_evidence.c, client_why.c. Design:
  * docs/design/kms-why.md.
  */
 #include <cczoo/kms.h>
@@ -25,8 +25,10 @@ extern "C" {
 #define CCZ_KMS_DECISION_SIZE 24 /**< "D", 20 digits and the NUL */
 #define CCZ_KMS_WORKLOADS_MAX                                                                      \
     10000 /**< recorded for the policies of a namespace; what never got anything makes room first, then the oldest */
-#define CCZ_KMS_WORKLOADS_OF_POLICY_MAX 2500     /**< and for one policy */
-#define CCZ_KMS_STAGE_S_MAX             31622400 /**< how long a policy may be staged: 366 days */
+#define CCZ_KMS_WORKLOADS_OF_POLICY_MAX 2500 /**< and for one policy */
+#define CCZ_KMS_RAW_EVIDENCE_MAX        1000 /**< kept in a namespace; the oldest makes room */
+#define CCZ_KMS_RAW_EVIDENCE_BYTES_MAX  (16 << 20) /**< and all of them together */
+#define CCZ_KMS_STAGE_S_MAX             31622400   /**< how long a policy may be staged: 366 days */
 
 /** "D17" for 17. */
 CCZ_API void ccz_kms_decision_print(char out[CCZ_KMS_DECISION_SIZE], uint64_t audit_seq);
@@ -50,7 +52,9 @@ struct ccz_kms_decision {
     char grace_until[21];   /**< accepted only until then, by the rule's dated grace */
     char where[CCZ_ERR_WHERE_SIZE], got[CCZ_ERR_VALUE_SIZE], expected[CCZ_ERR_VALUE_SIZE];
     char reason[CCZ_ERR_MSG_SIZE];
-    struct ccz_span entry; /**< the whole line, JSON; borrowed, valid in the callback */
+    char references
+        [CCZ_POLICY_DECIDED_SIZE]; /**< reference values that accepted, as in struct ccz_verdict */
+    struct ccz_span entry;         /**< the whole line, JSON; borrowed, valid in the callback */
 };
 typedef void (*ccz_kms_decision_fn)(void *arg, const struct ccz_kms_decision *d);
 /**
@@ -91,6 +95,7 @@ struct ccz_kms_replayed {
     int64_t grace_until_s; /**< accepts only until then; 0 = no grace in it */
     char where[CCZ_ERR_WHERE_SIZE], got[CCZ_ERR_VALUE_SIZE], expected[CCZ_ERR_VALUE_SIZE];
     char reason[CCZ_ERR_MSG_SIZE];
+    char references[CCZ_POLICY_DECIDED_SIZE]; /**< of the other one: by which it accepts */
 };
 typedef void (*ccz_kms_replayed_fn)(void *arg, const struct ccz_kms_replayed *r);
 struct ccz_kms_replay {
@@ -112,6 +117,22 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_replay_policy(struct ccz_kms_replay *out,
                                                   struct ccz_span json, int64_t at_s,
                                                   ccz_kms_replayed_fn fn, void *arg,
                                                   struct ccz_err *err);
+
+/* ------------------------------------------------------------------------------- evidence */
+
+/** "cczoo-kms:<instance, 32 hex>/evidence/<SHA-256, 64 hex>?namespace=<NS>": how a token names evidence that a KMS keeps. */
+#define CCZ_KMS_EVIDENCE_URI_SIZE 256
+struct ccz_kms_kept {
+    uint8_t sha256[32]; /**< of the evidence */
+    char tee[8];
+    int64_t time_s; /**< when it was verified last */
+};
+/** Auditor: raw evidence that was kept for @p ns (that of the policy that the token names, or ""). The digest is checked.
+ *  @param[out] evidence  appended: a quote, or a report with its certificates, for ccz_evidence_open()
+ *  @retval CCZ_E_NOT_FOUND  "kms:not-found" it was never kept, or has made room */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_get_evidence(struct ccz_kms_kept *out, struct ccz_buf *evidence,
+                                                 struct ccz_rpc_client *c, const char *ns,
+                                                 const uint8_t sha256[32], struct ccz_err *err);
 
 /* --------------------------------------------------------------------------------- staged */
 

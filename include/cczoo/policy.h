@@ -16,7 +16,7 @@
  *
  * Reading order of the sources: fields.c (the table of fields: one line per claim), kinds.c, kinds_num.c and
  * kinds_tcb.c (how each kind of field is read, judged, shown and drafted), read.c, policy.c (rules, evaluation),
- * draft.c, explain.c, schema.c.
+ * reference.c (sets of values), draft.c, explain.c, schema.c.
  */
 #include <cczoo/quote.h>
 
@@ -24,9 +24,10 @@
 extern "C" {
 #endif
 
-#define CCZ_POLICY_SIZE_MAX  1048576
-#define CCZ_POLICY_RULES_MAX 256  /**< rules in a policy */
-#define CCZ_POLICY_LIST_MAX  1024 /**< values in one list (of an SNP TCB: per component) */
+#define CCZ_POLICY_SIZE_MAX       1048576
+#define CCZ_POLICY_RULES_MAX      256  /**< rules in a policy */
+#define CCZ_POLICY_LIST_MAX       1024 /**< values in one list (of an SNP TCB: per component) */
+#define CCZ_POLICY_REFERENCES_MAX 64   /**< sets of reference values that a policy names */
 
 struct ccz_policy; /**< immutable, shareable between threads */
 /**
@@ -41,6 +42,46 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_policy_parse(struct ccz_policy **out, struct ccz
 CCZ_API void ccz_policy_free(struct ccz_policy *p); /**< NULL is fine */
 CCZ_DEFINE_AUTO(ccz_policy)
 
+/* ------------------------------------------------------------------------ reference values */
+
+/**
+ * A set of reference values: what builds measure, kept apart from the policies that ask for them. A field of fixed bytes
+ * may name one, {"mrenclave": {"reference": "team/server"}}, and holds if the claim is one of its values. JSON:
+ *   {"version": 1, "values": [{"name": "1.4.2", "value": "<hex>", "until": "2027-01-01T00:00:00Z"}]}
+ * All values have one size; a value with "until" ends by itself. Who finds the sets of a policy is its owner: until he
+ * has given all of them, the policy refuses everybody.
+ */
+struct ccz_reference;                   /**< immutable, shareable between threads */
+#define CCZ_REFERENCE_SIZE_MAX   262144 /**< bytes of its JSON */
+#define CCZ_REFERENCE_VALUES_MAX 1024
+#define CCZ_REFERENCE_NAME_SIZE  129 /**< of a set, with its NUL */
+/** @retval CCZ_E_FORMAT  as ccz_policy_parse(): unknown members, doubled names or values, no value, several sizes
+ *  @retval CCZ_E_LIMIT   larger than the maxima above */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_reference_parse(struct ccz_reference **out, struct ccz_span json,
+                                                struct ccz_err *err);
+CCZ_API void ccz_reference_free(struct ccz_reference *r); /**< NULL is fine */
+CCZ_DEFINE_AUTO(ccz_reference)
+CCZ_API size_t ccz_reference_len(const struct ccz_reference *r);  /**< values */
+CCZ_API size_t ccz_reference_size(const struct ccz_reference *r); /**< bytes of each value */
+
+/** Name of set @p i that @p p asks for, in the order in which it names them first; NULL = there are no more. Borrowed. */
+CCZ_API const char *ccz_policy_reference(const struct ccz_policy *p, size_t i);
+/** Gives set @p i, instead of what was given for it before. While this runs nobody else uses @p p.
+ *  @param version  of the set, for who asks what decided
+ *  @param set      copied; NULL = there is none
+ *  @retval CCZ_E_NOMEM "policy:reference" */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_policy_resolve(struct ccz_policy *p, size_t i, uint32_t version,
+                                               const struct ccz_reference *set,
+                                               struct ccz_err *err);
+/** Whether a policy has all of its sets.
+ *  @retval CCZ_E_NOT_FOUND "policy:reference", CCZ_E_MISMATCH "policy:reference-size", with the name in err->msg */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_policy_resolved(const struct ccz_policy *p, struct ccz_err *err);
+
+/* ------------------------------------------------------------------------------- evaluation */
+
+#define CCZ_POLICY_RULE_REFERENCES_MAX 8 /**< fields of one rule that refer to sets */
+#define CCZ_POLICY_DECIDED_SIZE        2048
+
 struct ccz_verdict {
     bool accept;   /**< zeroed = reject */
     char rule[64]; /**< name of the rule that accepted */
@@ -48,6 +89,8 @@ struct ccz_verdict {
     int64_t grace_until_s;
     /** Refused: the rule that the refusal is about, "" if there is none. For who may read the policy. */
     char nearest[64];
+    /** Accepted by reference values: which ones, as "mrtd=team/vm@3:build 7; rtmr1=team/kernel@1:6.1" */
+    char references[CCZ_POLICY_DECIDED_SIZE];
 };
 /**
  * @param claims  from ccz_quote_verify() or ccz_snp_verify(); zeroed claims are refused by every policy
@@ -55,7 +98,8 @@ struct ccz_verdict {
  * @retval CCZ_OK        accepted, verdict->accept is true
  * @retval CCZ_E_POLICY  refused: err->where "policy:<field>", got, expected, the rule in err->msg; verdict
  *                       zeroed but for `nearest`. With several rules, the one that passed most fields (in the order of the
- *                       table) is reported. Without rules: "policy:empty".
+ *                       table) is reported. Without rules: "policy:empty". A set of reference values that is missing or of another
+ *                       size: "policy:reference", "policy:reference-size", whatever the rules say.
  */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_policy_eval(struct ccz_verdict *verdict, const struct ccz_policy *p,
                                             const struct ccz_claims *claims, int64_t now_s,

@@ -168,7 +168,8 @@ struct ccz_sched_cfg {
                      const struct ccz_sched_batch_info *b); /**< any worker; may be NULL */
     void *arg;
 };
-/** @retval CCZ_E_ARG "sched:batching"; "sched:cfg" more than CCZ_SCHED_WORKERS_MAX workers or a share above 100
+/** @retval CCZ_E_ARG "sched:batching"; "sched:cfg" more than CCZ_SCHED_WORKERS_MAX workers, a share above 100, a time
+ *                    below 0 or above a second
  *  @retval CCZ_E_NOMEM, CCZ_E_UNAVAILABLE "sched:new": memory, threads */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_sched_new(struct ccz_sched **out, const struct ccz_sched_cfg *cfg,
                                           struct ccz_err *err);
@@ -181,6 +182,7 @@ CCZ_API int64_t ccz_sched_now_ns(const struct ccz_sched *s);
 
 #define CCZ_SCHED_MODELS_MAX    4096
 #define CCZ_SCHED_NAME_SIZE_MAX 255
+#define CCZ_SCHED_WEIGHT_MAX    1000
 /** Zeroed = what ccz_sched_cfg says. */
 struct ccz_sched_model_cfg {
     unsigned weight; /**< share against others; 0 = 1 */
@@ -189,7 +191,7 @@ struct ccz_sched_model_cfg {
 };
 /**
  * Gives a model a queue of its own, or changes it. Jobs of names that were not told share one queue: names come from clients.
- * @retval CCZ_E_ARG    "sched:model" name empty or too long; "sched:batching"
+ * @retval CCZ_E_ARG    "sched:model" name empty or too long; "sched:weight"; "sched:batching"
  * @retval CCZ_E_LIMIT  "sched:model" @retval CCZ_E_NOMEM "sched:model"
  */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_sched_model(struct ccz_sched *s, const char *name,

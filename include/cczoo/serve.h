@@ -22,7 +22,7 @@ extern "C" {
  * Files of TensorFlow Serving, and the same messages as bytes. Strict: an unknown field is an error that names it.
  * Every function appends to @p notes (may be NULL) one line of text for each setting that is known and has no effect here.
  * Errors of all: CCZ_E_FORMAT, CCZ_E_LIMIT of ccz_textpb_parse() ("textpb:..", with line and column) or ccz_textpb_check();
- * "serve:..." as told below; CCZ_E_NOMEM "serve:memory".
+ * "serve:..." as told below; CCZ_E_LIMIT "serve:config-size"; CCZ_E_NOMEM "serve:memory".
  */
 enum ccz_serve_form { CCZ_SERVE_TEXT, CCZ_SERVE_WIRE };
 

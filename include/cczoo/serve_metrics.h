@@ -62,7 +62,8 @@ CCZ_API void ccz_serve_metrics_load(struct ccz_serve_metrics *m, const char *pat
                                     int64_t took_ns);
 
 /**
- * Appends the text of version 0.0.4.
+ * Appends the text of version 0.0.4: about 5 kB for each series of a histogram (two for each model and API that is used), so
+ * @p out should hold 64 MiB where there are many models; if it does not, it is bad, and not half a page.
  * @param s  whose queues are told, for autoscaling: cczoo_serve_queue_depth{model_name} and the like; NULL = none
  */
 CCZ_API void ccz_serve_metrics_put(struct ccz_serve_metrics *m, struct ccz_sched *s,

@@ -12,8 +12,6 @@ struct job {
     struct ccz_newdir dir;
     struct ccz_bundle_manifest m;
     struct cczi_bundle_keys keys;
-    char bad_path[CCZ_ERR_VALUE_SIZE]; /* a file whose name cannot be in a manifest; escaped */
-    size_t found;                      /* files, also beyond the limit */
 };
 
 static bool can_sign(const struct ccz_bundle_signer *s)
@@ -37,25 +35,37 @@ static ccz_rc name_signers(struct job *j, struct ccz_err *err)
     return rc;
 }
 
-static void on_file(void *arg, const char *rel, uint64_t size)
+/* Before anything is written: another folder than the one that was meant may hold a million files. */
+static ccz_rc survey(void *arg, const char *rel, struct ccz_err *err)
 {
     struct job *j = arg;
+    char got[CCZ_ERR_VALUE_SIZE];
     if (!cczi_bundle_path_ok(rel)) {
-        if (!j->bad_path[0])
-            ccz_escape(j->bad_path, sizeof(j->bad_path), ccz_span_str(rel));
-        return;
+        ccz_escape(got, sizeof(got), ccz_span_str(rel));
+        return ccz_refuse(err, CCZ_E_FORMAT, "bundle:member", got,
+                          "a path of at most 255 printable characters");
     }
-    if (j->found++ >= CCZ_BUNDLE_FILES_MAX)
-        return;
-    struct ccz_bundle_file *f = &j->m.file[j->m.files_len++];
-    memcpy(f->path, rel, strlen(rel) + 1);
-    f->size = size;
+    if (j->m.files_len == CCZ_BUNDLE_FILES_MAX)
+        return ccz_fail(err, CCZ_E_LIMIT, "bundle:files", CCZ_BUNDLE_FILES_MAX + 1,
+                        "%.100s has more than %d files", j->w->in_dir, CCZ_BUNDLE_FILES_MAX);
+    memcpy(j->m.file[j->m.files_len++].path, rel, strlen(rel) + 1);
+    return CCZ_OK;
 }
 
 static int by_path(const void *a, const void *b)
 {
     const struct ccz_bundle_file *x = a, *y = b;
     return strcmp(x->path, y->path);
+}
+
+static ccz_rc find_files(struct job *j, struct ccz_err *err)
+{
+    ccz_rc rc = ccz_pf_tree_walk(j->w->in_dir, survey, j, err);
+    if (rc == CCZ_OK && j->m.files_len == 0)
+        rc = ccz_fail(err, CCZ_E_LIMIT, "bundle:files", 0, "%.100s holds no file", j->w->in_dir);
+    if (rc == CCZ_OK)
+        qsort(j->m.file, j->m.files_len, sizeof(j->m.file[0]), by_path);
+    return rc;
 }
 
 /* in_dir to <dir>/files, each file bound to this bundle and its place in it. */
@@ -67,18 +77,8 @@ static ccz_rc encrypt(struct job *j, struct ccz_err *err)
     ccz_rc rc = cczi_bundle_join(files, j->dir.tmp, CCZI_BUNDLE_FILES, err);
     if (rc == CCZ_OK)
         rc = ccz_pf_encrypt_tree(files, j->w->in_dir, j->keys.files,
-                                 &(struct ccz_pf_cfg){.path = bound, .on_file = on_file, .arg = j},
-                                 err);
-    if (rc != CCZ_OK)
-        return rc;
-    if (j->bad_path[0])
-        return ccz_refuse(err, CCZ_E_FORMAT, "bundle:member", j->bad_path,
-                          "a path of at most 255 printable characters");
-    if (j->found < 1 || j->found > CCZ_BUNDLE_FILES_MAX)
-        return ccz_fail(err, CCZ_E_LIMIT, "bundle:files", (int64_t)j->found,
-                        "got %zu files, expected 1 to %d", j->found, CCZ_BUNDLE_FILES_MAX);
-    qsort(j->m.file, j->m.files_len, sizeof(j->m.file[0]), by_path);
-    return CCZ_OK;
+                                 &(struct ccz_pf_cfg){.path = bound}, err);
+    return rc;
 }
 
 /* What has been written, not what was meant to be: the source may have changed meanwhile. */
@@ -121,7 +121,9 @@ static ccz_rc describe(struct job *j, struct ccz_err *err)
         if (rc != CCZ_OK)
             return rc;
     }
-    return ccz_bundle_manifest_check(&j->m, err);
+    ccz_rc rc = ccz_bundle_manifest_check(&j->m, err);
+    /* and a file that came later is in the folder and not in the manifest */
+    return rc == CCZ_OK ? cczi_bundle_folder_check(j->dir.tmp, &j->m, err) : rc;
 }
 
 static ccz_rc write_small(const char *dir, const char *name, struct ccz_span bytes,
@@ -185,6 +187,8 @@ static ccz_rc save(struct job *j, const char *dir, struct ccz_err *err)
         rc = cczi_bundle_keys_init(&j->keys, j->w->key, err);
     if (rc == CCZ_OK && ccz_random(j->m.id, sizeof(j->m.id)) != CCZ_OK)
         rc = ccz_fail(err, CCZ_E_INTERNAL, "bundle:id", 0, "no random bytes");
+    if (rc == CCZ_OK)
+        rc = find_files(j, err);
     if (rc == CCZ_OK)
         rc = ccz_newdir_open(&j->dir, dir, 0755, err);
     if (rc != CCZ_OK)

@@ -4,6 +4,7 @@
 
 #include <dlfcn.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static const char hint[] = "scripts/fetch-onnxruntime gets the library and prints its folder";
@@ -106,11 +107,25 @@ static ccz_rc share_env(struct ort_engine *o, struct ccz_err *err)
     return rc;
 }
 
+/* With this variable a model file sets options of its session: threads, and a profile that is written to a file. */
+static ccz_rc check_environment(struct ccz_err *err)
+{
+    static const char name[] = "ORT_LOAD_CONFIG_FROM_MODEL";
+    const char *value = getenv(name);
+    if (!value || strcmp(value, "0") == 0)
+        return CCZ_OK;
+    ccz_fail(err, CCZ_E_DENIED, "engine:environment", 0, "%s is set: models would set options",
+             name);
+    return ccz_hint(err, CCZ_E_DENIED, "unset ORT_LOAD_CONFIG_FROM_MODEL");
+}
+
 ccz_rc cczi_ort_lib_open(struct ccz_engine *e, struct ort_engine *o, const char *library,
                          struct ccz_err *err)
 {
     void *lib = NULL;
     ccz_rc rc = cczi_lib_path(&e->libraries[0], library, hint, err);
+    if (rc == CCZ_OK)
+        rc = check_environment(err);
     if (rc == CCZ_OK)
         rc = cczi_lib_load(&lib, e->libraries[0], hint, err);
     if (rc == CCZ_OK) /* before any of it is called */

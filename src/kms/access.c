@@ -6,7 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ROWS_MAX = 10000 };
+enum {
+    ROWS_MAX = 50000,
+    NS_ROWS_MAX = 1000 /* roles of one namespace, whose people give them away by themselves */
+};
 
 /* ------------------------------------------------------------------------ namespaces */
 
@@ -225,6 +228,8 @@ ccz_rc cczi_kms_may_bind(const struct cczi_kms_call *call, const char *policy, s
 /* ----------------------------------------------------------- what must always hold */
 
 struct access {
+    const char *ns;   /* where somebody was given roles; or NULL */
+    size_t ns_admins; /* there */
     struct cczi_kms_admin *admins;
     size_t admins_len;
     struct quorum_row {
@@ -247,9 +252,9 @@ static bool grow(void **p, size_t len, size_t size)
     return q != NULL;
 }
 
-static ccz_rc too_many(struct ccz_err *err)
+static ccz_rc too_many(struct ccz_err *err, int64_t max)
 {
-    return ccz_fail(err, CCZ_E_LIMIT, "kms:roles-many", ROWS_MAX,
+    return ccz_fail(err, CCZ_E_LIMIT, "kms:roles-many", max,
                     "too many roles and quorums, or no memory for them");
 }
 
@@ -260,7 +265,9 @@ static ccz_rc keep_admin(void *arg, const struct cczi_kms_admin *a, struct ccz_e
     bool room = grow(&p, x->admins_len, sizeof(*a));
     x->admins = p;
     if (!room)
-        return too_many(err);
+        return too_many(err, ROWS_MAX);
+    if (x->ns && strcmp(a->ns, x->ns) == 0 && !is_all(a->ns) && ++x->ns_admins > NS_ROWS_MAX)
+        return too_many(err, NS_ROWS_MAX);
     x->admins[x->admins_len++] = *a;
     return CCZ_OK;
 }
@@ -272,7 +279,7 @@ static ccz_rc keep_quorum(void *arg, const char *ns, uint32_t needed, struct ccz
     bool room = grow(&p, x->quorums_len, sizeof(*x->quorums));
     x->quorums = p;
     if (!room)
-        return too_many(err);
+        return too_many(err, ROWS_MAX);
     struct quorum_row *q = &x->quorums[x->quorums_len++];
     memcpy(q->ns, ns, strlen(ns) + 1);
     q->needed = needed;
@@ -348,9 +355,9 @@ static ccz_rc check_all(const struct access *x, struct ccz_kms_store *s, struct 
     return rc;
 }
 
-ccz_rc cczi_kms_access_check(struct ccz_kms_store *s, struct ccz_err *err)
+ccz_rc cczi_kms_access_check(struct ccz_kms_store *s, const char *ns, struct ccz_err *err)
 {
-    struct access x = {0};
+    struct access x = {.ns = ns};
     ccz_rc rc = cczi_kms_admin_each(s, NULL, keep_admin, &x, err);
     if (rc == CCZ_OK)
         rc = cczi_kms_quorum_each(s, keep_quorum, &x, err);

@@ -22,7 +22,7 @@ ccz_rc cczi_kms_grant(struct ccz_kms_store *s, const struct cczi_kms_admin *a, s
         return ccz_refuse(err, CCZ_E_FORMAT, "kms:label", "other characters", "printable ASCII");
     ccz_rc rc = cczi_kms_admin_put(s, a, err);
     s->roles_changed++;
-    return rc == CCZ_OK ? cczi_kms_access_check(s, err) : rc;
+    return rc == CCZ_OK ? cczi_kms_access_check(s, a->roles ? a->ns : NULL, err) : rc;
 }
 
 ccz_rc cczi_kms_quorum_set(struct ccz_kms_store *s, const char *ns, uint32_t needed,
@@ -31,7 +31,7 @@ ccz_rc cczi_kms_quorum_set(struct ccz_kms_store *s, const char *ns, uint32_t nee
     if (needed > CCZ_KMS_APPROVALS_MAX)
         return ccz_refuse_num(err, CCZ_E_LIMIT, "kms:quorum", needed, CCZ_KMS_APPROVALS_MAX);
     ccz_rc rc = cczi_kms_quorum_put(s, ns, needed, err);
-    return rc == CCZ_OK ? cczi_kms_access_check(s, err) : rc;
+    return rc == CCZ_OK ? cczi_kms_access_check(s, NULL, err) : rc;
 }
 
 /* ------------------------------------------------------------------ machine's operator */

@@ -165,6 +165,20 @@ ccz_rc cczi_kms_audit_check_all(struct cczi_kms_walk *w, struct ccz_kms_store *s
     return check_rest(s, w, err);
 }
 
+/* A line of another server that says that it changed how many have to agree: methods begin their lines so, and the machine's operator. Not
+ * those of refused calls, which anybody can cause. */
+static bool changes_quorum(struct ccz_span entry)
+{
+    static const char *const ops[] = {"{\"op\":\"SetQuorum\",\"verdict\":\"accept\",",
+                                      "{\"op\":\"set-quorum\",\"verdict\":\"accept\","};
+    for (size_t i = 0; i < sizeof(ops) / sizeof(ops[0]); i++) {
+        size_t n = strlen(ops[i]);
+        if (entry.size > n && memcmp(entry.ptr, ops[i], n) == 0)
+            return true;
+    }
+    return false;
+}
+
 ccz_rc cczi_kms_audit_holds(bool *yes, struct ccz_kms_store *s, uint64_t seq,
                             const uint8_t hash[32], struct ccz_err *err)
 {
@@ -187,8 +201,13 @@ ccz_rc cczi_kms_audit_holds(bool *yes, struct ccz_kms_store *s, uint64_t seq,
                           (unsigned long long)next);
         else
             rc = ccz_kms_audit_check(&l, err);
+        if (l.seq > seq &&
+            cczi_kms_names_signer(l.entry)) /* of another server: ours signs no more */
+            cczi_kms_signer_deinit(&s->signer);
         if (next++ == seq)
             found = ccz_ct_eq(l.hash, hash, 32);
+        else if (changes_quorum(l.entry))
+            cczi_kms_quorums_forget(s);
         memcpy(last, l.hash, sizeof(last));
     }
     rc = cczi_q_end_after(&q, rc, err);

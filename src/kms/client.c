@@ -603,62 +603,39 @@ ccz_rc ccz_kms_get_status(struct ccz_kms_status *out, struct ccz_rpc_client *c, 
     return CCZ_OK;
 }
 
-/* -------------------------------------------------------------------------- checkpoint */
-
-struct keys {
-    struct ccz_key **key;
-    size_t len;
-};
-
-static void free_keys(struct keys *k)
-{
-    for (; k->len; k->len--) {
-        ccz_key_free(k->key[k->len - 1]);
-        k->key[k->len - 1] = NULL;
-    }
-}
-
-static ccz_rc take_keys(struct keys *k, struct ccz_span in, struct ccz_err *err)
+static ccz_rc take_page(bool *more, char last[CCZ_KMS_NAME_SIZE], struct ccz_span in,
+                        cczi_kms_take_fn take, void *to, struct ccz_err *err)
 {
     struct ccz_rd r = ccz_rd_from(in);
     struct ccz_pb_field f;
+    *more = false;
     while (ccz_pb_next(&f, &r)) {
+        if (f.number == CCZI_MSG_MORE && f.wire == CCZ_PB_VARINT)
+            *more = f.num != 0;
         if (f.number != CCZI_MSG_REPEATED)
             continue;
-        if (f.wire != CCZ_PB_LEN || k->len == CCZ_KMS_LOG_KEYS_MAX)
-            return cczi_kms_malformed(err);
-        ccz_rc rc = ccz_key_from_spki(&k->key[k->len], f.bytes, err);
+        ccz_rc rc = f.wire == CCZ_PB_LEN ? take(last, f.bytes, to, err) : cczi_kms_malformed(err);
         if (rc != CCZ_OK)
             return rc;
-        k->len++;
     }
-    return r.bad || k->len == 0 ? cczi_kms_malformed(err) : CCZ_OK;
+    return r.bad ? cczi_kms_malformed(err) : CCZ_OK;
 }
 
-ccz_rc ccz_kms_get_checkpoint(struct ccz_kms_checkpoint *out,
-                              struct ccz_key *keys[CCZ_KMS_LOG_KEYS_MAX], size_t *len,
-                              struct ccz_rpc_client *c, struct ccz_err *err)
+ccz_rc cczi_kms_list_by_name(struct ccz_rpc_client *c, const char *method, cczi_kms_take_fn take,
+                             void *to, struct ccz_err *err)
 {
-    *out = (struct ccz_kms_checkpoint){0};
-    *len = 0;
-    struct keys k = {.key = keys};
-    struct cczi_msg_checkpoint m = {0};
-    CCZ_AUTO_BUF response = {0};
-    ccz_rc rc = cczi_kms_call(&response, c, "Checkpoint", cczi_msg_none, NULL, err);
-    if (rc == CCZ_OK && cczi_msg_get(&m, cczi_msg_checkpoint, ccz_buf_span(&response), NULL))
-        rc = cczi_kms_malformed(err);
-    struct ccz_kms_checkpoint cp = {0};
-    if (rc == CCZ_OK)
-        rc = ccz_kms_checkpoint_parse(&cp, m.text, err);
-    if (rc == CCZ_OK)
-        rc = take_keys(&k, ccz_buf_span(&response), err);
-    if (rc == CCZ_OK)
-        rc = ccz_kms_checkpoint_check(&cp, (const struct ccz_key *const *)keys, k.len, err);
-    if (rc != CCZ_OK) {
-        free_keys(&k);
-        return rc;
+    char after[CCZ_KMS_NAME_SIZE] = "", last[CCZ_KMS_NAME_SIZE] = "";
+    for (bool more = true; more;) {
+        memcpy(after, last, sizeof(after));
+        const struct cczi_msg_name m = {.name = ccz_span_str(after)};
+        CCZ_AUTO_BUF response = {0};
+        ccz_rc rc = cczi_kms_call(&response, c, method, cczi_msg_name, &m, err);
+        if (rc == CCZ_OK)
+            rc = take_page(&more, last, ccz_buf_span(&response), take, to, err);
+        if (rc == CCZ_OK && more && strcmp(last, after) <= 0)
+            rc = cczi_kms_malformed(err); /* "more", and nothing new: would go on for ever */
+        if (rc != CCZ_OK)
+            return rc;
     }
-    *out = cp;
-    *len = k.len;
     return CCZ_OK;
 }

@@ -21,4 +21,10 @@ ccz_rc cczi_kms_client_put(uint32_t *version, struct ccz_kms_receipt *receipt,
 ccz_rc cczi_kms_propose(struct ccz_kms_proposed *out, struct ccz_rpc_client *c, const char *method,
                         const struct cczi_msg_field *fields, const void *msg, uint32_t valid_s,
                         struct ccz_err *err);
+/* client.c: a list by name, in pages, asked for until there is no more. @param take  hands one element on, and says its name */
+typedef ccz_rc (*cczi_kms_take_fn)(char name[CCZ_KMS_NAME_SIZE], struct ccz_span one, void *to,
+                                   struct ccz_err *err);
+ccz_rc cczi_kms_list_by_name(struct ccz_rpc_client *c, const char *method, cczi_kms_take_fn take,
+                             void *to, struct ccz_err *err);
+
 #endif

@@ -29,6 +29,21 @@ ccz_rc ccz_kms_set_role(struct ccz_kms_receipt *receipt, struct ccz_rpc_client *
     return cczi_kms_change(receipt, c, "SetRole", cczi_msg_role, &m, err);
 }
 
+ccz_rc ccz_kms_set_doors(struct ccz_kms_receipt *receipt, struct ccz_rpc_client *c,
+                         const char *item, uint32_t version, bool key_bound, struct ccz_err *err)
+{
+    const struct cczi_msg_set_doors_req m = {ccz_span_str(item), version, key_bound};
+    return cczi_kms_change(receipt, c, "SetDoors", cczi_msg_set_doors_req, &m, err);
+}
+
+ccz_rc ccz_kms_propose_doors(struct ccz_kms_proposed *out, struct ccz_rpc_client *c,
+                             const char *item, uint32_t version, bool key_bound, uint32_t valid_s,
+                             struct ccz_err *err)
+{
+    const struct cczi_msg_set_doors_req m = {ccz_span_str(item), version, key_bound};
+    return cczi_kms_propose(out, c, "SetDoors", cczi_msg_set_doors_req, &m, valid_s, err);
+}
+
 ccz_rc ccz_kms_set_quorum(struct ccz_kms_receipt *receipt, struct ccz_rpc_client *c, const char *ns,
                           uint32_t needed, struct ccz_err *err)
 {
@@ -264,6 +279,15 @@ static void print_given(struct ccz_buf *out, const char *what, struct ccz_span t
         print_text(out, what, text);
 }
 
+/* As it is, but nothing that a terminal obeys. */
+static void print_json(struct ccz_buf *out, struct ccz_span json)
+{
+    for (size_t i = 0; i < json.size; i++) {
+        uint8_t b = json.ptr[i];
+        ccz_buf_u8(out, b == '\n' || b == '\t' || (b >= ' ' && b < 0x7f) ? b : '?');
+    }
+}
+
 static bool print_policy(struct ccz_buf *out, struct ccz_span body)
 {
     struct cczi_msg_put_policy_req m = {0};
@@ -271,10 +295,18 @@ static bool print_policy(struct ccz_buf *out, struct ccz_span body)
         return false;
     print_text(out, "policy", m.name);
     ccz_buf_printf(out, "%s\n", m.replace ? " (replaces the one there is)" : "");
-    for (size_t i = 0; i < m.json.size; i++) { /* as it is, but nothing that a terminal obeys */
-        uint8_t b = m.json.ptr[i];
-        ccz_buf_u8(out, b == '\n' || b == '\t' || (b >= ' ' && b < 0x7f) ? b : '?');
-    }
+    print_json(out, m.json);
+    return true;
+}
+
+static bool print_reference(struct ccz_buf *out, struct ccz_span body)
+{
+    struct cczi_msg_put_reference_req m = {0};
+    if (cczi_msg_get(&m, cczi_msg_put_reference_req, body, NULL) != CCZ_OK)
+        return false;
+    print_text(out, "reference", m.name);
+    ccz_buf_printf(out, "%s\n", m.replace ? " (another version of it)" : "");
+    print_json(out, m.json);
     return true;
 }
 
@@ -309,6 +341,20 @@ static bool print_others(struct ccz_buf *out, const char *method, struct ccz_spa
     struct cczi_msg_bind_req b = {0};
     struct cczi_msg_delete_req d = {0};
     struct cczi_msg_quorum q = {0};
+    struct cczi_msg_name n = {0};
+    struct cczi_msg_set_doors_req o = {0};
+    if (strcmp(method, "SetDoors") == 0 &&
+        cczi_msg_get(&o, cczi_msg_set_doors_req, body, NULL) == CCZ_OK) {
+        print_text(out, "item", o.item);
+        ccz_buf_printf(out, " version=%llu %s", (unsigned long long)o.version,
+                       o.key_bound ? "OPEN FOR EVIDENCE THAT IS NOT FRESH" : "closed");
+        return true;
+    }
+    if (strcmp(method, "DeleteReference") == 0 &&
+        cczi_msg_get(&n, cczi_msg_name, body, NULL) == CCZ_OK) {
+        print_text(out, "reference", n.name);
+        return true;
+    }
     if (strcmp(method, "Bind") == 0 && cczi_msg_get(&b, cczi_msg_bind_req, body, NULL) == CCZ_OK) {
         print_text(out, "item", b.item);
         print_given(out, "op", b.op);
@@ -348,14 +394,28 @@ static bool print_key(struct ccz_buf *out, struct ccz_span body)
     return true;
 }
 
+static bool print_expiry(struct ccz_buf *out, struct ccz_span body)
+{
+    struct cczi_msg_key_set_req m = {0};
+    char until[21];
+    if (cczi_msg_get(&m, cczi_msg_set_expiry_req, body, NULL) != CCZ_OK)
+        return false;
+    ccz_time_format(until, (int64_t)m.expires_s);
+    print_text(out, "key", m.name);
+    ccz_buf_printf(out, " expires %s", m.expires_s ? until : "never");
+    return true;
+}
+
 void ccz_kms_proposal_print(struct ccz_buf *out, const struct ccz_kms_proposal *p)
 {
     ccz_buf_put_str(out, p->method);
-    bool known = strcmp(p->method, "PutPolicy") == 0  ? print_policy(out, p->body)
-                 : strcmp(p->method, "SetRole") == 0  ? print_role(out, p->body)
-                 : strcmp(p->method, "RollOut") == 0  ? print_roll_out(out, p->body)
-                 : strcmp(p->method, "Generate") == 0 ? print_key(out, p->body)
-                                                      : print_others(out, p->method, p->body);
+    bool known = strcmp(p->method, "PutPolicy") == 0      ? print_policy(out, p->body)
+                 : strcmp(p->method, "PutReference") == 0 ? print_reference(out, p->body)
+                 : strcmp(p->method, "SetRole") == 0      ? print_role(out, p->body)
+                 : strcmp(p->method, "RollOut") == 0      ? print_roll_out(out, p->body)
+                 : strcmp(p->method, "Generate") == 0     ? print_key(out, p->body)
+                 : strcmp(p->method, "SetExpiry") == 0    ? print_expiry(out, p->body)
+                                                          : print_others(out, p->method, p->body);
     if (known)
         return;
     ccz_buf_put_str(out, " request="); /* of a newer server, or malformed: the bytes themselves */

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The caller's side of kms_why.h. What a server answers is checked like any other input. */
-#include "kms_priv.h"
+#include "client_priv.h"
+
+#include <cczoo/kms_reference.h>
 
 #include <cczoo/codec.h>
 
@@ -55,6 +57,7 @@ ccz_rc ccz_kms_why(struct ccz_rpc_client *c, const char *id, ccz_kms_decision_fn
     TAKE(d.got, m.got);
     TAKE(d.expected, m.expected);
     TAKE(d.reason, m.reason);
+    TAKE(d.references, m.references);
     fn(arg, &d);
     return CCZ_OK;
 }
@@ -102,6 +105,7 @@ static bool take_replayed(struct ccz_kms_replayed *r, struct ccz_span in)
     TAKE(r->got, m.got);
     TAKE(r->expected, m.expected);
     TAKE(r->reason, m.reason);
+    TAKE(r->references, m.references);
     return true;
 }
 
@@ -191,20 +195,16 @@ ccz_rc ccz_kms_workloads(struct ccz_rpc_client *c, const char *policy, ccz_kms_w
     return CCZ_OK;
 }
 
-ccz_rc ccz_kms_replay_policy(struct ccz_kms_replay *out, struct ccz_rpc_client *c,
-                             const char *policy, struct ccz_span json, int64_t at_s,
-                             ccz_kms_replayed_fn fn, void *arg, struct ccz_err *err)
+static ccz_rc replay(struct ccz_kms_replay *out, struct ccz_rpc_client *c,
+                     const struct cczi_msg_replay_req *what, ccz_kms_replayed_fn fn, void *arg,
+                     struct ccz_err *err)
 {
     struct walk w = {.row = on_replayed, .more = true, .replayed = fn, .arg = arg};
     if (out)
         *out = (struct ccz_kms_replay){0};
     for (bool first = true; w.more; first = false) {
-        const struct cczi_msg_replay_req m = {
-            .policy = ccz_span_str(policy),
-            .json = json,
-            .at_s = (uint64_t)at_s,
-            .after = CCZ_SPAN(w.next, first ? 0 : 32),
-        };
+        struct cczi_msg_replay_req m = *what;
+        m.after = CCZ_SPAN(w.next, first ? 0 : 32);
         CCZ_AUTO_BUF response = {0};
         ccz_rc rc = cczi_kms_call(&response, c, "Replay", cczi_msg_replay_req, &m, err);
         if (rc == CCZ_OK)
@@ -217,6 +217,55 @@ ccz_rc ccz_kms_replay_policy(struct ccz_kms_replay *out, struct ccz_rpc_client *
     memcpy(w.sum.sha256, w.sha256, 32);
     if (out)
         *out = w.sum;
+    return CCZ_OK;
+}
+
+ccz_rc ccz_kms_replay_policy(struct ccz_kms_replay *out, struct ccz_rpc_client *c,
+                             const char *policy, struct ccz_span json, int64_t at_s,
+                             ccz_kms_replayed_fn fn, void *arg, struct ccz_err *err)
+{
+    const struct cczi_msg_replay_req m = {
+        .policy = ccz_span_str(policy), .json = json, .at_s = (uint64_t)at_s};
+    return replay(out, c, &m, fn, arg, err);
+}
+
+ccz_rc ccz_kms_replay_reference(struct ccz_kms_replay *out, struct ccz_rpc_client *c,
+                                const char *policy, struct ccz_span json, const char *reference,
+                                struct ccz_span set, int64_t at_s, ccz_kms_replayed_fn fn,
+                                void *arg, struct ccz_err *err)
+{
+    const struct cczi_msg_replay_req m = {.policy = ccz_span_str(policy),
+                                          .json = json,
+                                          .at_s = (uint64_t)at_s,
+                                          .reference = ccz_span_str(reference),
+                                          .reference_json = set};
+    return replay(out, c, &m, fn, arg, err);
+}
+
+/* ---------------------------------------------------------------------------- evidence */
+
+ccz_rc ccz_kms_get_evidence(struct ccz_kms_kept *out, struct ccz_buf *evidence,
+                            struct ccz_rpc_client *c, const char *ns, const uint8_t sha256[32],
+                            struct ccz_err *err)
+{
+    const struct cczi_msg_get_evidence_req req = {ccz_span_str(ns), CCZ_SPAN(sha256, 32)};
+    struct cczi_msg_get_evidence_resp m = {0};
+    uint8_t digest[32];
+    *out = (struct ccz_kms_kept){0};
+    CCZ_AUTO_BUF response = {0};
+    ccz_rc rc = cczi_kms_call(&response, c, "GetEvidence", cczi_msg_get_evidence_req, &req, err);
+    if (rc != CCZ_OK)
+        return rc;
+    if (cczi_msg_get(&m, cczi_msg_get_evidence_resp, ccz_buf_span(&response), NULL) != CCZ_OK ||
+        ccz_sha256(digest, m.evidence) != CCZ_OK || memcmp(digest, sha256, 32) != 0)
+        return cczi_kms_malformed(err);
+    ccz_buf_put_span(evidence, m.evidence);
+    if (evidence->bad)
+        return ccz_fail(err, CCZ_E_LIMIT, "kms:response", (int64_t)evidence->max_size,
+                        "the evidence is too large");
+    memcpy(out->sha256, digest, sizeof(digest));
+    TAKE(out->tee, m.tee);
+    out->time_s = (int64_t)m.time_s;
     return CCZ_OK;
 }
 
@@ -280,44 +329,29 @@ ccz_rc ccz_kms_get_staged(struct ccz_kms_staged *out, struct ccz_buf *json,
     return CCZ_OK;
 }
 
-static ccz_rc take_list(bool *more, char last[CCZ_KMS_NAME_SIZE], struct ccz_span in,
-                        ccz_kms_staged_fn fn, void *arg, struct ccz_err *err)
+struct staged_sink {
+    ccz_kms_staged_fn fn;
+    void *arg;
+};
+
+static ccz_rc take_one(char name[CCZ_KMS_NAME_SIZE], struct ccz_span one, void *to,
+                       struct ccz_err *err)
 {
-    struct ccz_rd r = ccz_rd_from(in);
-    struct ccz_pb_field f;
+    const struct staged_sink *sink = to;
+    struct ccz_kms_staged st;
     struct ccz_span none;
-    *more = false;
-    while (ccz_pb_next(&f, &r)) {
-        struct ccz_kms_staged st;
-        if (f.number == CCZI_MSG_MORE && f.wire == CCZ_PB_VARINT)
-            *more = f.num != 0;
-        if (f.number != CCZI_MSG_REPEATED)
-            continue;
-        if (f.wire != CCZ_PB_LEN || !take_staged(&st, &none, f.bytes))
-            return cczi_kms_malformed(err);
-        memcpy(last, st.policy, sizeof(st.policy));
-        fn(arg, &st);
-    }
-    return r.bad ? cczi_kms_malformed(err) : CCZ_OK;
+    if (!take_staged(&st, &none, one))
+        return cczi_kms_malformed(err);
+    memcpy(name, st.policy, sizeof(st.policy));
+    sink->fn(sink->arg, &st);
+    return CCZ_OK;
 }
 
 ccz_rc ccz_kms_list_staged(struct ccz_rpc_client *c, ccz_kms_staged_fn fn, void *arg,
                            struct ccz_err *err)
 {
-    char after[CCZ_KMS_NAME_SIZE] = "", last[CCZ_KMS_NAME_SIZE] = "";
-    for (bool more = true; more;) {
-        memcpy(after, last, sizeof(after));
-        const struct cczi_msg_name m = {.name = ccz_span_str(after)};
-        CCZ_AUTO_BUF response = {0};
-        ccz_rc rc = cczi_kms_call(&response, c, "ListStaged", cczi_msg_name, &m, err);
-        if (rc == CCZ_OK)
-            rc = take_list(&more, last, ccz_buf_span(&response), fn, arg, err);
-        if (rc == CCZ_OK && more && strcmp(last, after) <= 0)
-            rc = cczi_kms_malformed(err); /* "more", and nothing new: would go on for ever */
-        if (rc != CCZ_OK)
-            return rc;
-    }
-    return CCZ_OK;
+    struct staged_sink sink = {fn, arg};
+    return cczi_kms_list_by_name(c, "ListStaged", take_one, &sink, err);
 }
 
 ccz_rc ccz_kms_roll_out(struct ccz_kms_receipt *receipt, struct ccz_rpc_client *c,

@@ -15,8 +15,10 @@
 /* Of one policy, or of those of a namespace; $3 = 1: only of those without one. */
 #define EVIDENCE_RANGE                                                                             \
     "policy >= $1 AND policy <= $2 AND ($3 = CAST(0 AS BIGINT) OR policy NOT LIKE '%/%')"
-#define EVIDENCE_COLS "sha256, policy, tee, claims, evidence, first_s, last_s, accepted, refused"
-#define SELECT(COLS)  "SELECT " COLS ", mac FROM "
+#define EVIDENCE_COLS  "sha256, policy, tee, claims, evidence, first_s, last_s, accepted, refused"
+#define REFERENCE_COLS "name, version, json, sha256, created_s"
+#define RAW_COLS       "sha256, namespace, tee, time_s, evidence"
+#define SELECT(COLS)   "SELECT " COLS ", mac FROM "
 
 static const char *const sql_text[CCZI_SQL_LEN] = {
     [CCZI_SQL_BEGIN] = "BEGIN IMMEDIATE",
@@ -99,6 +101,8 @@ static const char *const sql_text[CCZI_SQL_LEN] = {
     [CCZI_SQL_PROPOSAL_DEL] = "DELETE FROM proposal WHERE id = $1",
     [CCZI_SQL_PROPOSAL_ALL] = SELECT(PROPOSAL_COLS) "proposal ORDER BY id",
     [CCZI_SQL_PROPOSAL_LAST] = "SELECT max(id) FROM proposal",
+    [CCZI_SQL_PROPOSAL_HEADS] =
+        "SELECT id, namespace, state, expires_s FROM proposal ORDER BY id DESC",
     [CCZI_SQL_PROPOSAL_REKEY] = "UPDATE proposal SET mac = $1 WHERE id = $2",
     [CCZI_SQL_APPROVAL_GET] =
         SELECT(APPROVAL_COLS) "approval WHERE proposal = $1 AND approver = $2",
@@ -134,6 +138,29 @@ static const char *const sql_text[CCZI_SQL_LEN] = {
     [CCZI_SQL_EVIDENCE_OLDEST] = "SELECT sha256 FROM evidence WHERE " EVIDENCE_RANGE
                                  " ORDER BY (accepted > 0), last_s, sha256 LIMIT 1",
     [CCZI_SQL_EVIDENCE_REKEY] = "UPDATE evidence SET mac = $1 WHERE sha256 = $2",
+    [CCZI_SQL_REFERENCE_GET] = SELECT(REFERENCE_COLS) "reference WHERE name = $1 AND version = $2",
+    [CCZI_SQL_REFERENCE_PUT] =
+        "INSERT INTO reference(" REFERENCE_COLS ", mac) VALUES ($1, $2, $3, $4, $5, $6)",
+    [CCZI_SQL_REFERENCE_DEL] = "DELETE FROM reference WHERE name = $1 AND version = $2",
+    [CCZI_SQL_REFERENCE_ALL] = SELECT(REFERENCE_COLS) "reference ORDER BY name, version",
+    [CCZI_SQL_REFERENCE_OF] = SELECT(REFERENCE_COLS) "reference WHERE name = $1"
+                                                     " ORDER BY version DESC LIMIT $2",
+    [CCZI_SQL_REFERENCE_PAGE] =
+        SELECT(REFERENCE_COLS) "reference r WHERE name > $1 AND version ="
+                               " (SELECT max(version) FROM reference q WHERE q.name = r.name)"
+                               " ORDER BY name LIMIT $2",
+    [CCZI_SQL_REFERENCE_REKEY] = "UPDATE reference SET mac = $1 WHERE name = $2 AND version = $3",
+    [CCZI_SQL_RAW_GET] = SELECT(RAW_COLS) "raw_evidence WHERE sha256 = $1 AND namespace = $2",
+    [CCZI_SQL_RAW_PUT] =
+        "INSERT INTO raw_evidence(" RAW_COLS ", mac) VALUES ($1, $2, $3, $4, $5, $6)",
+    [CCZI_SQL_RAW_DEL] = "DELETE FROM raw_evidence WHERE sha256 = $1 AND namespace = $2",
+    [CCZI_SQL_RAW_ALL] = SELECT(RAW_COLS) "raw_evidence ORDER BY sha256, namespace",
+    [CCZI_SQL_RAW_COUNT] =
+        "SELECT count(*), CAST(coalesce(sum(length(evidence)), 0) AS BIGINT) FROM raw_evidence"
+        " WHERE namespace = $1",
+    [CCZI_SQL_RAW_OLDEST] = "SELECT sha256 FROM raw_evidence WHERE namespace = $1"
+                            " ORDER BY time_s, sha256 LIMIT 1",
+    [CCZI_SQL_RAW_REKEY] = "UPDATE raw_evidence SET mac = $1 WHERE sha256 = $2 AND namespace = $3",
 };
 
 const char *cczi_kms_sql_text(enum cczi_kms_sql sql)

@@ -200,9 +200,14 @@ static void put_entry(struct ccz_buf *b, const struct cczi_kms_call *call, const
     if (call->policy[0])
         put_member(b, "policy", call->policy);
     if (call->has_policy_sha256)
-        put_hex_member(b, "policy_sha256", call->policy_sha256, sizeof(call->policy_sha256));
+        put_hex_member(b,
+                       call->has_ref && call->ref.kind == CCZI_KMS_REFERENCE ? "reference_sha256"
+                                                                             : "policy_sha256",
+                       call->policy_sha256, sizeof(call->policy_sha256));
     if (call->rule[0])
         put_member(b, "rule", call->rule);
+    if (call->references[0])
+        put_member(b, "references", call->references);
     put_time_member(b, "grace_until", call->grace_until_s);
     if (call->proposal)
         ccz_buf_printf(b, ",\"proposal\":%llu", (unsigned long long)call->proposal);
@@ -214,6 +219,8 @@ static void put_entry(struct ccz_buf *b, const struct cczi_kms_call *call, const
         put_member(b, "roles", call->given);
     if (call->detail[0])
         put_member(b, "detail", call->detail);
+    if (call->has_evidence)
+        put_hex_member(b, "evidence_sha256", call->evidence_sha256, sizeof(call->evidence_sha256));
     put_shadow(b, &call->shadow);
     if (why) {
         put_member(b, "where", why->where);
@@ -266,6 +273,8 @@ void cczi_kms_log_call(const struct cczi_kms_call *call, const char *op, const s
         put_log_value(&b, "policy", call->policy);
     if (call->rule[0])
         put_log_value(&b, "rule", call->rule);
+    if (call->references[0])
+        put_log_value(&b, "references", call->references);
     if (call->proposal)
         ccz_buf_printf(&b, " proposal=%llu", (unsigned long long)call->proposal);
     if (call->has_ns)

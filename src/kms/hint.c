@@ -140,6 +140,17 @@ static const struct {
     {"kms:staged-changed", "look at what is staged now, and decide again"},
     {"kms:staged-ended", "stage it again, with a later end"},
     {"kms:stage-end", "a trial has an end: cczoo kms stage NAME FILE --until 2027-01-31T00:00:00Z"},
+    {"kms:reference-exists", "to add a version to it say so: --replace"},
+    {"kms:reference-missing", "put the set first: cczoo kms reference put NAME FILE"},
+    {"kms:reference-size", "fields of that size need a set of their own"},
+    {"kms:reference-namespace", "a policy takes reference values from its own namespace alone"},
+    {"kms:reference-in-use", "change that policy first, or put values that end"},
+    {"kms:attest-evidence", "raw evidence is kept of those who come by the KBS protocol"},
+    {"kms:audit-index", "ask again: each call goes on where the last one ended"},
+    {"kms:audit-key-young", "a key of the audit log signs for a day at least"},
+    {"kms:consistency-size", "the log has fewer lines than that: was an older copy put back?"},
+    {"kms:version-required",
+     "say which version: what holds for the latest would hold for another one"},
     {"kms:row-set", "restore the state folder from a backup; see docs/design/kms.md"},
 };
 

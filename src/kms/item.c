@@ -305,7 +305,7 @@ ccz_rc cczi_kms_policy_used(bool *used, struct ccz_kms_store *s, const char *nam
 
 /* ---------------------------------------------------------------------------- check */
 
-ccz_rc cczi_kms_items_check(uint64_t *count, uint8_t set[32], struct ccz_kms_store *s,
+ccz_rc cczi_kms_items_check(uint64_t *count, uint8_t set[32], struct ccz_kms_store *s, bool values,
                             struct ccz_err *err)
 {
     ccz_rc rc = CCZ_OK;
@@ -325,7 +325,7 @@ ccz_rc cczi_kms_items_check(uint64_t *count, uint8_t set[32], struct ccz_kms_sto
         cczi_q_col_text(it.slot.ref.name, sizeof(it.slot.ref.name), &q, 9);
         rc = item_read(&it, s, &q, err);
         CCZ_AUTO(ccz_secret) value = NULL;
-        if (rc == CCZ_OK)
+        if (rc == CCZ_OK && values)
             rc = cczi_kms_unseal(&value, &s->sealer, &it.slot, ccz_buf_span(&it.sealed), err);
         if (rc == CCZ_OK)
             rc = cczi_kms_set_add(set, &s->sealer, it.mac);
@@ -336,22 +336,44 @@ ccz_rc cczi_kms_items_check(uint64_t *count, uint8_t set[32], struct ccz_kms_sto
     return cczi_q_end_after(&q, rc, err);
 }
 
-ccz_rc cczi_kms_policies_check(uint64_t *count, uint8_t set[32], struct ccz_kms_store *s,
-                               struct ccz_err *err)
+ccz_rc cczi_kms_policy_each(struct ccz_kms_store *s, cczi_kms_policy_fn fn, void *arg,
+                            struct ccz_err *err)
 {
     ccz_rc rc = CCZ_OK;
     struct cczi_kms_policy p = {0};
     ccz_buf_init(&p.json, CCZ_POLICY_SIZE_MAX);
     struct cczi_q q = cczi_q_start(&s->db, CCZI_SQL_POLICY_ALL);
-    for (; rc == CCZ_OK && cczi_q_row(&q); ++*count) {
+    while (rc == CCZ_OK && cczi_q_row(&q)) {
         char name[CCZ_KMS_NAME_SIZE];
         cczi_q_col_text(name, sizeof(name), &q, 4);
         rc = policy_read(&p, name, s, &q, err);
         if (rc == CCZ_OK)
-            rc = cczi_kms_set_add(set, &s->sealer, p.mac);
+            rc = fn(arg, name, &p, err);
     }
     ccz_buf_free(&p.json);
     return cczi_q_end_after(&q, rc, err);
+}
+
+struct policies_check {
+    const struct cczi_kms_sealer *sealer;
+    uint64_t *count;
+    uint8_t *set;
+};
+
+static ccz_rc check_policy(void *arg, const char *name, const struct cczi_kms_policy *p,
+                           struct ccz_err *err)
+{
+    (void)name, (void)err;
+    const struct policies_check *c = arg;
+    ++*c->count;
+    return cczi_kms_set_add(c->set, c->sealer, p->mac);
+}
+
+ccz_rc cczi_kms_policies_check(uint64_t *count, uint8_t set[32], struct ccz_kms_store *s,
+                               struct ccz_err *err)
+{
+    struct policies_check c = {&s->sealer, count, set};
+    return cczi_kms_policy_each(s, check_policy, &c, err);
 }
 
 /* ---------------------------------------------------------------------------- rekey */

@@ -21,6 +21,8 @@ ccz_rc cczi_kms_verdict(struct cczi_kms_call *call, const struct ccz_policy *pol
     call->judged = true;
     ccz_rc rc = verdict_of(&v, policy, &call->req->peer->claims, call->req->now_s, err);
     memcpy(call->rule, rc == CCZ_OK ? v.rule : v.nearest, sizeof(call->rule));
+    memcpy(call->references, rc == CCZ_OK ? v.references : "",
+           rc == CCZ_OK ? sizeof(v.references) : 1);
     call->grace_until_s = rc == CCZ_OK ? v.grace_until_s : 0;
     call->accepted = rc == CCZ_OK;
     cczi_kms_shadow(call); /* the verdict stands; this only looks on */

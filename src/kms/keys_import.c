@@ -5,6 +5,7 @@
  *                        SubjectPublicKeyInfo | le32 ops | u8 flags | le64 the key's expiry | name)
  */
 #include "keys_priv.h"
+#include "kms_priv.h" /* namespaces of names */
 
 #include <cczoo/codec.h>
 
@@ -25,11 +26,13 @@ enum {
 
 /* ------------------------------------------------------------------------------- tokens */
 
+enum { SHARE_MAX = CCZI_KMS_IMPORT_USED_MAX / 8 };
 struct cczi_kms_import_used {
     size_t len;
     struct used {
         uint8_t id[ID_SIZE];
         int64_t expires_s;
+        char ns[CCZ_KMS_NAME_SIZE];
     } tokens[CCZI_KMS_IMPORT_USED_MAX];
 };
 
@@ -44,26 +47,33 @@ void cczi_kms_import_used_free(struct cczi_kms_import_used *u)
     free(u);
 }
 
-/* Marks a token as used, once. */
-static ccz_rc use_token(struct cczi_kms_import_used *u, const uint8_t id[ID_SIZE],
+/* Marks a token as used, once. Any operator of some namespace can use up tokens, which cost nothing: so when it gets tight a
+ * namespace that has its share waits, and the others go on. */
+static ccz_rc use_token(struct cczi_kms_import_used *u, const uint8_t id[ID_SIZE], const char *name,
                         int64_t expires_s, int64_t now_s, struct ccz_err *err)
 {
-    size_t kept = 0;
+    size_t kept = 0, same = 0;
+    char ns[CCZ_KMS_NAME_SIZE];
+    cczi_kms_ns_of(ns, name);
     for (size_t i = 0; i < u->len; i++) {
         if (memcmp(u->tokens[i].id, id, ID_SIZE) == 0) /* the id is public: it is in the token */
             return ccz_fail(err, CCZ_E_DENIED, "kms:import-used", 0,
                             "the token was used already, with success or without");
     }
     for (size_t i = 0; i < u->len; i++) {
-        if (now_s < u->tokens[i].expires_s)
-            u->tokens[kept++] = u->tokens[i];
+        if (now_s >= u->tokens[i].expires_s)
+            continue;
+        same += strcmp(u->tokens[i].ns, ns) == 0;
+        u->tokens[kept++] = u->tokens[i];
     }
     u->len = kept;
-    if (kept == CCZI_KMS_IMPORT_USED_MAX)
+    if (kept == CCZI_KMS_IMPORT_USED_MAX ||
+        (kept >= CCZI_KMS_IMPORT_USED_MAX / 2 && same >= SHARE_MAX))
         return ccz_fail(err, CCZ_E_LIMIT, "kms:import-busy", CCZI_KMS_IMPORT_USED_MAX,
                         "too many imports at this time");
     memcpy(u->tokens[kept].id, id, ID_SIZE);
     u->tokens[kept].expires_s = expires_s;
+    memcpy(u->tokens[kept].ns, ns, sizeof(ns));
     u->len++;
     return CCZ_OK;
 }
@@ -176,7 +186,7 @@ static ccz_rc check_token(struct cczi_kms_import_used *used, const struct ccz_se
     /* one that expires too late was made before the clock went back: it would outlive its mark */
     if (now_s >= expires_s || expires_s - now_s > CCZI_KMS_IMPORT_LIFE_MAX_S)
         return ccz_refuse_num(err, CCZ_E_EXPIRED, "kms:import-expired", now_s, expires_s);
-    return use_token(used, id.ptr, expires_s, now_s, err);
+    return use_token(used, id.ptr, what->name, expires_s, now_s, err);
 }
 
 /* -------------------------------------------------------------------------------- blobs */

@@ -28,6 +28,7 @@ struct cczi_msg_attest_req {
     uint64_t full_claims;
     struct ccz_span audience; /* "aud", or empty */
     struct ccz_span policy;   /* that the claims have to satisfy, or empty */
+    uint64_t keep_evidence;
 };
 struct cczi_msg_attest_resp {
     struct ccz_span token;

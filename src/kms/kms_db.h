@@ -68,6 +68,7 @@ enum cczi_kms_sql {
     CCZI_SQL_PROPOSAL_DEL,
     CCZI_SQL_PROPOSAL_ALL,
     CCZI_SQL_PROPOSAL_LAST,
+    CCZI_SQL_PROPOSAL_HEADS,
     CCZI_SQL_PROPOSAL_REKEY,
     CCZI_SQL_APPROVAL_GET,
     CCZI_SQL_APPROVAL_PUT,
@@ -94,6 +95,20 @@ enum cczi_kms_sql {
     CCZI_SQL_EVIDENCE_COUNT,
     CCZI_SQL_EVIDENCE_OLDEST,
     CCZI_SQL_EVIDENCE_REKEY,
+    CCZI_SQL_REFERENCE_GET,
+    CCZI_SQL_REFERENCE_PUT,
+    CCZI_SQL_REFERENCE_DEL,
+    CCZI_SQL_REFERENCE_ALL,
+    CCZI_SQL_REFERENCE_OF,
+    CCZI_SQL_REFERENCE_PAGE,
+    CCZI_SQL_REFERENCE_REKEY,
+    CCZI_SQL_RAW_GET,
+    CCZI_SQL_RAW_PUT,
+    CCZI_SQL_RAW_DEL,
+    CCZI_SQL_RAW_ALL,
+    CCZI_SQL_RAW_COUNT,
+    CCZI_SQL_RAW_OLDEST,
+    CCZI_SQL_RAW_REKEY,
     CCZI_SQL_LEN
 };
 /* The text that most back ends use as it is. */
@@ -118,7 +133,7 @@ enum cczi_kms_fault {
 };
 
 /* How a database of schema `from` becomes one of CCZI_KMS_SCHEMA: `before` makes room, migrate.c moves the rows that carry
- * MACs, `after` drops what is old and writes the new number. All inside one transaction. */
+ * MACs (schemas 1 and 2), `after` drops what is old and writes the new number. All inside one transaction. */
 struct cczi_kms_migration {
     int64_t from;
     const char *before, *after;
@@ -157,7 +172,8 @@ struct cczi_kms_db {
     void *db;
     enum cczi_kms_fault fault; /* of the last statement that failed; the store resets it at BEGIN */
 };
-#define CCZI_KMS_SCHEMA 3
+#define CCZI_KMS_SCHEMA    4
+#define CCZI_KMS_SCHEMA_ID 3 /* since then stores have ids, and with them other keys */
 ccz_rc cczi_kms_db_open(struct cczi_kms_db *db, const struct ccz_kms_backend *ops,
                         const char *target, bool create, struct ccz_err *err);
 void cczi_kms_db_close(struct cczi_kms_db *db);

@@ -289,8 +289,8 @@ ccz_rc cczi_kms_import_token(struct ccz_buf *token, const struct ccz_secret *tok
                              const struct cczi_kms_import *what, int64_t life_s, int64_t now_s,
                              struct ccz_err *err);
 
-/* Tokens that were used and have not expired, at most CCZI_KMS_IMPORT_USED_MAX: as long as it is full no import is taken. It
- * lives as long as the wrapping key: who keeps that over a restart keeps this as well. One thread at a time. */
+/* Tokens that were used and have not expired, at most CCZI_KMS_IMPORT_USED_MAX: as long as it is full no import is taken, and when it is
+ * half full none in a namespace that has an eighth. It lives as long as the wrapping key: who keeps that over a restart keeps this as well. One thread at a time. */
 struct cczi_kms_import_used;
 #define CCZI_KMS_IMPORT_USED_MAX 1024
 ccz_rc cczi_kms_import_used_new(struct cczi_kms_import_used **out);

@@ -17,9 +17,11 @@ enum cczi_kms_kind {
     CCZI_KMS_KEY = 1,
     CCZI_KMS_SECRET = 2,
     CCZI_KMS_POLICY = 3,
-    CCZI_KMS_SYSTEM = 4 /* the KMS's own keys: rows of the table item that no caller can name */
+    CCZI_KMS_SYSTEM = 4,   /* the KMS's own keys: rows of the table item that no caller can name */
+    CCZI_KMS_REFERENCE = 5 /* sets of reference values: in audit lines, and never an item */
 };
-const char *cczi_kms_kind_name(enum cczi_kms_kind kind); /* "key", "secret", "policy", "system" */
+const char *
+cczi_kms_kind_name(enum cczi_kms_kind kind); /* "key", "secret", "policy", "system", "reference" */
 /* Copies a name that obeys the rule of kms.h. where = "kms:name" */
 ccz_rc cczi_kms_name(char out[CCZ_KMS_NAME_SIZE], struct ccz_span text, struct ccz_err *err);
 /* "key/NAME": what a caller means. */
@@ -28,6 +30,8 @@ struct cczi_kms_ref {
     char name[CCZ_KMS_NAME_SIZE];
 };
 ccz_rc cczi_kms_ref_parse(struct cczi_kms_ref *out, struct ccz_span text, struct ccz_err *err);
+/* Also "reference/NAME": what audit lines are about. */
+ccz_rc cczi_kms_about_parse(struct cczi_kms_ref *out, struct ccz_span text);
 void cczi_kms_ref_print(char out[CCZ_KMS_ITEM_SIZE], const struct cczi_kms_ref *ref);
 /* Size of the material of a key algorithm, 0 if there is no such algorithm. */
 size_t cczi_kms_alg_size(struct ccz_span alg);
@@ -110,7 +114,16 @@ ccz_rc cczi_kms_set_remove(uint8_t set[32], const struct cczi_kms_sealer *s,
 /* -------------------------------------------------------------------------- store.c */
 
 struct cczi_kms_entry;
+struct cczi_kms_call;
 struct cczi_kms_walk;
+struct cczi_kms_blocks;
+/* The rows of the table quorum as a set of their own, since all rows of the store were added up, with our own changes. One that is
+ * missing, or an earlier one, would ask for fewer approvals: so rows that are not those are believed after another look at all of
+ * them. */
+struct cczi_kms_quorums {
+    bool known, known_here; /* of the store as it was committed; of this transaction */
+    uint8_t set[32], here[32];
+};
 /* Called with every call of a batch after its COMMIT and before any answer leaves: receipts are complete but for
  * entry->proof, which this may fill. An error withholds the answers of all recorded calls; what they did stays. */
 typedef ccz_rc (*cczi_kms_batch_fn)(void *arg, struct ccz_kms_store *s,
@@ -135,6 +148,7 @@ struct ccz_kms_store {
     struct cczi_kms_head before; /* as of the savepoint */
     bool before_dirty;
     size_t before_lines;
+    struct cczi_kms_quorums quorums, before_quorums;
     bool trial; /* cczi_kms_trial_begin() */
     uint8_t trial_key[32];
     struct cczi_kms_policies *policies; /* parsed ones */
@@ -156,6 +170,7 @@ struct ccz_kms_store {
     struct cczi_kms_signer signer; /* loaded by cczi_kms_signer_ensure() */
     /* of cczi_kms_token_key() and cczi_kms_token_keys_put() */
     struct cczi_kms_token_keys token;
+    struct cczi_kms_blocks *blocks; /* consistency.c, or NULL */
 };
 /* Opens a state folder whose database has schema @p schema (0 = an older one, for migrate.c): master key and all, but nothing
  * is checked yet. */
@@ -228,6 +243,9 @@ ccz_rc cczi_kms_rekey_row(uint8_t mac[32], struct cczi_kms_rekey *k, const struc
 /* Fails unless @p set is the one that the last transaction left. where = "kms:row-set" */
 ccz_rc cczi_kms_set_is(const struct ccz_kms_store *s, const uint8_t set[32], struct ccz_err *err);
 
+/* Whether all rows are those that were left, by the changes of this transaction too: where more hangs on it than on the rows that
+ * are read. It reads all of them, and opens no values. where = "kms:row-set", "kms:row-mac" */
+ccz_rc cczi_kms_rows_whole(struct ccz_kms_store *s, struct ccz_err *err);
 /* Every table of rows.c: MACs, into the set. */
 ccz_rc cczi_kms_tables_check(struct ccz_kms_check *out, uint8_t set[32], struct ccz_kms_store *s,
                              struct ccz_err *err);
@@ -309,18 +327,28 @@ ccz_rc cczi_kms_policy_delete(struct ccz_kms_store *s, const char *name, struct 
 ccz_rc cczi_kms_policy_used(bool *used, struct ccz_kms_store *s, const char *name,
                             struct ccz_err *err);
 
+typedef ccz_rc (*cczi_kms_policy_fn)(void *arg, const char *name, const struct cczi_kms_policy *p,
+                                     struct ccz_err *err);
+/* By name; fn must not run statements. */
+ccz_rc cczi_kms_policy_each(struct ccz_kms_store *s, cczi_kms_policy_fn fn, void *arg,
+                            struct ccz_err *err);
+
 /* policy_cache.c: parsed policies, found by the MAC of the row they came from. The caller has checked that MAC in this
  * transaction, so a row that was changed, replaced or taken back never meets the parsed form of another one. */
 struct cczi_kms_policies;
+struct cczi_kms_parsed {
+    struct ccz_policy *policy;
+    uint8_t sets[32]; /* digest of the sets that it was given last (reference.c) */
+};
 #define CCZI_KMS_POLICIES_MAX      64
 #define CCZI_KMS_POLICIES_JSON_MAX (4 << 20) /* bytes of JSON that all of them were parsed from */
 ccz_rc cczi_kms_policies_new(struct cczi_kms_policies **out);
 void cczi_kms_policies_free(struct cczi_kms_policies *c);
 /* @param[out] out  borrowed until the next call with the same cache */
-ccz_rc cczi_kms_policies_get(const struct ccz_policy **out, struct cczi_kms_policies *c,
+ccz_rc cczi_kms_policies_get(struct cczi_kms_parsed **out, struct cczi_kms_policies *c,
                              const struct cczi_kms_policy *row, struct ccz_err *err);
 /* Whether the one of this MAC is there. */
-bool cczi_kms_policies_find(const struct ccz_policy **out, struct cczi_kms_policies *c,
+bool cczi_kms_policies_find(struct cczi_kms_parsed **out, struct cczi_kms_policies *c,
                             const uint8_t mac[32]);
 struct cczi_kms_policies_stat {
     uint64_t hits, parsed;
@@ -328,8 +356,20 @@ struct cczi_kms_policies_stat {
 };
 struct cczi_kms_policies_stat cczi_kms_policies_stat(const struct cczi_kms_policies *c);
 
-/* Check of all rows: MACs, sealed values; adds each to `set`. */
-ccz_rc cczi_kms_items_check(uint64_t *count, uint8_t set[32], struct ccz_kms_store *s,
+/* reference.c: policies get the sets that they name, as they are in this transaction; those of another namespace than the
+ * policy's do not count. A missing one is no error: the policy refuses everybody then. */
+/* Of a cached one, where sets changed since. */
+ccz_rc cczi_kms_parsed_resolve(struct cczi_kms_parsed *p, struct ccz_kms_store *s,
+                               const char *policy, struct ccz_err *err);
+ccz_rc cczi_kms_resolve(struct ccz_policy *p, struct ccz_kms_store *s, const char *policy,
+                        struct ccz_err *err);
+/* For what is about to be stored as @p policy: each set is there, and may be named. where = "kms:namespace",
+ * "kms:reference-missing", "kms:reference-size" */
+ccz_rc cczi_kms_references_check(struct ccz_policy *p, struct ccz_kms_store *s, const char *policy,
+                                 struct ccz_err *err);
+
+/* Check of all rows: MACs, with @p values sealed values too; adds each to `set`. */
+ccz_rc cczi_kms_items_check(uint64_t *count, uint8_t set[32], struct ccz_kms_store *s, bool values,
                             struct ccz_err *err);
 ccz_rc cczi_kms_policies_check(uint64_t *count, uint8_t set[32], struct ccz_kms_store *s,
                                struct ccz_err *err);
@@ -382,6 +422,30 @@ ccz_rc cczi_kms_sign_batch(void *arg, struct ccz_kms_store *s, struct cczi_kms_e
 typedef void (*cczi_kms_spki_fn)(void *arg, struct ccz_span spki);
 ccz_rc cczi_kms_signer_each(struct ccz_kms_store *s, cczi_kms_spki_fn fn, void *arg,
                             struct ccz_err *err);
+
+/* Another key signs from now on, in this transaction: the one before it signs that. @param[out] spki  of the new one, appended.
+ * where = "kms:audit-key-young", "kms:audit-keys" */
+ccz_rc cczi_kms_signer_rotate(struct ccz_buf *spki, struct cczi_kms_call *call,
+                              struct ccz_err *err);
+/* A line of the log that names a key that signs it. */
+bool cczi_kms_names_signer(struct ccz_span entry);
+/* What one key signs about the next. */
+void cczi_kms_successor_text(struct ccz_buf *out, const char *origin, const uint8_t old_id[32],
+                             const uint8_t new_id[32]);
+
+/* -------------------------------------------------------------------- consistency.c */
+
+void cczi_kms_blocks_free(struct cczi_kms_blocks *b); /* NULL is fine */
+/* old_size <= size <= lines of this transaction. where = "kms:audit-index": not yet, and this call has done its share */
+ccz_rc cczi_kms_consistency_path(struct ccz_kms_path *out, struct ccz_kms_store *s,
+                                 uint64_t old_size, uint64_t size, struct ccz_err *err);
+/* A checkpoint over everything that is on record, as a text, and all keys that ever signed into @p field of the response. */
+ccz_rc cczi_kms_checkpoint_here(struct ccz_buf *text, struct ccz_buf *response, uint32_t field,
+                                struct cczi_kms_call *call, struct ccz_err *err);
+ccz_rc cczi_kms_run_consistency(struct ccz_buf *response, struct cczi_kms_call *call,
+                                struct ccz_err *err);
+ccz_rc cczi_kms_run_rotate_audit_key(struct ccz_buf *response, struct cczi_kms_call *call,
+                                     struct ccz_err *err);
 
 /* ---------------------------------------------------------------------------- msg.c */
 
@@ -510,6 +574,38 @@ struct cczi_msg_status {
         collateral_expires_s, counted;
     struct ccz_span audit_sha256, instance;
 };
+struct cczi_msg_put_reference_req {
+    struct ccz_span name, json;
+    uint64_t replace;
+};
+struct cczi_msg_get_reference_req {
+    struct ccz_span name;
+    uint64_t version;
+};
+struct cczi_msg_get_reference_resp {
+    struct ccz_span json, sha256;
+    uint64_t version, created_s;
+};
+struct cczi_msg_reference_set {
+    struct ccz_span name;
+    uint64_t version;
+    struct ccz_span sha256;
+    uint64_t created_s, values, value_size;
+};
+struct cczi_msg_consistency_req {
+    uint64_t old_size, size;
+};
+struct cczi_msg_consistency_resp { /* beside path (field 1) and keys (field 3) */
+    struct ccz_span checkpoint;
+    uint64_t size;
+};
+struct cczi_msg_rotate_audit_key_resp {
+    struct ccz_span key, receipt;
+};
+extern const struct cczi_msg_field cczi_msg_consistency_req[], cczi_msg_consistency_resp[],
+    cczi_msg_rotate_audit_key_resp[];
+extern const struct cczi_msg_field cczi_msg_put_reference_req[], cczi_msg_get_reference_req[],
+    cczi_msg_get_reference_resp[], cczi_msg_reference_set[];
 extern const struct cczi_msg_field cczi_msg_receipt[], cczi_msg_release_req[],
     cczi_msg_release_resp[], cczi_msg_put_req[], cczi_msg_put_resp[], cczi_msg_put_policy_req[],
     cczi_msg_bind_req[], cczi_msg_delete_req[], cczi_msg_target_req[], cczi_msg_get_policy_resp[],
@@ -547,7 +643,10 @@ struct cczi_kms_call {
     uint8_t policy_sha256[32];
     bool has_policy_sha256;
     char rule[64];
-    char detail[64]; /* of the method's own, in fixed words */
+    char references[CCZ_POLICY_DECIDED_SIZE]; /* values that accepted */
+    char detail[64];                          /* of the method's own, in fixed words */
+    uint8_t evidence_sha256[32];              /* that was kept */
+    bool has_evidence;
     bool
         shows_log; /* the answer vouches for lines of this transaction: withheld as that of a recorded call is */
     bool has_ns; /* name it */
@@ -619,11 +718,30 @@ ccz_rc cczi_kms_approvals_needed(uint32_t *needed, struct ccz_kms_store *s, cons
 ccz_rc cczi_kms_guard(const struct cczi_kms_call *call, struct ccz_err *err);
 /* An item of call->ns may be bound to this policy. where = "kms:namespace" */
 ccz_rc cczi_kms_may_bind(const struct cczi_kms_call *call, const char *policy, struct ccz_err *err);
-/* What must hold after roles or quorums were changed. where = "kms:last-admin", "kms:quorum-unreachable", "kms:namespace" */
-ccz_rc cczi_kms_access_check(struct ccz_kms_store *s, struct ccz_err *err);
+/* What must hold after roles or quorums were changed. @param ns  where somebody was given roles; NULL = nobody was. where = "kms:last-admin", "kms:quorum-unreachable", "kms:namespace",
+ * "kms:roles-many" */
+ccz_rc cczi_kms_access_check(struct ccz_kms_store *s, const char *ns, struct ccz_err *err);
 /* The namespace of a request of @p m into call->ns. where = "kms:request", "kms:name", "kms:namespace-name" */
 ccz_rc cczi_kms_target_ns(char ns[CCZ_KMS_NAME_SIZE], const struct cczi_kms_method *m,
                           struct ccz_span body, struct ccz_err *err);
+
+/* methods_door.c */
+struct cczi_msg_set_doors_req {
+    struct ccz_span item;
+    uint64_t version, key_bound;
+};
+extern const struct cczi_msg_field cczi_msg_set_doors_req[];
+ccz_rc cczi_kms_run_set_doors(struct ccz_buf *response, struct cczi_kms_call *call,
+                              struct ccz_err *err);
+/* methods_reference.c */
+ccz_rc cczi_kms_run_put_reference(struct ccz_buf *response, struct cczi_kms_call *call,
+                                  struct ccz_err *err);
+ccz_rc cczi_kms_run_get_reference(struct ccz_buf *response, struct cczi_kms_call *call,
+                                  struct ccz_err *err);
+ccz_rc cczi_kms_run_list_references(struct ccz_buf *response, struct cczi_kms_call *call,
+                                    struct ccz_err *err);
+ccz_rc cczi_kms_run_delete_reference(struct ccz_buf *response, struct cczi_kms_call *call,
+                                     struct ccz_err *err);
 
 /* methods_roles.c, methods_propose.c */
 ccz_rc cczi_kms_run_set_role(struct ccz_buf *response, struct cczi_kms_call *call,
@@ -711,6 +829,19 @@ ccz_rc cczi_kms_releasable(struct cczi_kms_item *it, struct cczi_kms_call *call,
 /* methods_still.c */
 ccz_rc cczi_kms_run_still_released(struct ccz_buf *response, struct cczi_kms_call *call,
                                    struct ccz_err *err);
+/* methods_evidence.c: keeps the evidence of the peer, for the namespace of the policy that was named. @param[out] uri  for the token */
+ccz_rc cczi_kms_keep_evidence(char uri[CCZ_KMS_EVIDENCE_URI_SIZE], struct cczi_kms_call *call,
+                              struct ccz_err *err);
+ccz_rc cczi_kms_run_get_evidence(struct ccz_buf *response, struct cczi_kms_call *call,
+                                 struct ccz_err *err);
+struct cczi_msg_get_evidence_req {
+    struct ccz_span ns, sha256;
+};
+struct cczi_msg_get_evidence_resp {
+    struct ccz_span evidence, tee;
+    uint64_t time_s;
+};
+extern const struct cczi_msg_field cczi_msg_get_evidence_req[], cczi_msg_get_evidence_resp[];
 /* methods_attest.c */
 extern const struct cczi_msg_field cczi_msg_attest_req[], cczi_msg_attest_resp[],
     cczi_msg_token_keys_resp[], cczi_msg_rotate_token_key_resp[];

@@ -2,7 +2,7 @@
 #ifndef CCZ_KMS_ROWS_H
 #define CCZ_KMS_ROWS_H
 /*
- * Rows of most tables of the store (schema 3), all by the same rules: a row has its MAC over every column, is part of the set
+ * Rows of most tables of the store (since schema 3), all by the same rules: a row has its MAC over every column, is part of the set
  * of rows that the head seals, is checked before it is used, found by ccz_kms_store_check() and carried over by a rekey.
  * Tables item, policy, audit and meta have functions of their own (item.c, audit.c, store.c). Included by kms_priv.h.
  */
@@ -25,6 +25,8 @@ enum cczi_kms_table_id {
     CCZI_KMS_T_KEY_META,
     CCZI_KMS_T_STAGED,
     CCZI_KMS_T_EVIDENCE,
+    CCZI_KMS_T_REFERENCE,
+    CCZI_KMS_T_RAW,
     CCZI_KMS_TABLES
 };
 /* How a table looks: its key columns come first, in SELECTs the MAC last. */
@@ -126,11 +128,18 @@ typedef ccz_rc (*cczi_kms_binding_fn)(void *arg, uint32_t op, const char *policy
 ccz_rc cczi_kms_binding_each(struct ccz_kms_store *s, const struct cczi_kms_ref *ref,
                              cczi_kms_binding_fn fn, void *arg, struct ccz_err *err);
 
-/* How many approvals a guarded method needs; 0 (also without a row) = none, it is called directly. */
+/* How many approvals a guarded method needs; 0 (also without a row) = none, it is called directly. A row that says so already stays. */
 ccz_rc cczi_kms_quorum_get(uint32_t *needed, struct ccz_kms_store *s, const char *ns,
                            struct ccz_err *err);
 ccz_rc cczi_kms_quorum_put(struct ccz_kms_store *s, const char *ns, uint32_t needed,
                            struct ccz_err *err);
+/* cczi_kms_quorum_each() believes rows that are others than were known after all rows were looked at. A change of our own is known, from
+ * the next commit on to be the store's; one of another server makes us forget. */
+ccz_rc cczi_kms_quorums_note(struct ccz_kms_store *s, const uint8_t mac[32],
+                             ccz_rc (*change)(uint8_t set[32], const struct cczi_kms_sealer *sealer,
+                                              const uint8_t mac[32]));
+void cczi_kms_quorums_commit(struct ccz_kms_store *s);
+void cczi_kms_quorums_forget(struct ccz_kms_store *s);
 typedef ccz_rc (*cczi_kms_quorum_fn)(void *arg, const char *ns, uint32_t needed,
                                      struct ccz_err *err);
 ccz_rc cczi_kms_quorum_each(struct ccz_kms_store *s, cczi_kms_quorum_fn fn, void *arg,
@@ -158,10 +167,17 @@ ccz_rc cczi_kms_proposal_put(struct ccz_kms_store *s, const struct cczi_kms_prop
 /* With its approvals. */
 ccz_rc cczi_kms_proposal_delete(struct ccz_kms_store *s, uint64_t id, struct ccz_err *err);
 ccz_rc cczi_kms_proposal_last(uint64_t *id, struct ccz_kms_store *s, struct ccz_err *err);
-typedef ccz_rc (*cczi_kms_proposal_fn)(void *arg, const struct cczi_kms_proposal *p,
+/* Which there are, newest first: what stands there and was not checked, since that takes all of their requests. Whoever acts on it
+ * reads the row, which is. */
+struct cczi_kms_proposal_head {
+    uint64_t id;
+    char ns[CCZ_KMS_NAME_SIZE];
+    int64_t state, expires_s;
+};
+typedef ccz_rc (*cczi_kms_proposal_fn)(void *arg, const struct cczi_kms_proposal_head *h,
                                        struct ccz_err *err);
-ccz_rc cczi_kms_proposal_each(struct ccz_kms_store *s, cczi_kms_proposal_fn fn, void *arg,
-                              struct ccz_err *err);
+ccz_rc cczi_kms_proposal_heads(struct ccz_kms_store *s, cczi_kms_proposal_fn fn, void *arg,
+                               struct ccz_err *err);
 
 struct cczi_kms_approval {
     uint64_t proposal;
@@ -233,4 +249,47 @@ ccz_rc cczi_kms_evidence_each(struct ccz_kms_store *s, cczi_kms_evidence_fn fn, 
 ccz_rc cczi_kms_evidence_page(struct ccz_kms_store *s, const char *policy, const uint8_t after[32],
                               int64_t limit, cczi_kms_evidence_fn fn, void *arg,
                               struct ccz_err *err);
+
+/* A version of a set of reference values. */
+struct cczi_kms_reference {
+    char name[CCZ_KMS_NAME_SIZE];
+    uint32_t version;
+    struct ccz_span json;
+    uint8_t sha256[32]; /* of it */
+    int64_t created_s;
+    uint8_t mac[32]; /* of the row as it was read: no two rows have the same */
+};
+/* @p version  0 = the latest */
+ccz_rc cczi_kms_reference_get(struct cczi_kms_reference *out, struct cczi_kms_row *keep,
+                              struct ccz_kms_store *s, const char *name, uint32_t version,
+                              struct ccz_err *err);
+ccz_rc cczi_kms_reference_put(struct ccz_kms_store *s, const struct cczi_kms_reference *r,
+                              struct ccz_err *err);
+ccz_rc cczi_kms_reference_delete(struct ccz_kms_store *s, const char *name, uint32_t version,
+                                 struct ccz_err *err);
+typedef ccz_rc (*cczi_kms_reference_fn)(void *arg, const struct cczi_kms_reference *r,
+                                        struct ccz_err *err);
+/* The latest version of at most @p limit sets with names above @p after, in their order. */
+ccz_rc cczi_kms_reference_page(struct ccz_kms_store *s, const char *after, int64_t limit,
+                               cczi_kms_reference_fn fn, void *arg, struct ccz_err *err);
+
+/* Evidence as it came in, found by its digest, in each namespace for itself. */
+struct cczi_kms_raw {
+    uint8_t sha256[32];
+    char ns[CCZ_KMS_NAME_SIZE]; /* that pays for its place, and whose auditors read it */
+    uint32_t tee;
+    int64_t time_s;
+    struct ccz_span evidence;
+};
+ccz_rc cczi_kms_raw_get(struct cczi_kms_raw *out, struct cczi_kms_row *keep,
+                        struct ccz_kms_store *s, const uint8_t sha256[32], const char *ns,
+                        struct ccz_err *err);
+ccz_rc cczi_kms_raw_put(struct ccz_kms_store *s, const struct cczi_kms_raw *e, struct ccz_err *err);
+ccz_rc cczi_kms_raw_delete(struct ccz_kms_store *s, const uint8_t sha256[32], const char *ns,
+                           struct ccz_err *err);
+/* Rows of a namespace, and bytes of evidence in them. */
+ccz_rc cczi_kms_raw_count(uint64_t *rows, uint64_t *bytes, struct ccz_kms_store *s, const char *ns,
+                          struct ccz_err *err);
+ccz_rc cczi_kms_raw_oldest(uint8_t sha256[32], struct ccz_kms_store *s, const char *ns,
+                           struct ccz_err *err);
 #endif

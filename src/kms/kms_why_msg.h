@@ -10,7 +10,8 @@ struct cczi_msg_decision {
     uint64_t version;
     struct ccz_span policy, policy_sha256, rule, grace_until;
     struct ccz_span where, got, expected, reason;
-    struct ccz_span entry, prev, hash; /* the audit line that all of the above is from */
+    struct ccz_span entry, prev, hash; /* the audit line that all of it is from */
+    struct ccz_span references;
 };
 struct cczi_msg_workloads_req {
     struct ccz_span policy, after;
@@ -26,14 +27,14 @@ struct cczi_msg_workload {
 struct cczi_msg_replay_req {
     struct ccz_span policy, json;
     uint64_t at_s;
-    struct ccz_span after;
+    struct ccz_span after, reference, reference_json;
 };
 struct cczi_msg_replayed {
     struct ccz_span workload;
     uint64_t now, then;
     struct ccz_span rule;
     uint64_t grace_until_s;
-    struct ccz_span where, got, expected, reason;
+    struct ccz_span where, got, expected, reason, references;
 };
 struct cczi_msg_page { /* what comes behind the rows of Workloads and Replay */
     struct ccz_span next, sha256;

@@ -84,6 +84,10 @@ struct ccz_kms_log {
     uint8_t own_id[CCZ_KMS_LOG_KEYS_MAX][32];
     bool may_sign[CCZ_KMS_LOG_KEYS_MAX];     /* an own one, as far as was read */
     uint64_t named_at[CCZ_KMS_LOG_KEYS_MAX]; /* the line that names it, 0 = none yet */
+    struct successor {
+        bool said; /* by the line that names it: the key before signs that */
+        uint8_t by[32], sig[64];
+    } successor[CCZ_KMS_LOG_KEYS_MAX];
     size_t own_len;
     struct ccz_kms_checkpoint anchor; /* size 0 = none */
     bool anchored;                    /* it was compared */
@@ -135,13 +139,13 @@ void ccz_kms_log_free(struct ccz_kms_log *log)
 }
 
 /* Whose signatures count, as far as the file was read. @return how many */
-static size_t keys_of(const struct ccz_key *out[CCZ_KMS_LOG_KEYS_MAX],
-                      const struct ccz_kms_log *log)
+enum { SIGNERS_MAX = 2 * CCZ_KMS_LOG_KEYS_MAX };
+static size_t keys_of(const struct ccz_key *out[SIGNERS_MAX], const struct ccz_kms_log *log)
 {
     size_t len = 0;
     for (size_t i = 0; i < log->trusted_len; i++)
         out[len++] = log->trusted[i];
-    for (size_t i = 0; log->trusted_len == 0 && i < log->own_len; i++)
+    for (size_t i = 0; i < log->own_len; i++)
         if (log->may_sign[i])
             out[len++] = log->own[i];
     return len;
@@ -212,7 +216,8 @@ static ccz_rc take_header(struct ccz_kms_log *log, struct ccz_span record, struc
     }
     for (size_t i = 0; rc == CCZ_OK && i < log->own_len; i++) {
         rc = ccz_kms_key_id(log->own_id[i], log->own[i]);
-        log->may_sign[i] = log->anchor.size == 0; /* what it says about itself */
+        log->may_sign[i] = /* what it says about itself */
+            log->anchor.size == 0 && log->trusted_len == 0;
         if (rc != CCZ_OK)
             ccz_fail(err, rc, "kms:export-header", 0, "cannot name a key");
     }
@@ -276,24 +281,34 @@ static bool begins(struct ccz_span record, const char *prefix)
     return record.size >= n && memcmp(record.ptr, prefix, n) == 0;
 }
 
+static bool read_bytes(uint8_t *out, size_t size, const struct ccz_json *j)
+{
+    const char *t = ccz_json_str(j);
+    return t && strlen(t) == 2 * size && ccz_unhex(out, size, t, 2 * size) == CCZ_OK;
+}
+
 /* A line of the signer's own, "this key signs from now on". */
 static void note_named(struct ccz_kms_log *log, const struct ccz_kms_audit_line *l)
 {
-    if (!begins(l->entry, "{\"op\":\"audit-key\","))
+    if (!cczi_kms_names_signer(l->entry))
         return;
     CCZ_AUTO(ccz_json) j = NULL;
     uint8_t id[32];
-    const char *verdict = NULL, *key = NULL;
-    if (ccz_json_parse(&j, l->entry, NULL) == CCZ_OK) {
-        verdict = ccz_json_str(ccz_json_get(j, "verdict"));
-        key = ccz_json_str(ccz_json_get(j, "key"));
-    }
-    if (!verdict || strcmp(verdict, "accept") != 0 || !key || strlen(key) != 64 ||
-        ccz_unhex(id, sizeof(id), key, 64) != CCZ_OK)
+    if (ccz_json_parse(&j, l->entry, NULL) != CCZ_OK)
         return;
-    for (size_t i = 0; i < log->own_len; i++)
-        if (log->named_at[i] == 0 && memcmp(id, log->own_id[i], sizeof(id)) == 0)
-            log->named_at[i] = l->seq;
+    struct successor next = {0};
+    const char *verdict = ccz_json_str(ccz_json_get(j, "verdict"));
+    if (!verdict || strcmp(verdict, "accept") != 0 ||
+        !read_bytes(id, sizeof(id), ccz_json_get(j, "key")))
+        return;
+    next.said = read_bytes(next.by, sizeof(next.by), ccz_json_get(j, "by")) &&
+                read_bytes(next.sig, sizeof(next.sig), ccz_json_get(j, "signature"));
+    for (size_t i = 0; i < log->own_len; i++) {
+        if (log->named_at[i] || memcmp(id, log->own_id[i], sizeof(id)) != 0)
+            continue;
+        log->named_at[i] = l->seq;
+        log->successor[i] = next;
+    }
 }
 
 static ccz_rc take_line(struct ccz_kms_log *log, struct ccz_span record, struct ccz_err *err)
@@ -346,7 +361,7 @@ static ccz_rc check_signed(const struct ccz_kms_log *log, const struct ccz_kms_c
 {
     if (strcmp(c->origin, log->origin) != 0)
         return ccz_refuse(err, CCZ_E_SIG, "kms:checkpoint-origin", c->origin, log->origin);
-    const struct ccz_key *keys[CCZ_KMS_LOG_KEYS_MAX];
+    const struct ccz_key *keys[SIGNERS_MAX];
     size_t len = keys_of(keys, log);
     return ccz_kms_checkpoint_check(c, keys, len, err);
 }
@@ -399,6 +414,36 @@ static void vouch(struct ccz_kms_log *log, uint64_t size)
             log->may_sign[i] = true;
 }
 
+/* The key before it may sign, and has signed that this one comes after it. */
+static bool is_successor(const struct ccz_kms_log *log, size_t i)
+{
+    const struct ccz_key *keys[SIGNERS_MAX];
+    size_t len = keys_of(keys, log);
+    CCZ_AUTO_BUF text;
+    ccz_buf_init(&text, 512);
+    cczi_kms_successor_text(&text, log->origin, log->successor[i].by, log->own_id[i]);
+    struct ccz_span signed_text = ccz_buf_span(&text);
+    for (size_t k = 0; k < len && !text.bad; k++) {
+        uint8_t id[32];
+        if (ccz_kms_key_id(id, keys[k]) == CCZ_OK && memcmp(id, log->successor[i].by, 32) == 0)
+            return ccz_ecdsa_verify(keys[k], log->successor[i].sig, 64, &signed_text, 1) == CCZ_OK;
+    }
+    return false;
+}
+
+/* From the keys that may sign to those that they signed, and on from there. */
+static void follow(struct ccz_kms_log *log)
+{
+    for (bool more = true; more;) {
+        more = false;
+        for (size_t i = 0; i < log->own_len; i++) {
+            if (log->may_sign[i] || !log->successor[i].said || !is_successor(log, i))
+                continue;
+            log->may_sign[i] = more = true;
+        }
+    }
+}
+
 /* Before the first signature of the file counts. */
 static ccz_rc take_anchor(struct ccz_kms_log *log, struct ccz_err *err)
 {
@@ -428,6 +473,8 @@ static ccz_rc take_checkpoint(struct ccz_kms_log *log, struct ccz_span record, s
     rc = same(log, record, err);
     if (rc == CCZ_OK)
         rc = take_anchor(log, err);
+    if (rc == CCZ_OK) /* all lines were read */
+        follow(log);
     if (rc == CCZ_OK)
         rc = check_signed(log, &c, err);
     if (rc != CCZ_OK)

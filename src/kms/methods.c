@@ -50,11 +50,13 @@ ccz_rc cczi_kms_judge_by(struct cczi_kms_call *call, const char *policy, struct 
     struct cczi_kms_policy p = {0};
     ccz_buf_init(&p.json, CCZ_POLICY_SIZE_MAX);
     ccz_rc rc = load_policy(&p, call, policy, err);
-    const struct ccz_policy *parsed = NULL;
+    struct cczi_kms_parsed *parsed = NULL;
     if (rc == CCZ_OK)
         rc = cczi_kms_policies_get(&parsed, call->store->policies, &p, err);
+    if (rc == CCZ_OK)
+        rc = cczi_kms_parsed_resolve(parsed, call->store, policy, err);
     ccz_buf_free(&p.json);
-    return rc == CCZ_OK ? cczi_kms_verdict(call, parsed, err) : rc;
+    return rc == CCZ_OK ? cczi_kms_verdict(call, parsed->policy, err) : rc;
 }
 
 /* The item's own policy over the peer's claims. */
@@ -317,6 +319,8 @@ static ccz_rc run_put_policy(struct ccz_buf *response, struct cczi_kms_call *cal
     parsed = NULL; /* what does not parse must not wait for the first release to say so */
     rc = ccz_policy_parse(&parsed, m.json, err);
     if (rc == CCZ_OK)
+        rc = cczi_kms_references_check(parsed, call->store, call->ref.name, err);
+    if (rc == CCZ_OK)
         rc = ccz_sha256(call->policy_sha256, m.json);
     if (rc != CCZ_OK)
         return rc;
@@ -448,37 +452,19 @@ static ccz_rc run_audit_tail(struct ccz_buf *response, struct cczi_kms_call *cal
     return cczi_q_end(&q, err);
 }
 
-static void put_spki(void *arg, struct ccz_span spki)
-{
-    ccz_pb_put_bytes(arg, CCZI_MSG_REPEATED, spki);
-}
-
-/* Over what is on record so far: also the lines of calls before this one in the same transaction, and the one of a key made here. So
- * it is answered when they are. */
 static ccz_rc run_checkpoint(struct ccz_buf *response, struct cczi_kms_call *call,
                              struct ccz_err *err)
 {
-    struct ccz_kms_store *s = call->store;
-    call->shows_log = true;
-    ccz_rc rc = cczi_msg_get(NULL, cczi_msg_none, call->req->body, err);
-    struct ccz_kms_checkpoint c;
-    struct cczi_kms_signer signer = {
-        0}; /* s->signer may not be loaded yet, and the key may be made here */
-    if (rc == CCZ_OK)
-        rc = cczi_kms_signer_here(&signer, s, call->req->now_s, err);
-    if (rc == CCZ_OK)
-        rc = cczi_kms_checkpoint_sign(&c, &signer, &s->head.tree, call->req->now_s, err);
-    cczi_kms_signer_deinit(&signer);
-    if (rc == CCZ_OK)
-        rc = cczi_kms_signer_each(s, put_spki, response, err);
-    if (rc != CCZ_OK)
-        return rc;
     CCZ_AUTO_BUF text;
     ccz_buf_init(&text, CCZ_KMS_CHECKPOINT_SIZE_MAX);
-    ccz_kms_checkpoint_put(&text, &c);
+    ccz_rc rc = cczi_msg_get(NULL, cczi_msg_none, call->req->body, err);
+    if (rc == CCZ_OK)
+        rc = cczi_kms_checkpoint_here(&text, response, CCZI_MSG_REPEATED, call, err);
+    if (rc != CCZ_OK)
+        return rc;
     struct cczi_msg_checkpoint m = {.text = ccz_buf_span(&text)};
     cczi_msg_put(response, cczi_msg_checkpoint, &m);
-    return text.bad ? ccz_fail(err, CCZ_E_NOMEM, "kms:checkpoint", 0, "out of memory") : CCZ_OK;
+    return CCZ_OK;
 }
 
 static ccz_rc run_status(struct ccz_buf *response, struct cczi_kms_call *call, struct ccz_err *err)
@@ -520,6 +506,8 @@ const struct cczi_kms_method cczi_kms_methods[] = {
      CCZI_KMS_ON_REF, true},
     {"Undelete", false, CCZ_KMS_ROLE_OPERATOR, true, cczi_kms_run_undelete, CCZI_KMS_ON_REF, false},
     {"Destroy", false, CCZ_KMS_ROLE_OPERATOR, true, cczi_kms_run_destroy, CCZI_KMS_ON_REF, false},
+    {"SetDoors", false, CCZ_KMS_ROLE_OPERATOR | CCZ_KMS_ROLE_AUTHOR, true, cczi_kms_run_set_doors,
+     CCZI_KMS_ON_REF, true},
     {"Disable", false, CCZ_KMS_ROLE_OPERATOR, true, cczi_kms_run_disable, CCZI_KMS_ON_REF, false},
     {"Enable", false, CCZ_KMS_ROLE_OPERATOR, true, cczi_kms_run_enable, CCZI_KMS_ON_REF, false},
     {"GetPolicy", false, CCZI_KMS_READERS, false, run_get_policy, CCZI_KMS_ON_NAME, false},
@@ -528,6 +516,10 @@ const struct cczi_kms_method cczi_kms_methods[] = {
     {"AuditTail", false, CCZ_KMS_ROLE_AUDITOR, false, run_audit_tail, CCZI_KMS_ON_STORE, false},
     {"Status", false, CCZI_KMS_READERS, false, run_status, CCZI_KMS_ON_STORE, false},
     {"Checkpoint", false, CCZ_KMS_ROLE_AUDITOR, false, run_checkpoint, CCZI_KMS_ON_STORE, false},
+    {"Consistency", false, CCZ_KMS_ROLE_AUDITOR, false, cczi_kms_run_consistency, CCZI_KMS_ON_STORE,
+     false},
+    {"RotateAuditKey", false, CCZ_KMS_ROLE_OPERATOR, true, cczi_kms_run_rotate_audit_key,
+     CCZI_KMS_ON_STORE, false},
     {"SetRole", false, CCZ_KMS_ROLE_AUTHOR, true, cczi_kms_run_set_role, CCZI_KMS_ON_NS, true},
     {"SetQuorum", false, CCZ_KMS_ROLE_AUTHOR, true, cczi_kms_run_set_quorum, CCZI_KMS_ON_NS, true},
     {"ListRoles", false, CCZI_KMS_READERS, false, cczi_kms_run_list_roles, CCZI_KMS_ON_ANY, false},
@@ -548,7 +540,7 @@ const struct cczi_kms_method cczi_kms_methods[] = {
     {"SetPeriod", false, CCZ_KMS_ROLE_OPERATOR, true, cczi_kms_run_set_period, CCZI_KMS_ON_NAME,
      false},
     {"SetExpiry", false, CCZ_KMS_ROLE_OPERATOR, true, cczi_kms_run_set_expiry, CCZI_KMS_ON_NAME,
-     false},
+     true},
     {"KeyInfo", false, CCZI_KMS_READERS, false, cczi_kms_run_key_info, CCZI_KMS_ON_NAME, false},
     {"Encrypt", true, CCZ_KMS_ROLE_CLIENT, true, cczi_kms_run_encrypt, CCZI_KMS_ON_NAME, false},
     {"Decrypt", true, CCZ_KMS_ROLE_CLIENT, true, cczi_kms_run_decrypt, CCZI_KMS_ON_NAME, false},
@@ -573,7 +565,17 @@ const struct cczi_kms_method cczi_kms_methods[] = {
     {"ListStaged", false, CCZI_KMS_READERS, false, cczi_kms_run_list_staged, CCZI_KMS_ON_ANY,
      false},
     {"RollOut", false, CCZ_KMS_ROLE_AUTHOR, true, cczi_kms_run_roll_out, CCZI_KMS_ON_NAME, true},
+    {"PutReference", false, CCZ_KMS_ROLE_AUTHOR, true, cczi_kms_run_put_reference, CCZI_KMS_ON_NAME,
+     true},
+    {"GetReference", false, CCZI_KMS_READERS, false, cczi_kms_run_get_reference, CCZI_KMS_ON_NAME,
+     false},
+    {"ListReferences", false, CCZI_KMS_READERS, false, cczi_kms_run_list_references,
+     CCZI_KMS_ON_ANY, false},
+    {"DeleteReference", false, CCZ_KMS_ROLE_AUTHOR, true, cczi_kms_run_delete_reference,
+     CCZI_KMS_ON_NAME, true},
     {"Attest", true, 0, true, cczi_kms_run_attest, CCZI_KMS_ON_STORE, false},
+    {"GetEvidence", false, CCZ_KMS_ROLE_AUDITOR, false, cczi_kms_run_get_evidence, CCZI_KMS_ON_NS,
+     false},
     {"TokenKeys", false, 0, false, cczi_kms_run_token_keys, CCZI_KMS_ON_STORE, false},
     {"StillReleased", true, 0, false, cczi_kms_run_still_released, CCZI_KMS_ON_ANY, false},
     {"RotateTokenKey", false, CCZ_KMS_ROLE_OPERATOR, true, cczi_kms_run_rotate_token_key,

@@ -20,6 +20,7 @@ const struct cczi_msg_field cczi_msg_attest_req[] = {
     UINT(3, cczi_msg_attest_req, full_claims, 1),
     SPAN(4, cczi_msg_attest_req, audience, CCZI_KMS_ATTEST_AUDIENCE_MAX),
     SPAN(5, cczi_msg_attest_req, policy, 256),
+    UINT(6, cczi_msg_attest_req, keep_evidence, 1),
     END,
 };
 const struct cczi_msg_field cczi_msg_attest_resp[] = {
@@ -63,6 +64,7 @@ ccz_rc cczi_token_keys_resp_get(struct cczi_msg_token_keys_resp *out, struct ccz
 
 /* Texts that ccz_ear wants with a NUL. */
 struct texts {
+    char evidence[CCZ_KMS_EVIDENCE_URI_SIZE]; /* "" = it is not kept */
     char issuer[ISSUER_SIZE_MAX + 1];
     char audience[CCZI_KMS_ATTEST_AUDIENCE_MAX + 1];
     char jti[2 * JTI_SIZE + 1];
@@ -149,6 +151,10 @@ static ccz_rc put_result(struct ccz_buf *out, const struct cczi_kms_call *call,
     CCZ_AUTO_BUF claims;
     ccz_buf_init(&claims, CLAIMS_SIZE_MAX);
     cczi_kms_ear_claims(&claims, c, m->full_claims);
+    if (t->evidence[0]) { /* one more member of the object */
+        claims.size -= claims.size > 0;
+        ccz_buf_printf(&claims, ",\"raw_evidence\":\"%s\"}", t->evidence);
+    }
     if (claims.bad)
         return ccz_fail(err, CCZ_E_INTERNAL, "kms:attest-claims", CLAIMS_SIZE_MAX,
                         "the claims are too large");
@@ -220,6 +226,8 @@ static ccz_rc sign(struct ccz_buf *token, struct cczi_kms_call *call,
     if (m->audience.size)
         memcpy(t.audience, m->audience.ptr, m->audience.size);
     ccz_rc rc = tee_key(&key, m->tee_pubkey, err);
+    if (rc == CCZ_OK && m->keep_evidence)
+        rc = cczi_kms_keep_evidence(t.evidence, call, err);
     if (rc == CCZ_OK)
         rc = draw_jti(t.jti, err);
     if (rc == CCZ_OK)

@@ -279,6 +279,10 @@ CCZI_KMS_RUN(set_expiry)
     struct cczi_msg_key_set_req req = {0};
     struct cczi_kms_key_meta m;
     ccz_rc rc = take_set(&req, &m, call, cczi_msg_set_expiry_req, err);
+    int64_t until_s = (int64_t)req.expires_s;
+    bool longer = m.expires_s != 0 && (until_s == 0 || until_s > m.expires_s);
+    if (rc == CCZ_OK && longer && (m.exportable || m.unattested)) /* as long was not agreed on */
+        rc = cczi_kms_guard(call, err);
     if (rc == CCZ_OK)
         rc = cczi_kms_key_set_expiry(&m, (int64_t)req.expires_s, call->req->now_s, err);
     char when[21] = "never";

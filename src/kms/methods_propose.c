@@ -17,8 +17,9 @@ enum {
     VALID_S = 7 * DAY_S,
     VALID_MIN_S = 60,
     VALID_MAX_S = 30 * DAY_S,
-    KEPT_S = 90 * DAY_S, /* closed ones; the audit log keeps them for good */
-    OPEN_MAX = 256,
+    KEPT_S = 90 * DAY_S, /* closed ones */
+    OPEN_MAX = 256,      /* of one namespace, whose people may not even know of the others */
+    CLOSED_MAX = 256,    /* of one namespace, the newest; the audit log keeps them for good */
     APPROVERS_MAX = 256,
     PAGE_MAX = 100,
     PAGE_SIZE = 256 << 10,
@@ -98,6 +99,7 @@ static ccz_rc try_out(struct cczi_kms_call *call, const struct cczi_kms_method *
     struct cczi_kms_head before = s->before;
     bool before_dirty = s->before_dirty;
     size_t before_lines = s->before_lines;
+    struct cczi_kms_quorums before_quorums = s->before_quorums;
     struct ccz_kms_request req;
     struct ccz_ratls_peer peer;
     struct cczi_kms_call inner;
@@ -123,6 +125,7 @@ static ccz_rc try_out(struct cczi_kms_call *call, const struct cczi_kms_method *
     s->before = before;
     s->before_dirty = before_dirty;
     s->before_lines = before_lines;
+    s->before_quorums = before_quorums;
     return rc;
 }
 
@@ -132,18 +135,19 @@ struct old {
 };
 struct olds {
     struct old *all;
-    size_t len, open;
-    int64_t now_s;
+    size_t len, open, closed; /* the last two: of call->ns */
+    const struct cczi_kms_call *call;
 };
 
-static ccz_rc keep_old(void *arg, const struct cczi_kms_proposal *p, struct ccz_err *err)
+static ccz_rc keep_old(void *arg, const struct cczi_kms_proposal_head *h, struct ccz_err *err)
 {
     struct olds *l = arg;
-    bool open = p->state == CCZI_KMS_OPEN;
-    struct old o = {.id = p->id,
-                    .late = open && l->now_s >= p->expires_s,
-                    .prune = !open && l->now_s - p->expires_s > KEPT_S};
-    l->open += open && !o.late;
+    int64_t now_s = l->call->req->now_s;
+    bool here = strcmp(h->ns, l->call->ns) == 0, open = h->state == CCZI_KMS_OPEN;
+    struct old o = {.id = h->id, .late = open && now_s >= h->expires_s};
+    l->open += here && open && !o.late;
+    l->closed += here && (!open || o.late);
+    o.prune = !open && ((here && l->closed > CLOSED_MAX) || now_s - h->expires_s > KEPT_S);
     if (!o.late && !o.prune)
         return CCZ_OK;
     struct old *all = realloc(l->all, (l->len + 1) * sizeof(*all));
@@ -168,11 +172,12 @@ static ccz_rc set_state(struct ccz_kms_store *s, uint64_t id, enum cczi_kms_prop
     return rc;
 }
 
-/* Marks what is too late, drops what has been closed for long, and counts what is open. The last one stays for its number. */
+/* Marks what is too late, drops what has been closed for long or is too much of it, and counts what is open where the call is about. The
+ * last one stays for its number. */
 static ccz_rc sweep(const struct cczi_kms_call *call, uint64_t last, struct ccz_err *err)
 {
-    struct olds l = {.now_s = call->req->now_s};
-    ccz_rc rc = cczi_kms_proposal_each(call->store, keep_old, &l, err);
+    struct olds l = {.call = call};
+    ccz_rc rc = cczi_kms_proposal_heads(call->store, keep_old, &l, err);
     for (size_t i = 0; rc == CCZ_OK && i < l.len; i++) {
         if (l.all[i].late)
             rc = set_state(call->store, l.all[i].id, CCZI_KMS_EXPIRED, err);
@@ -208,6 +213,8 @@ static ccz_rc take_proposal(const struct cczi_kms_method **m, struct cczi_kms_pr
     rc = cczi_kms_roles_in(&call->roles, NULL, call->store, p->proposer, p->ns, err);
     if (rc == CCZ_OK)
         rc = cczi_kms_need(call, CCZ_KMS_ROLE_AUTHOR, err);
+    if (rc == CCZ_OK) /* or it is refused when others have agreed on it */
+        rc = cczi_kms_need(call, (*m)->roles, err);
     if (rc == CCZ_OK)
         rc = cczi_kms_approvals_needed(needed, call->store, p->ns, err);
     if (rc == CCZ_OK && *needed == 0)
@@ -403,7 +410,10 @@ static ccz_rc approve(struct cczi_msg_approve_resp *out, struct cczi_kms_call *c
         return rc;
     *out = (struct cczi_msg_approve_resp){
         .done = valid >= needed, .approvals = valid, .needed = needed};
+    /* what takes several to decide is not decided by a row that was put back, or is missing, since the last check */
     if (out->done)
+        rc = cczi_kms_rows_whole(call->store, err);
+    if (out->done && rc == CCZ_OK)
         rc = execute(&out->executed_seq, call, p, err);
     (void)snprintf(call->detail, sizeof(call->detail), "%s: %u of %u approvals%s", p->method, valid,
                    needed, out->done ? ", executed" : "");

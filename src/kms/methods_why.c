@@ -79,7 +79,7 @@ static bool may_read_entry(const struct reader *r, const struct ccz_json *entry)
 {
     struct cczi_kms_ref ref;
     struct ccz_span item = member(entry, "item", CCZ_KMS_ITEM_SIZE - 1);
-    bool about = item.size && cczi_kms_ref_parse(&ref, item, NULL) == CCZ_OK;
+    bool about = item.size && cczi_kms_about_parse(&ref, item) == CCZ_OK;
     return may_read(r, about ? ref.name : NULL);
 }
 
@@ -109,6 +109,7 @@ static void put_decision(struct ccz_buf *response, const struct ccz_kms_audit_li
         .entry = l->entry,
         .prev = CCZ_SPAN(l->prev, 32),
         .hash = CCZ_SPAN(l->hash, 32),
+        .references = member(e, "references", CCZ_POLICY_DECIDED_SIZE),
     };
     cczi_msg_put(response, cczi_msg_decision, &m);
 }
@@ -325,6 +326,7 @@ static ccz_rc on_replay(void *arg, const struct cczi_kms_evidence *e, struct ccz
         .then = accepts_then,
         .rule = ccz_span_str(accepts_then ? then.rule : then.nearest),
         .grace_until_s = accepts_then ? (uint64_t)then.grace_until_s : 0,
+        .references = ccz_span_str(accepts_then ? then.references : ""),
     };
     if (!accepts_then) {
         m.where = ccz_span_str(why.where);
@@ -366,11 +368,29 @@ static ccz_rc parse_other(struct ccz_policy **out, uint8_t sha256[32], struct cc
     return rc;
 }
 
+/* Another set in place of the one of its name. */
+static ccz_rc try_set(struct ccz_policy *p, const struct cczi_msg_replay_req *m,
+                      struct ccz_err *err)
+{
+    const char *name;
+    CCZ_AUTO(ccz_reference) set = NULL;
+    ccz_rc rc = ccz_reference_parse(&set, m->reference_json, err);
+    for (size_t i = 0; rc == CCZ_OK && (name = ccz_policy_reference(p, i)) != NULL; i++)
+        if (ccz_span_eq(m->reference, ccz_span_str(name)))
+            return ccz_policy_resolve(p, i, 0, set, err);
+    char got[CCZ_ERR_VALUE_SIZE];
+    ccz_escape(got, sizeof(got), m->reference);
+    return rc == CCZ_OK ? ccz_refuse(err, CCZ_E_NOT_FOUND, "kms:reference-unnamed", got,
+                                     "a set that the policy names")
+                        : rc;
+}
+
 ccz_rc cczi_kms_run_replay(struct ccz_buf *response, struct cczi_kms_call *call,
                            struct ccz_err *err)
 {
     struct cczi_msg_replay_req m = {0};
     struct cczi_kms_policy live = {0};
+    struct cczi_kms_parsed *now = NULL;
     char policy[CCZ_KMS_NAME_SIZE] = "";
     uint8_t after[32], sha256[32];
     CCZ_AUTO(ccz_policy) other = NULL;
@@ -385,10 +405,18 @@ ccz_rc cczi_kms_run_replay(struct ccz_buf *response, struct cczi_kms_call *call,
         rc = cczi_kms_or_not_found(err, cczi_kms_policy_get(&live, call->store, policy, err),
                                    "policy", policy);
     if (rc == CCZ_OK)
-        rc = parse_other(&other, sha256, call, policy, m.json, err);
+        rc = parse_other(&other, sha256, call, policy,
+                         m.reference.size && !m.json.size ? ccz_buf_span(&live.json) : m.json, err);
     if (rc == CCZ_OK)
-        rc = cczi_kms_policies_get(&w.now, call->store->policies, &live, err);
+        rc = cczi_kms_resolve(other, call->store, policy, err);
+    if (rc == CCZ_OK && m.reference.size)
+        rc = try_set(other, &m, err);
+    if (rc == CCZ_OK)
+        rc = cczi_kms_policies_get(&now, call->store->policies, &live, err);
+    if (rc == CCZ_OK)
+        rc = cczi_kms_parsed_resolve(now, call->store, policy, err);
     ccz_buf_free(&live.json);
+    w.now = now ? now->policy : NULL;
     w.then = other;
     w.at_s = m.at_s ? (int64_t)m.at_s : call->req->now_s;
     if (rc == CCZ_OK)
@@ -453,6 +481,8 @@ ccz_rc cczi_kms_run_stage(struct ccz_buf *response, struct cczi_kms_call *call, 
         rc = check_end((int64_t)m.ends_s, call->req->now_s, err);
     if (rc == CCZ_OK)
         rc = ccz_policy_parse(&parsed, m.json, err);
+    if (rc == CCZ_OK)
+        rc = cczi_kms_references_check(parsed, call->store, call->ref.name, err);
     if (rc == CCZ_OK)
         rc = ccz_sha256(st.sha256, m.json);
     if (rc != CCZ_OK)
@@ -616,6 +646,8 @@ ccz_rc cczi_kms_run_roll_out(struct ccz_buf *response, struct cczi_kms_call *cal
         rc = check_roll_out(call, &st, m.sha256, err);
     if (rc == CCZ_OK)
         rc = ccz_policy_parse(&parsed, st.json, err);
+    if (rc == CCZ_OK)
+        rc = cczi_kms_references_check(parsed, call->store, call->ref.name, err);
     if (rc == CCZ_OK)
         rc = cczi_kms_guard(call, err);
     if (rc == CCZ_OK) {

@@ -4,6 +4,8 @@
  * that change are written anew; before that everything is checked as the older schema would have: a store that somebody
  * changed must not come out of this as a genuine one.
  *
+ * From schema 3 on rows stay as they are: new tables are made, empty, and that is all.
+ *
  * Schema 3 brought stores an id, and with it other keys: every row gets a new MAC and every value's key a new wrap, as in a
  * rekey. Tables that stay as they are go first, while s->sealer is the old one; then the two change places, and s->next is
  * what the rows of older tables are checked by. k->was adds up all that was there.
@@ -232,7 +234,8 @@ static ccz_rc move_rows(uint64_t *moved, struct ccz_kms_store *s, const struct c
     struct cczi_kms_head was = s->head;
     uint64_t stay = 0;
     uint8_t ignored[32] = {0};
-    ccz_rc rc = from == 1 ? CCZ_OK : cczi_kms_items_check(&stay, ignored, s, err); /* values too */
+    ccz_rc rc =
+        from == 1 ? CCZ_OK : cczi_kms_items_check(&stay, ignored, s, true, err); /* values too */
     if (rc == CCZ_OK) /* in schema 1, item is the new table, and empty yet */
         rc = cczi_kms_items_rekey(&k, s, err);
     if (rc != CCZ_OK)
@@ -258,12 +261,16 @@ static ccz_rc run(struct ccz_kms_store *s, const struct cczi_kms_migration *m, i
     uint64_t moved = 0;
     struct cczi_kms_walk w = {0};
     struct ccz_kms_receipt receipt;
-    ccz_rc rc = cczi_kms_audit_check_all(&w, s, err);
+    struct ccz_kms_check c = {0};
+    bool moves = m->from < CCZI_KMS_SCHEMA_ID;
+    ccz_rc rc = moves ? cczi_kms_audit_check_all(&w, s, err) : CCZ_OK;
     if (rc == CCZ_OK)
         rc = cczi_kms_db_exec(&s->db, m->before, err);
-    if (rc == CCZ_OK)
+    if (rc == CCZ_OK && !moves) /* once the new tables are there */
+        rc = cczi_kms_check_here(&c, &w, s, err);
+    if (rc == CCZ_OK && moves)
         rc = move_rows(&moved, s, &w, m->from, err);
-    if (rc == CCZ_OK)
+    if (rc == CCZ_OK && moves)
         rc = cczi_kms_instance_make(s, now_s, err);
     char entry[256], id[2 * CCZI_KMS_STORE_ID_SIZE + 1];
     ccz_hex(id, s->sealer.id, sizeof(s->sealer.id));
@@ -293,9 +300,13 @@ ccz_rc ccz_kms_migrate(const struct ccz_kms_state *state, int64_t now_s, struct 
         rc = cczi_kms_begin(s, err);
     if (rc == CCZ_OK)
         rc = run(s, m, now_s, err);
+    bool named = rc == CCZ_OK && m->from >= CCZI_KMS_SCHEMA_ID;
+    if (named) /* the id is proved now */
+        rc = cczi_kms_identity_check(state->dir, s->sealer.id, err);
     if (rc == CCZ_OK)
         rc = cczi_kms_commit(s, err);
-    if (rc == CCZ_OK) /* a folder that was migrated before, and was put back, has another one */
+    if (rc == CCZ_OK &&
+        !named) /* a folder that was migrated before, and was put back, has another one */
         rc = cczi_kms_identity_put(state->dir, s->sealer.id, err);
     cczi_kms_rollback(s);
     return rc;

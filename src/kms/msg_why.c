@@ -23,6 +23,7 @@ const struct cczi_msg_field cczi_msg_decision[] = {
     SPAN(17, cczi_msg_decision, entry, 65536),
     SPAN(18, cczi_msg_decision, prev, 32),
     SPAN(19, cczi_msg_decision, hash, 32),
+    SPAN(20, cczi_msg_decision, references, CCZ_POLICY_DECIDED_SIZE),
     END,
 };
 const struct cczi_msg_field cczi_msg_workloads_req[] = {
@@ -50,6 +51,8 @@ const struct cczi_msg_field cczi_msg_replay_req[] = {
     SPAN(2, cczi_msg_replay_req, json, CCZ_POLICY_SIZE_MAX),
     UINT(3, cczi_msg_replay_req, at_s, INT64_MAX),
     SPAN(4, cczi_msg_replay_req, after, 32),
+    SPAN(5, cczi_msg_replay_req, reference, NAME_MAX_SIZE),
+    SPAN(6, cczi_msg_replay_req, reference_json, CCZ_REFERENCE_SIZE_MAX),
     END,
 };
 const struct cczi_msg_field cczi_msg_replayed[] = {
@@ -62,6 +65,7 @@ const struct cczi_msg_field cczi_msg_replayed[] = {
     SPAN(7, cczi_msg_replayed, got, CCZ_ERR_VALUE_SIZE),
     SPAN(8, cczi_msg_replayed, expected, CCZ_ERR_VALUE_SIZE),
     SPAN(9, cczi_msg_replayed, reason, CCZ_ERR_MSG_SIZE),
+    SPAN(10, cczi_msg_replayed, references, CCZ_POLICY_DECIDED_SIZE),
     END,
 };
 const struct cczi_msg_field cczi_msg_page[] = {
@@ -90,5 +94,32 @@ const struct cczi_msg_field cczi_msg_staged[] = {
 const struct cczi_msg_field cczi_msg_roll_out_req[] = {
     SPAN(1, cczi_msg_roll_out_req, policy, NAME_MAX_SIZE),
     SPAN(2, cczi_msg_roll_out_req, sha256, 32),
+    END,
+};
+const struct cczi_msg_field cczi_msg_put_reference_req[] = {
+    SPAN(1, cczi_msg_put_reference_req, name, NAME_MAX_SIZE),
+    SPAN(2, cczi_msg_put_reference_req, json, CCZ_REFERENCE_SIZE_MAX),
+    UINT(3, cczi_msg_put_reference_req, replace, 1),
+    END,
+};
+const struct cczi_msg_field cczi_msg_get_reference_req[] = {
+    SPAN(1, cczi_msg_get_reference_req, name, NAME_MAX_SIZE),
+    UINT(2, cczi_msg_get_reference_req, version, UINT32_MAX),
+    END,
+};
+const struct cczi_msg_field cczi_msg_get_reference_resp[] = {
+    SPAN(1, cczi_msg_get_reference_resp, json, CCZ_REFERENCE_SIZE_MAX),
+    SPAN(2, cczi_msg_get_reference_resp, sha256, 32),
+    UINT(3, cczi_msg_get_reference_resp, version, UINT32_MAX),
+    UINT(4, cczi_msg_get_reference_resp, created_s, INT64_MAX),
+    END,
+};
+const struct cczi_msg_field cczi_msg_reference_set[] = {
+    SPAN(1, cczi_msg_reference_set, name, CCZ_KMS_NAME_SIZE - 1),
+    UINT(2, cczi_msg_reference_set, version, UINT32_MAX),
+    SPAN(3, cczi_msg_reference_set, sha256, 32),
+    UINT(4, cczi_msg_reference_set, created_s, INT64_MAX),
+    UINT(5, cczi_msg_reference_set, values, CCZ_REFERENCE_VALUES_MAX),
+    UINT(6, cczi_msg_reference_set, value_size, 64),
     END,
 };

@@ -9,7 +9,8 @@ static const char *const kind_names[] = {
     [CCZI_KMS_KEY] = "key",
     [CCZI_KMS_SECRET] = "secret",
     [CCZI_KMS_POLICY] = "policy",
-    [CCZI_KMS_SYSTEM] = "system", /* not one that a caller can write */
+    [CCZI_KMS_SYSTEM] = "system", /* not one that a caller can write, nor the next */
+    [CCZI_KMS_REFERENCE] = "reference",
 };
 
 const char *cczi_kms_kind_name(enum cczi_kms_kind kind)
@@ -102,6 +103,18 @@ ccz_rc cczi_kms_name(char out[CCZ_KMS_NAME_SIZE], struct ccz_span text, struct c
     }
     memcpy(out, text.ptr, text.size);
     return CCZ_OK;
+}
+
+ccz_rc cczi_kms_about_parse(struct cczi_kms_ref *out, struct ccz_span text)
+{
+    static const char prefix[] = "reference/";
+    const size_t n = sizeof(prefix) - 1;
+    if (text.size <= n || memcmp(text.ptr, prefix, n) != 0)
+        return cczi_kms_ref_parse(out, text, NULL);
+    *out = (struct cczi_kms_ref){0};
+    ccz_rc rc = cczi_kms_name(out->name, ccz_span_sub(text, n, text.size - n), NULL);
+    out->kind = rc == CCZ_OK ? CCZI_KMS_REFERENCE : (enum cczi_kms_kind)0;
+    return rc;
 }
 
 ccz_rc cczi_kms_ref_parse(struct cczi_kms_ref *out, struct ccz_span text, struct ccz_err *err)

@@ -6,7 +6,7 @@
 #include <string.h>
 
 struct slot {
-    struct ccz_policy *policy; /* NULL = free */
+    struct cczi_kms_parsed parsed; /* policy NULL = free */
     uint8_t mac[32];
     size_t json_size;
     uint64_t used; /* turn of the last use */
@@ -25,11 +25,11 @@ ccz_rc cczi_kms_policies_new(struct cczi_kms_policies **out)
 
 static void forget(struct cczi_kms_policies *c, struct slot *s)
 {
-    if (!s->policy)
+    if (!s->parsed.policy)
         return;
     c->stat.len--;
     c->stat.json_size -= s->json_size;
-    ccz_policy_free(s->policy);
+    ccz_policy_free(s->parsed.policy);
     *s = (struct slot){0};
 }
 
@@ -48,30 +48,31 @@ static struct slot *oldest(struct cczi_kms_policies *c, bool taken)
     struct slot *best = NULL;
     for (size_t i = 0; i < CCZI_KMS_POLICIES_MAX; i++) {
         struct slot *s = &c->slot[i];
-        if ((!taken || s->policy) && (!best || s->used < best->used))
+        if ((!taken || s->parsed.policy) && (!best || s->used < best->used))
             best = s;
     }
     return best;
 }
 
-bool cczi_kms_policies_find(const struct ccz_policy **out, struct cczi_kms_policies *c,
+bool cczi_kms_policies_find(struct cczi_kms_parsed **out, struct cczi_kms_policies *c,
                             const uint8_t mac[32])
 {
     *out = NULL;
     c->turn++;
     for (size_t i = 0; i < CCZI_KMS_POLICIES_MAX; i++) {
         struct slot *s = &c->slot[i];
-        if (s->policy && memcmp(s->mac, mac, sizeof(s->mac)) == 0) { /* public on both sides */
+        if (s->parsed.policy &&
+            memcmp(s->mac, mac, sizeof(s->mac)) == 0) { /* public on both sides */
             s->used = c->turn;
             c->stat.hits++;
-            *out = s->policy;
+            *out = &s->parsed;
             return true;
         }
     }
     return false;
 }
 
-ccz_rc cczi_kms_policies_get(const struct ccz_policy **out, struct cczi_kms_policies *c,
+ccz_rc cczi_kms_policies_get(struct cczi_kms_parsed **out, struct cczi_kms_policies *c,
                              const struct cczi_kms_policy *row, struct ccz_err *err)
 {
     if (cczi_kms_policies_find(out, c, row->mac))
@@ -84,12 +85,12 @@ ccz_rc cczi_kms_policies_get(const struct ccz_policy **out, struct cczi_kms_poli
         forget(c, oldest(c, true));
     struct slot *s = oldest(c, false);
     forget(c, s);
-    *s = (struct slot){.policy = parsed, .json_size = row->json.size, .used = c->turn};
+    *s = (struct slot){.parsed = {.policy = parsed}, .json_size = row->json.size, .used = c->turn};
     memcpy(s->mac, row->mac, sizeof(s->mac));
     c->stat.parsed++;
     c->stat.len++;
     c->stat.json_size += row->json.size;
-    *out = parsed;
+    *out = &s->parsed;
     return CCZ_OK;
 }
 

@@ -22,6 +22,8 @@ const struct cczi_kms_table cczi_kms_tables[CCZI_KMS_TABLES] = {
     [CCZI_KMS_T_KEY_META] = TABLE(KEY_META, "key_meta", 1, "tb"),
     [CCZI_KMS_T_STAGED] = TABLE(STAGED, "staged", 1, "tbbiiii"),
     [CCZI_KMS_T_EVIDENCE] = TABLE(EVIDENCE, "evidence", 1, "btibbiiii"),
+    [CCZI_KMS_T_REFERENCE] = TABLE(REFERENCE, "reference", 2, "tibbi"),
+    [CCZI_KMS_T_RAW] = TABLE(RAW, "raw_evidence", 2, "btiib"),
 };
 
 void cczi_kms_row_init(struct cczi_kms_row *r)
@@ -149,6 +151,8 @@ ccz_rc cczi_kms_row_delete(struct ccz_kms_store *s, enum cczi_kms_table_id id,
     if (rc != CCZ_OK)
         return rc;
     rc = cczi_kms_row_remove(s, old.mac);
+    if (rc == CCZ_OK && id == CCZI_KMS_T_QUORUM)
+        rc = cczi_kms_quorums_note(s, old.mac, cczi_kms_set_remove);
     return rc == CCZ_OK ? rc : ccz_fail(err, rc, "kms:row-mac", 0, "cannot take a row out");
 }
 
@@ -162,6 +166,8 @@ ccz_rc cczi_kms_row_put(struct ccz_kms_store *s, enum cczi_kms_table_id id, stru
     if (rc != CCZ_OK && rc != CCZ_E_NOT_FOUND)
         return rc;
     rc = cczi_kms_row_add(r->mac, s, t->mac_name, f, fields(f, num, t, r));
+    if (rc == CCZ_OK && id == CCZI_KMS_T_QUORUM)
+        rc = cczi_kms_quorums_note(s, r->mac, cczi_kms_set_add);
     if (rc != CCZ_OK)
         return ccz_fail(err, rc, "kms:row-mac", 0, "cannot compute the MAC of a row");
     struct cczi_q q = cczi_q_start(&s->db, t->put);
@@ -218,7 +224,7 @@ ccz_rc cczi_kms_row_page(struct ccz_kms_store *s, enum cczi_kms_table_id id, enu
 struct check {
     const struct cczi_kms_sealer *sealer;
     uint64_t *count;
-    uint8_t *set;
+    uint8_t *set, *own; /* of all tables; of this one, or NULL */
 };
 
 static ccz_rc check_one(void *arg, const struct cczi_kms_row *r, struct ccz_err *err)
@@ -226,13 +232,18 @@ static ccz_rc check_one(void *arg, const struct cczi_kms_row *r, struct ccz_err 
     (void)err;
     const struct check *c = arg;
     ++*c->count;
-    return cczi_kms_set_add(c->set, c->sealer, r->mac);
+    ccz_rc rc = c->own ? cczi_kms_set_add(c->own, c->sealer, r->mac) : CCZ_OK;
+    return rc == CCZ_OK ? cczi_kms_set_add(c->set, c->sealer, r->mac) : rc;
 }
 
 ccz_rc cczi_kms_rows_check(uint64_t *count, uint8_t set[32], struct ccz_kms_store *s,
                            enum cczi_kms_table_id id, struct ccz_err *err)
 {
-    struct check c = {&s->sealer, count, set};
+    struct check c = {&s->sealer, count, set, NULL};
+    if (id == CCZI_KMS_T_QUORUM) {
+        s->quorums.known_here = false;
+        c.own = memset(s->quorums.here, 0, sizeof(s->quorums.here));
+    }
     return cczi_kms_row_each(s, id, cczi_kms_tables[id].all, NULL, check_one, &c, err);
 }
 

@@ -33,7 +33,7 @@ struct job {
     bool pins;                 /* looks for new principals */
     struct ccz_ratls_peer peer;
     char address[ADDRESS_SIZE], path[METHOD_PATH_SIZE];
-    struct ccz_buf body;
+    struct ccz_buf body, evidence;
     uint32_t doors;
     struct ccz_kms_request req; /* of all that, once it is handled */
     const struct cczi_kms_method
@@ -101,6 +101,7 @@ static void job_free(struct job *j)
 {
     cczi_kms_work_free(j->work);
     ccz_buf_free(&j->body);
+    ccz_buf_free(&j->evidence);
     if (j->call)
         ccz_rpc_call_unref(j->call);
     free(j);
@@ -276,6 +277,7 @@ static void handle_jobs(struct ccz_kms_service *s, struct queue *jobs)
             .now_s = ccz_clock_now_s(s->cfg.clock),
             .info = &s->cfg.info,
             .doors = j->doors,
+            .evidence = ccz_buf_span(&j->evidence),
         };
         struct cczi_kms_entry *e = &s->batch[len];
         of[len++] = j;
@@ -400,7 +402,9 @@ static ccz_rc submit(struct ccz_kms_service *s, const struct ccz_kms_request *re
     ccz_buf_init(&j->body, CCZ_KMS_MESSAGE_SIZE_MAX);
     j->body.wipe = true;
     ccz_buf_put_span(&j->body, req->body);
-    if (!j->body.bad && queue_job(s, j))
+    ccz_buf_init(&j->evidence, CCZ_QUOTE_SIZE_MAX);
+    ccz_buf_put_span(&j->evidence, req->evidence);
+    if (!j->body.bad && !j->evidence.bad && queue_job(s, j))
         return CCZ_OK;
     job_free(j);
     return refuse_busy(err);

@@ -169,7 +169,7 @@ static ccz_rc look_up(struct trial *p, struct ccz_kms_store *s, struct ccz_err *
 }
 
 /* Parsed ones are kept with the others, by the digest of their JSON. */
-static ccz_rc parsed(const struct ccz_policy **out, struct ccz_kms_store *s, const struct trial *p,
+static ccz_rc parsed(struct cczi_kms_parsed **out, struct ccz_kms_store *s, const struct trial *p,
                      struct ccz_err *err)
 {
     if (cczi_kms_policies_find(out, s->policies, p->sha256))
@@ -212,7 +212,7 @@ void cczi_kms_shadow(struct cczi_kms_call *call)
 {
     struct ccz_kms_store *s = call->store;
     struct ccz_err err = {0};
-    const struct ccz_policy *policy = NULL;
+    struct cczi_kms_parsed *policy = NULL;
     if (!s->watch)
         return;
     struct trial *p = place(s->watch->trials, call->policy);
@@ -222,7 +222,9 @@ void cczi_kms_shadow(struct cczi_kms_call *call)
     if (rc == CCZ_OK)
         rc = parsed(&policy, s, p, &err);
     if (rc == CCZ_OK)
-        judge(call, p, policy);
+        rc = cczi_kms_parsed_resolve(policy, s, p->policy, &err);
+    if (rc == CCZ_OK)
+        judge(call, p, policy->policy);
     else /* a broken trial is no reason to refuse; if the database is, the next statement says so */
         ccz_log_err(CCZ_LOG_ERROR, "kms", "a staged policy could not be tried", &err);
 }

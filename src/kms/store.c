@@ -115,6 +115,7 @@ static ccz_rc begin(bool *behind, struct ccz_kms_store *s, enum cczi_kms_sql how
     *behind = false;
     s->db.fault = CCZI_KMS_FAULT_NONE;
     s->head_dirty = false;
+    s->quorums.known_here = false;
     ccz_rc rc = statement(s, how, err);
     if (rc == CCZ_OK)
         rc = head_load(s, meta, err);
@@ -231,6 +232,7 @@ ccz_rc cczi_kms_commit(struct ccz_kms_store *s, struct ccz_err *err)
         return rc;
     }
     s->head_dirty = false;
+    cczi_kms_quorums_commit(s);
     cczi_kms_watch_commit(s->watch, s->head.hash);
     if (dirty)
         remember_end(s);
@@ -254,6 +256,7 @@ ccz_rc cczi_kms_savepoint(struct ccz_kms_store *s, struct ccz_err *err)
     s->before = s->head;
     s->before_dirty = s->head_dirty;
     s->before_lines = s->lines.len;
+    s->before_quorums = s->quorums;
     return statement(s, CCZI_SQL_SAVEPOINT, err);
 }
 
@@ -266,6 +269,7 @@ ccz_rc cczi_kms_savepoint_undo(struct ccz_kms_store *s, struct ccz_err *err)
 {
     s->head = s->before;
     s->head_dirty = s->before_dirty;
+    s->quorums = s->before_quorums;
     cczi_kms_lines_cut(&s->lines, s->before_lines);
     cczi_kms_watch_undo(s->watch);
     ccz_rc rc = statement(s, CCZI_SQL_UNDO, err); /* which leaves it open */
@@ -649,7 +653,7 @@ ccz_rc cczi_kms_store_open_schema(struct ccz_kms_store **out, const struct ccz_k
     if (rc == CCZ_OK && !state->epoch)
         rc = cczi_kms_epoch_required(state->dir, err);
     if (rc == CCZ_OK)
-        rc = load_key(s, state, found < CCZI_KMS_SCHEMA, err);
+        rc = load_key(s, state, found < CCZI_KMS_SCHEMA_ID, err);
     if (rc == CCZ_OK)
         rc = equip(s, err);
     if (rc == CCZ_OK)
@@ -732,6 +736,7 @@ void ccz_kms_store_free(struct ccz_kms_store *s)
     cczi_kms_lines_free(&s->lines);
     cczi_kms_policies_free(s->policies);
     cczi_kms_watch_free(s->watch);
+    cczi_kms_blocks_free(s->blocks);
     cczi_kms_opened_free(s->opened);
     cczi_kms_importer_free(s->importer);
     free(s);
@@ -743,10 +748,11 @@ ccz_rc cczi_kms_tables_check(struct ccz_kms_check *out, uint8_t set[32], struct 
                              struct ccz_err *err)
 {
     uint64_t *const counts[CCZI_KMS_TABLES] = {
-        [CCZI_KMS_T_ADMIN] = &out->admins,       [CCZI_KMS_T_BINDING] = &out->bindings,
-        [CCZI_KMS_T_QUORUM] = &out->quorums,     [CCZI_KMS_T_PROPOSAL] = &out->proposals,
-        [CCZI_KMS_T_APPROVAL] = &out->approvals, [CCZI_KMS_T_KEY_META] = &out->keys,
-        [CCZI_KMS_T_STAGED] = &out->staged,      [CCZI_KMS_T_EVIDENCE] = &out->evidence,
+        [CCZI_KMS_T_ADMIN] = &out->admins,         [CCZI_KMS_T_BINDING] = &out->bindings,
+        [CCZI_KMS_T_QUORUM] = &out->quorums,       [CCZI_KMS_T_PROPOSAL] = &out->proposals,
+        [CCZI_KMS_T_APPROVAL] = &out->approvals,   [CCZI_KMS_T_KEY_META] = &out->keys,
+        [CCZI_KMS_T_STAGED] = &out->staged,        [CCZI_KMS_T_EVIDENCE] = &out->evidence,
+        [CCZI_KMS_T_REFERENCE] = &out->references, [CCZI_KMS_T_RAW] = &out->raw_evidence,
     };
     ccz_rc rc = CCZ_OK;
     for (unsigned t = 0; rc == CCZ_OK && t < CCZI_KMS_TABLES; t++)
@@ -754,24 +760,36 @@ ccz_rc cczi_kms_tables_check(struct ccz_kms_check *out, uint8_t set[32], struct 
     return rc;
 }
 
-static ccz_rc check_rows(struct ccz_kms_check *out, struct ccz_kms_store *s, struct ccz_err *err)
+static ccz_rc check_rows(struct ccz_kms_check *out, struct ccz_kms_store *s, bool values,
+                         struct ccz_err *err)
 {
     uint8_t set[32] = {0};
     ccz_rc rc = cczi_kms_tables_check(out, set, s, err);
     if (rc == CCZ_OK)
-        rc = cczi_kms_items_check(&out->versions, set, s, err);
+        rc = cczi_kms_items_check(&out->versions, set, s, values, err);
     if (rc == CCZ_OK)
         rc = cczi_kms_policies_check(&out->policies, set, s, err);
-    /* each row is genuine; is it the set that the last transaction left? */
-    return rc == CCZ_OK ? cczi_kms_set_is(s, set, err) : rc;
+    /* each row is genuine; is it the set that the last change left? */
+    if (rc == CCZ_OK)
+        rc = cczi_kms_set_is(s, set, err);
+    s->quorums.known_here = rc == CCZ_OK;
+    return rc;
+}
+
+ccz_rc cczi_kms_rows_whole(struct ccz_kms_store *s, struct ccz_err *err)
+{
+    struct ccz_kms_check c = {0};
+    return check_rows(&c, s, false, err);
 }
 
 ccz_rc cczi_kms_check_here(struct ccz_kms_check *out, struct cczi_kms_walk *w,
                            struct ccz_kms_store *s, struct ccz_err *err)
 {
-    ccz_rc rc = check_rows(out, s, err);
-    if (rc == CCZ_OK)
+    ccz_rc rc = check_rows(out, s, true, err);
+    if (rc == CCZ_OK) { /* nothing was changed in this transaction yet */
+        cczi_kms_quorums_commit(s);
         rc = cczi_kms_instance_load(s, err);
+    }
     if (rc == CCZ_OK)
         rc = cczi_kms_audit_check_all(w, s, err);
     out->audit_lines = w->lines;

@@ -227,32 +227,92 @@ ccz_rc cczi_kms_quorum_get(uint32_t *needed, struct ccz_kms_store *s, const char
 ccz_rc cczi_kms_quorum_put(struct ccz_kms_store *s, const char *ns, uint32_t needed,
                            struct ccz_err *err)
 {
-    struct cczi_kms_row r = {0};
+    struct cczi_kms_row r;
+    cczi_kms_row_init(&r);
     cczi_kms_row_text(&r, ns);
-    cczi_kms_row_int(&r, needed);
-    return cczi_kms_row_put(s, CCZI_KMS_T_QUORUM, &r, err);
+    ccz_rc rc = cczi_kms_row_get(&r, s, CCZI_KMS_T_QUORUM, err);
+    bool same = rc == CCZ_OK && r.col[1].num == needed;
+    if (!same && (rc == CCZ_OK || rc == CCZ_E_NOT_FOUND)) {
+        cczi_kms_row_start(&r);
+        cczi_kms_row_text(&r, ns);
+        cczi_kms_row_int(&r, needed);
+        rc = cczi_kms_row_put(s, CCZI_KMS_T_QUORUM, &r, err);
+    }
+    cczi_kms_row_deinit(&r);
+    return rc;
+}
+
+/* What is known as of this transaction. @return NULL if nothing is */
+static uint8_t *known_quorums(struct cczi_kms_quorums *q)
+{
+    if (!q->known_here && q->known) {
+        q->known_here = true;
+        memcpy(q->here, q->set, sizeof(q->here));
+    }
+    return q->known_here ? q->here : NULL;
+}
+
+ccz_rc cczi_kms_quorums_note(struct ccz_kms_store *s, const uint8_t mac[32],
+                             ccz_rc (*change)(uint8_t set[32], const struct cczi_kms_sealer *sealer,
+                                              const uint8_t mac[32]))
+{
+    uint8_t *set = known_quorums(&s->quorums);
+    return set ? change(set, &s->sealer, mac) : CCZ_OK;
+}
+
+void cczi_kms_quorums_commit(struct ccz_kms_store *s)
+{
+    struct cczi_kms_quorums *q = &s->quorums;
+    if (q->known_here)
+        memcpy(q->set, q->here, sizeof(q->set));
+    q->known = q->known || q->known_here;
+    q->known_here = false;
+}
+
+void cczi_kms_quorums_forget(struct ccz_kms_store *s)
+{
+    s->quorums = (struct cczi_kms_quorums){0};
 }
 
 struct quorum_call {
+    struct ccz_kms_store *s;
     cczi_kms_quorum_fn fn;
     void *arg;
+    uint8_t set[32];
 };
 
 static ccz_rc quorum_row(void *arg, const struct cczi_kms_row *r, struct ccz_err *err)
 {
-    const struct quorum_call *c = arg;
+    struct quorum_call *c = arg;
     char ns[CCZ_KMS_NAME_SIZE];
     int64_t n = r->col[1].num;
     if (n < 0 || n > UINT32_MAX || !text_of(ns, sizeof(ns), r, 0))
         return not_ours(err, "quorum");
-    return c->fn(c->arg, ns, (uint32_t)n, err);
+    ccz_rc rc = cczi_kms_set_add(c->set, &c->s->sealer, r->mac);
+    return rc == CCZ_OK ? c->fn(c->arg, ns, (uint32_t)n, err)
+                        : ccz_fail(err, rc, "kms:row-mac", 0, "cannot compute a set of rows");
+}
+
+static ccz_rc quorums_are(struct ccz_kms_store *s, const uint8_t set[32], struct ccz_err *err)
+{
+    const uint8_t *known = known_quorums(&s->quorums);
+    if (known && ccz_ct_eq(known, set, 32))
+        return CCZ_OK;
+    ccz_rc rc = cczi_kms_rows_whole(s, err);
+    /* of what was added up, and not of what is there a moment before or after */
+    if (rc != CCZ_OK || ccz_ct_eq(s->quorums.here, set, 32))
+        return rc;
+    ccz_fail(err, CCZ_E_SIG, "kms:row-set", 0, "rows were changed while they were looked at");
+    return cczi_kms_hint(err, CCZ_E_SIG);
 }
 
 ccz_rc cczi_kms_quorum_each(struct ccz_kms_store *s, cczi_kms_quorum_fn fn, void *arg,
                             struct ccz_err *err)
 {
-    struct quorum_call c = {fn, arg};
-    return cczi_kms_row_each(s, CCZI_KMS_T_QUORUM, CCZI_SQL_QUORUM_ALL, NULL, quorum_row, &c, err);
+    struct quorum_call c = {.s = s, .fn = fn, .arg = arg};
+    ccz_rc rc =
+        cczi_kms_row_each(s, CCZI_KMS_T_QUORUM, CCZI_SQL_QUORUM_ALL, NULL, quorum_row, &c, err);
+    return rc == CCZ_OK ? quorums_are(s, c.set, err) : rc;
 }
 
 /* ------------------------------------------------------------------------ proposal */
@@ -310,24 +370,19 @@ ccz_rc cczi_kms_proposal_last(uint64_t *id, struct ccz_kms_store *s, struct ccz_
     return rc;
 }
 
-struct proposal_call {
-    cczi_kms_proposal_fn fn;
-    void *arg;
-};
-
-static ccz_rc proposal_row(void *arg, const struct cczi_kms_row *r, struct ccz_err *err)
+ccz_rc cczi_kms_proposal_heads(struct ccz_kms_store *s, cczi_kms_proposal_fn fn, void *arg,
+                               struct ccz_err *err)
 {
-    const struct proposal_call *c = arg;
-    struct cczi_kms_proposal p = {0};
-    return proposal_of(&p, r) ? c->fn(c->arg, &p, err) : not_ours(err, "proposal");
-}
-
-ccz_rc cczi_kms_proposal_each(struct ccz_kms_store *s, cczi_kms_proposal_fn fn, void *arg,
-                              struct ccz_err *err)
-{
-    struct proposal_call c = {fn, arg};
-    return cczi_kms_row_each(s, CCZI_KMS_T_PROPOSAL, CCZI_SQL_PROPOSAL_ALL, NULL, proposal_row, &c,
-                             err);
+    ccz_rc rc = CCZ_OK;
+    struct cczi_q q = cczi_q_start(&s->db, CCZI_SQL_PROPOSAL_HEADS);
+    while (rc == CCZ_OK && cczi_q_row(&q)) {
+        struct cczi_kms_proposal_head h = {.id = (uint64_t)cczi_q_col_int(&q, 0),
+                                           .state = cczi_q_col_int(&q, 2),
+                                           .expires_s = cczi_q_col_int(&q, 3)};
+        cczi_q_col_text(h.ns, sizeof(h.ns), &q, 1);
+        rc = h.id > 0 && h.id <= INT64_MAX ? fn(arg, &h, err) : not_ours(err, "proposal");
+    }
+    return cczi_q_end_after(&q, rc, err);
 }
 
 /* ------------------------------------------------------------------------ approval */
@@ -632,4 +687,186 @@ ccz_rc cczi_kms_evidence_page(struct ccz_kms_store *s, const char *policy, const
                                       evidence_row, &c, err)
                   : cczi_kms_row_page(s, CCZI_KMS_T_EVIDENCE, CCZI_SQL_EVIDENCE_PAGE, params + 1, 2,
                                       evidence_row, &c, err);
+}
+
+/* ----------------------------------------------------------------------- reference */
+
+static bool reference_of(struct cczi_kms_reference *x, const struct cczi_kms_row *r)
+{
+    int64_t version = r->col[1].num;
+    x->version = (uint32_t)version;
+    x->json = r->col[2].bytes;
+    x->created_s = r->col[4].num;
+    memcpy(x->mac, r->mac, sizeof(x->mac));
+    return version > 0 && version <= UINT32_MAX && text_of(x->name, sizeof(x->name), r, 0) &&
+           bytes32_of(x->sha256, r, 3);
+}
+
+static void reference_key(struct cczi_kms_row *r, const char *name, uint32_t version)
+{
+    cczi_kms_row_text(r, name);
+    cczi_kms_row_int(r, version);
+}
+
+static ccz_rc keep_row(void *arg, const struct cczi_kms_row *r, struct ccz_err *err)
+{
+    struct cczi_kms_row *keep = arg;
+    size_t at[CCZI_KMS_COLS_MAX] = {0};
+    ccz_buf_clear(&keep->bytes);
+    for (size_t i = 0; i < r->len; i++) {
+        at[i] = keep->bytes.size;
+        ccz_buf_put_span(&keep->bytes, r->col[i].bytes);
+        keep->col[i] = r->col[i];
+    }
+    keep->len = r->len;
+    memcpy(keep->mac, r->mac, sizeof(keep->mac));
+    if (keep->bytes.bad)
+        return ccz_fail(err, CCZ_E_NOMEM, "kms:row", 0, "out of memory");
+    for (size_t i = 0; i < r->len; i++) /* now that they do not move any more */
+        if (r->col[i].bytes.size)
+            keep->col[i].bytes.ptr = keep->bytes.ptr + at[i];
+    return CCZ_OK;
+}
+
+/* The first row of those of a name, by falling version. */
+static ccz_rc latest_reference(struct cczi_kms_row *keep, struct ccz_kms_store *s, const char *name,
+                               struct ccz_err *err)
+{
+    const struct cczi_kms_param params[] = {
+        {.type = CCZI_KMS_TEXT, .bytes = ccz_span_str(name)},
+        {.type = CCZI_KMS_INT, .num = 1},
+    };
+    ccz_rc rc = cczi_kms_row_page(s, CCZI_KMS_T_REFERENCE, CCZI_SQL_REFERENCE_OF, params, 2,
+                                  keep_row, keep, err);
+    if (rc != CCZ_OK || keep->len == 0)
+        return rc == CCZ_OK ? CCZ_E_NOT_FOUND : rc;
+    /* the database may show another row than it was asked for */
+    return ccz_span_eq(keep->col[0].bytes, ccz_span_str(name)) ? CCZ_OK
+                                                               : not_ours(err, "reference");
+}
+
+ccz_rc cczi_kms_reference_get(struct cczi_kms_reference *out, struct cczi_kms_row *keep,
+                              struct ccz_kms_store *s, const char *name, uint32_t version,
+                              struct ccz_err *err)
+{
+    *out = (struct cczi_kms_reference){0};
+    cczi_kms_row_start(keep);
+    ccz_rc rc;
+    if (version) {
+        reference_key(keep, name, version);
+        rc = cczi_kms_row_get(keep, s, CCZI_KMS_T_REFERENCE, err);
+    } else {
+        rc = latest_reference(keep, s, name, err);
+    }
+    return rc == CCZ_OK && !reference_of(out, keep) ? not_ours(err, "reference") : rc;
+}
+
+ccz_rc cczi_kms_reference_put(struct ccz_kms_store *s, const struct cczi_kms_reference *x,
+                              struct ccz_err *err)
+{
+    struct cczi_kms_row r = {0};
+    reference_key(&r, x->name, x->version);
+    cczi_kms_row_blob(&r, x->json);
+    cczi_kms_row_blob(&r, bytes32(x->sha256));
+    cczi_kms_row_int(&r, x->created_s);
+    return cczi_kms_row_put(s, CCZI_KMS_T_REFERENCE, &r, err);
+}
+
+ccz_rc cczi_kms_reference_delete(struct ccz_kms_store *s, const char *name, uint32_t version,
+                                 struct ccz_err *err)
+{
+    struct cczi_kms_row r = {0};
+    reference_key(&r, name, version);
+    return cczi_kms_row_delete(s, CCZI_KMS_T_REFERENCE, &r, err);
+}
+
+struct reference_call {
+    cczi_kms_reference_fn fn;
+    void *arg;
+};
+
+static ccz_rc reference_row(void *arg, const struct cczi_kms_row *r, struct ccz_err *err)
+{
+    const struct reference_call *c = arg;
+    struct cczi_kms_reference x = {0};
+    return reference_of(&x, r) ? c->fn(c->arg, &x, err) : not_ours(err, "reference");
+}
+
+ccz_rc cczi_kms_reference_page(struct ccz_kms_store *s, const char *after, int64_t limit,
+                               cczi_kms_reference_fn fn, void *arg, struct ccz_err *err)
+{
+    struct reference_call c = {fn, arg};
+    const struct cczi_kms_param params[] = {
+        {.type = CCZI_KMS_TEXT, .bytes = ccz_span_str(after)},
+        {.type = CCZI_KMS_INT, .num = limit},
+    };
+    return cczi_kms_row_page(s, CCZI_KMS_T_REFERENCE, CCZI_SQL_REFERENCE_PAGE, params, 2,
+                             reference_row, &c, err);
+}
+
+/* -------------------------------------------------------------------- raw evidence */
+
+static bool raw_of(struct cczi_kms_raw *e, const struct cczi_kms_row *r)
+{
+    e->tee = (uint32_t)r->col[2].num;
+    e->time_s = r->col[3].num;
+    e->evidence = r->col[4].bytes;
+    return bytes32_of(e->sha256, r, 0) && text_of(e->ns, sizeof(e->ns), r, 1) &&
+           r->col[2].num >= 0 && r->col[2].num <= UINT32_MAX;
+}
+
+ccz_rc cczi_kms_raw_get(struct cczi_kms_raw *out, struct cczi_kms_row *keep,
+                        struct ccz_kms_store *s, const uint8_t sha256[32], const char *ns,
+                        struct ccz_err *err)
+{
+    *out = (struct cczi_kms_raw){0};
+    cczi_kms_row_start(keep);
+    cczi_kms_row_blob(keep, bytes32(sha256));
+    cczi_kms_row_text(keep, ns);
+    ccz_rc rc = cczi_kms_row_get(keep, s, CCZI_KMS_T_RAW, err);
+    return rc == CCZ_OK && !raw_of(out, keep) ? not_ours(err, "raw_evidence") : rc;
+}
+
+ccz_rc cczi_kms_raw_put(struct ccz_kms_store *s, const struct cczi_kms_raw *e, struct ccz_err *err)
+{
+    struct cczi_kms_row r = {0};
+    cczi_kms_row_blob(&r, bytes32(e->sha256));
+    cczi_kms_row_text(&r, e->ns);
+    cczi_kms_row_int(&r, e->tee);
+    cczi_kms_row_int(&r, e->time_s);
+    cczi_kms_row_blob(&r, e->evidence);
+    return cczi_kms_row_put(s, CCZI_KMS_T_RAW, &r, err);
+}
+
+ccz_rc cczi_kms_raw_delete(struct ccz_kms_store *s, const uint8_t sha256[32], const char *ns,
+                           struct ccz_err *err)
+{
+    struct cczi_kms_row r = {0};
+    cczi_kms_row_blob(&r, bytes32(sha256));
+    cczi_kms_row_text(&r, ns);
+    return cczi_kms_row_delete(s, CCZI_KMS_T_RAW, &r, err);
+}
+
+ccz_rc cczi_kms_raw_count(uint64_t *rows, uint64_t *bytes, struct ccz_kms_store *s, const char *ns,
+                          struct ccz_err *err)
+{
+    *rows = *bytes = 0;
+    struct cczi_q q = cczi_q_start(&s->db, CCZI_SQL_RAW_COUNT);
+    cczi_q_text(&q, ns);
+    if (cczi_q_row(&q)) {
+        *rows = (uint64_t)cczi_q_col_int(&q, 0);
+        *bytes = (uint64_t)cczi_q_col_int(&q, 1);
+    }
+    return cczi_q_end(&q, err);
+}
+
+ccz_rc cczi_kms_raw_oldest(uint8_t sha256[32], struct ccz_kms_store *s, const char *ns,
+                           struct ccz_err *err)
+{
+    struct cczi_q q = cczi_q_start(&s->db, CCZI_SQL_RAW_OLDEST);
+    cczi_q_text(&q, ns);
+    bool found = cczi_q_row(&q);
+    if (found)
+        cczi_q_col_bytes(sha256, 32, &q, 0);
+    return cczi_q_end_after(&q, found ? CCZ_OK : CCZ_E_NOT_FOUND, err);
 }

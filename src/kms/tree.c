@@ -29,18 +29,23 @@ static bool has_level(const struct cczi_kms_tree *t, unsigned level)
 
 ccz_rc cczi_kms_tree_append(struct cczi_kms_tree *t, const uint8_t leaf[32])
 {
-    if (t->size >= CCZ_KMS_TREE_SIZE_MAX)
+    return cczi_kms_tree_append_at(t, 0, leaf);
+}
+
+ccz_rc cczi_kms_tree_append_at(struct cczi_kms_tree *t, unsigned level, const uint8_t root[32])
+{
+    const uint64_t leaves = (uint64_t)1 << level;
+    if (t->size + leaves > CCZ_KMS_TREE_SIZE_MAX || t->size % leaves)
         return CCZ_E_LIMIT;
     uint8_t carry[32];
-    memcpy(carry, leaf, 32);
-    unsigned level = 0;
+    memcpy(carry, root, 32);
     for (; has_level(t, level); level++) { /* two subtrees of a height become one */
         ccz_rc rc = cczi_kms_node_hash(carry, t->node[level], carry);
         if (rc != CCZ_OK)
             return rc;
     }
     memcpy(t->node[level], carry, 32);
-    t->size++;
+    t->size += leaves;
     return CCZ_OK;
 }
 

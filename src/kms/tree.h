@@ -18,6 +18,8 @@ struct cczi_kms_tree {
 };
 /* Adds a leaf hash. On failure the tree is as it was. @retval CCZ_E_LIMIT  the tree is full */
 ccz_rc cczi_kms_tree_append(struct cczi_kms_tree *t, const uint8_t leaf[32]);
+/* Adds a perfect subtree of 2^level leaves; the tree has a multiple of so many. */
+ccz_rc cczi_kms_tree_append_at(struct cczi_kms_tree *t, unsigned level, const uint8_t root[32]);
 /* Root of what was added so far; of nothing: SHA-256 of nothing. */
 ccz_rc cczi_kms_tree_root(uint8_t out[32], const struct cczi_kms_tree *t);
 /* Stored form: le64 size, then the nodes that are in use, highest first. */

@@ -61,11 +61,21 @@ struct pg {
     "CREATE INDEX evidence_last ON evidence((accepted > 0), last_s, sha256);"                      \
     "CREATE INDEX evidence_policy ON evidence(policy, sha256);"
 
+#define SCHEMA_4_SQL                                                                               \
+    "CREATE TABLE reference(name TEXT COLLATE \"C\" NOT NULL, version BIGINT NOT NULL, json "      \
+    "BYTEA NOT NULL,"                                                                              \
+    "  sha256 BYTEA NOT NULL, created_s BIGINT NOT NULL, mac BYTEA NOT NULL,"                      \
+    "  PRIMARY KEY (name, version));"                                                              \
+    "CREATE TABLE raw_evidence(sha256 BYTEA NOT NULL, namespace TEXT COLLATE \"C\" NOT NULL,"      \
+    "  tee BIGINT NOT NULL, time_s BIGINT NOT NULL, evidence BYTEA NOT NULL, mac BYTEA NOT NULL,"  \
+    "  PRIMARY KEY (sha256, namespace));"                                                          \
+    "CREATE INDEX raw_evidence_time ON raw_evidence(namespace, time_s, sha256);"
+
 static const char create_sql[] =
     "CREATE TABLE kms_schema(version BIGINT NOT NULL);"
-    "INSERT INTO kms_schema VALUES (3);"
+    "INSERT INTO kms_schema VALUES (4);"
     "CREATE TABLE meta(id BIGINT PRIMARY KEY CHECK (id = 1), key_check BYTEA NOT NULL, head BYTEA "
-    "NOT NULL);" ACCESS_SQL USE_SQL
+    "NOT NULL);" ACCESS_SQL USE_SQL SCHEMA_4_SQL
     "CREATE TABLE policy(name TEXT COLLATE \"C\" PRIMARY KEY, json BYTEA NOT NULL, sha256 BYTEA "
     "NOT NULL,"
     "  created_s BIGINT NOT NULL, mac BYTEA NOT NULL);"
@@ -83,8 +93,9 @@ static const char create_sql[] =
 static const struct cczi_kms_migration migrations[] = {
     {2,
      "ALTER TABLE admin RENAME TO admin_2; DROP INDEX binding_policy;"
-     " ALTER TABLE binding RENAME TO binding_2;" ACCESS_SQL USE_SQL,
-     "DROP TABLE admin_2; DROP TABLE binding_2; UPDATE kms_schema SET version = 3;"},
+     " ALTER TABLE binding RENAME TO binding_2;" ACCESS_SQL USE_SQL SCHEMA_4_SQL,
+     "DROP TABLE admin_2; DROP TABLE binding_2; UPDATE kms_schema SET version = 4;"},
+    {3, SCHEMA_4_SQL, "UPDATE kms_schema SET version = 4;"},
 };
 
 /* Where the common text will not do. */

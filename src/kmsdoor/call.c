@@ -127,7 +127,8 @@ static ccz_rc submit(struct cczi_door_job *j, const struct cczi_door_call *call,
     const struct ccz_kms_request req = {.path = path,
                                         .body = call->body,
                                         .peer = call->peer ? call->peer : &j->req.auth.peer,
-                                        .address = j->req.address};
+                                        .address = j->req.address,
+                                        .evidence = call->evidence};
     return ccz_kms_service_call(d->cfg.service, &req, on_answer, j, err);
 }
 

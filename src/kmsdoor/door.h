@@ -117,6 +117,7 @@ struct cczi_door_call {
     const char *method;                /* "Release" */
     struct ccz_span body;              /* protobuf, copied */
     const struct ccz_ratls_peer *peer; /* copied; NULL = r->auth.peer */
+    struct ccz_span evidence;          /* of that peer, copied; or empty */
 };
 /* Queues it. @p done is called exactly once, later, also if the service refuses at once (busy), and while everything
  * stops; `arg` may live in memory that the handler frees in @p done. */

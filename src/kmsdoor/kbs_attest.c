@@ -57,13 +57,15 @@ struct attempt {
     struct cczi_kbs_attestation said;
     struct cczi_kbs_open open;
     struct ccz_ratls_peer peer; /* of the evidence, once it is verified */
-    bool full;
-    struct ccz_err err; /* rc CCZ_OK: all went well so far */
+    bool full, keep;
+    struct ccz_buf evidence; /* with `keep`: as it was verified */
+    struct ccz_err err;      /* rc CCZ_OK: all went well so far */
 };
 
 static void attempt_free(struct attempt *a)
 {
     cczi_kbs_attestation_free(&a->said);
+    ccz_buf_free(&a->evidence);
     free(a);
 }
 
@@ -91,6 +93,10 @@ static void verify(void *arg)
                         ccz_tee_name(a->open.tee));
     if (rc == CCZ_OK)
         rc = cczi_kbs_bound(&a->said, claims, &a->err);
+    if (rc == CCZ_OK && a->keep)
+        ccz_buf_put_span(&a->evidence, ccz_buf_span(&evidence));
+    if (rc == CCZ_OK && a->evidence.bad)
+        rc = ccz_fail(&a->err, CCZ_E_NOMEM, "kbs:memory", 0, "out of memory");
     if (rc != CCZ_OK) {
         a->err.rc = rc;
         return;
@@ -145,18 +151,28 @@ static void on_verified(struct cczi_door_req *r, void *arg)
     ccz_jwk_put(&key, a->said.tee_key, CCZ_JWK_TEE);
     cczi_attest_req_put(&body, &(struct cczi_msg_attest_req){.tee_pubkey = ccz_buf_span(&key),
                                                              .nonce = ccz_span_str(a->said.nonce),
-                                                             .full_claims = a->full});
-    const struct cczi_door_call call = {
-        .method = "Attest", .body = ccz_buf_span(&body), .peer = &a->peer};
+                                                             .full_claims = a->full,
+                                                             .keep_evidence = a->keep});
+    const struct cczi_door_call call = {.method = "Attest",
+                                        .body = ccz_buf_span(&body),
+                                        .peer = &a->peer,
+                                        .evidence = ccz_buf_span(&a->evidence)};
     cczi_door_call(r, &call, on_token, a);
+}
+
+static bool asks(const struct cczi_door_req *r, const char *name, const char *value)
+{
+    struct ccz_span given;
+    return ccz_http_query_get(&given, ccz_http_query(r->http), name) &&
+           ccz_span_eq(given, ccz_span_str(value));
 }
 
 static ccz_rc begin_attempt(struct cczi_door_req *r, struct attempt *a)
 {
     struct ccz_span cookie = cczi_kbs_cookie(ccz_http_header(r->http, "Cookie"));
-    struct ccz_span claims;
-    a->full = ccz_http_query_get(&claims, ccz_http_query(r->http), "claims") &&
-              ccz_span_eq(claims, ccz_span_str("full"));
+    a->full = asks(r, "claims", "full");
+    a->keep = asks(r, "evidence", "keep");
+    ccz_buf_init(&a->evidence, CCZI_KBS_EVIDENCE_MAX);
     ccz_rc rc = cczi_kbs_attestation_get(&a->said, ccz_http_body(r->http), &a->err);
     if (rc == CCZ_OK)
         rc = cczi_kbs_resume(&a->open, a->kbs->sessions, cookie, ccz_span_str(a->said.nonce),

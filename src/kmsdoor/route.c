@@ -369,8 +369,9 @@ static ccz_rc check_principal(struct cczi_door_req *r, int64_t now_ms, struct cc
 /* Two of them: which one counts? */
 static ccz_rc check_headers(const struct cczi_door_req *r, struct ccz_err *err)
 {
-    static const char *const once[] = {"Authorization", "Content-Type", "Content-Encoding",
-                                       "Origin", "Sec-Fetch-Site"};
+    static const char *const once[] = {"Authorization",    "Content-Type",   "Content-Encoding",
+                                       "Origin",           "Sec-Fetch-Site", "X-Vault-Token",
+                                       "X-Vault-Namespace"};
     for (size_t i = 0; i < sizeof(once) / sizeof(*once); i++)
         if (ccz_http_header_count(r->http, once[i]) > 1)
             return ccz_refuse(err, CCZ_E_FORMAT, "door:header-twice", once[i], "one of them");

@@ -24,6 +24,7 @@ struct asked {
     const struct ccz_claims *claims;
     int64_t now_s;
     struct ccz_buf *out;
+    bool lacks; /* reference values: then no rule accepts anybody */
 };
 
 static bool has_grace(const struct cczi_rule *r)
@@ -42,7 +43,7 @@ static bool comparable(const struct asked *a, const struct cczi_rule *r)
 
 static bool rule_accepts(const struct asked *a, const struct cczi_rule *r)
 {
-    bool all = comparable(a, r);
+    bool all = comparable(a, r) && !a->lacks;
     for (size_t i = 0; i < cczi_fields_len && all; i++)
         all = cczi_judge(r, i, a->claims, a->now_s) != CCZ_POLICY_FAIL;
     return all;
@@ -210,6 +211,11 @@ static void text(const struct asked *a, const struct ccz_policy *p)
         ccz_buf_put_str(a->out, i ? "\n" : "");
         text_rule(a, &p->rule[i]);
     }
+    struct cczi_lack lack;
+    if (cczi_ref_lack(&lack, p))
+        ccz_buf_printf(a->out,
+                       "\nthe reference values \"%s\" are not at hand: every rule refuses\n",
+                       lack.name);
     if (a->claims && a->now_s > a->claims->collateral_expires_s)
         ccz_buf_put_str(a->out, "\nthe collateral that judged the evidence has expired: every rule "
                                 "refuses\n");
@@ -220,7 +226,8 @@ ccz_rc ccz_policy_explain(struct ccz_buf *out, const struct ccz_policy *p,
                           enum ccz_policy_format format, struct ccz_err *err)
 {
     size_t before = out->size;
-    const struct asked a = {claims, now_s, out};
+    struct cczi_lack lack;
+    const struct asked a = {claims, now_s, out, cczi_ref_lack(&lack, p)};
     if (format == CCZ_POLICY_JSON)
         json(&a, p);
     else

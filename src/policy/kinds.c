@@ -83,12 +83,19 @@ static ccz_rc bytes_item(struct cczi_value *out, const struct cczi_field *f,
 static ccz_rc bytes_parse(struct cczi_value *out, const struct cczi_field *f,
                           const struct ccz_json *j, struct cczi_at *at)
 {
+    if (ccz_json_type(j) == CCZ_JSON_OBJECT)
+        return cczi_ref_parse(out, f->size, j, at);
     return cczi_one_or_list(out, f, j, at, bytes_item);
 }
 
 static bool bytes_holds(const struct cczi_check *c)
 {
     size_t size = c->field->size;
+    const struct cczi_ref *ref = c->value->ref;
+    if (ref) {
+        const struct cczi_entry *e = cczi_ref_find(ref, cczi_claim(c->field, c->claims));
+        return e && cczi_entry_holds(e, c->now_s);
+    }
     for (size_t i = 0; i < c->value->len; i++)
         if (memcmp(cczi_claim(c->field, c->claims), c->value->list + i * size, size) == 0)
             return true; /* public values: no need for constant time */
@@ -110,6 +117,10 @@ static void bytes_got(struct ccz_buf *out, const struct cczi_check *c)
 static void bytes_want(struct ccz_buf *out, const struct cczi_field *f, const struct cczi_value *v,
                        bool brief)
 {
+    if (v->ref) {
+        cczi_ref_want(out, v->ref, brief);
+        return;
+    }
     for (size_t i = 0; i < (brief ? 1 : v->len); i++) {
         ccz_buf_put_str(out, i ? ", " : "");
         put_hex(out, v->list + i * f->size, f->size);
@@ -126,13 +137,13 @@ static void bytes_draft(struct ccz_buf *out, const struct cczi_field *f,
     ccz_buf_put_str(out, "\"");
 }
 
-/* `item`, or a list of it. */
-static void put_values_schema(struct ccz_buf *out, const char *item)
+/* `item`, or a list of it; `or`: what else it may be, with its comma. */
+static void put_values_schema(struct ccz_buf *out, const char *item, const char * or)
 {
     ccz_buf_printf(out,
                    "{\"anyOf\": [%s, {\"type\": \"array\", \"minItems\": 1, \"maxItems\": %d, "
-                   "\"uniqueItems\": true, \"items\": %s}]}",
-                   item, CCZ_POLICY_LIST_MAX, item);
+                   "\"uniqueItems\": true, \"items\": %s}%s]}",
+                   item, CCZ_POLICY_LIST_MAX, item, or);
 }
 
 static void put_hex_schema(struct ccz_buf *out, size_t size)
@@ -145,7 +156,7 @@ static void bytes_schema(struct ccz_buf *out, const struct cczi_field *f)
     CCZ_AUTO_BUF item;
     ccz_buf_init(&item, CCZI_TEXT_SIZE_MAX);
     put_hex_schema(&item, f->size);
-    put_values_schema(out, ccz_buf_str(&item));
+    put_values_schema(out, ccz_buf_str(&item), ", {\"$ref\": \"#/$defs/reference\"}");
 }
 
 const struct cczi_kind cczi_kind_bytes = {bytes_parse, bytes_holds, bytes_got,
@@ -219,7 +230,7 @@ static void text_schema(struct ccz_buf *out, const struct cczi_field *f)
     ccz_buf_init(&item, CCZI_TEXT_SIZE_MAX);
     ccz_buf_printf(&item, "{\"type\": \"string\", \"minLength\": 1, \"maxLength\": %zu}",
                    f->size - 1);
-    put_values_schema(out, ccz_buf_str(&item));
+    put_values_schema(out, ccz_buf_str(&item), "");
 }
 
 const struct cczi_kind cczi_kind_text = {text_parse, text_holds, text_got,

@@ -45,8 +45,7 @@ void cczi_at_leave(struct cczi_at *at, size_t mark)
 
 /* ----------------------------------------------------------------------------------- parsing */
 
-/* Names stand in log lines and messages. */
-static bool good_name(const char *s)
+bool cczi_good_name(const char *s)
 {
     size_t size = strlen(s);
     for (size_t i = 0; i < size; i++) {
@@ -63,7 +62,7 @@ static ccz_rc parse_name(struct cczi_rule *r, const struct ccz_policy *p, const 
 {
     size_t mark = cczi_at_key(at, "name");
     const char *name = ccz_json_str(ccz_json_get(j, "name"));
-    if (!name || !good_name(name))
+    if (!name || !cczi_good_name(name))
         return cczi_at_fail(at, "policy:name",
                             "expected 1 to 63 letters, digits, spaces or any of . _ -");
     for (size_t i = 0; i < p->len; i++)
@@ -183,6 +182,18 @@ static ccz_rc check_pinned(const struct cczi_rule *r, struct cczi_at *at)
     return cczi_at_fail(at, "policy:unpinned", "%s", cczi_pin_text(r->tee));
 }
 
+static ccz_rc check_references(const struct cczi_rule *r, struct cczi_at *at)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < cczi_fields_len; i++)
+        n += r->value[i].ref != NULL;
+    return n <= CCZ_POLICY_RULE_REFERENCES_MAX
+               ? CCZ_OK
+               : ccz_fail(at->err, CCZ_E_LIMIT, "policy:references", (int64_t)n,
+                          "%s: more than %d fields refer to sets", at->path,
+                          CCZ_POLICY_RULE_REFERENCES_MAX);
+}
+
 static ccz_rc parse_rule(struct cczi_rule *r, const struct ccz_policy *p, const struct ccz_json *j,
                          struct cczi_at *at)
 {
@@ -204,6 +215,8 @@ static ccz_rc parse_rule(struct cczi_rule *r, const struct ccz_policy *p, const 
     }
     if (rc == CCZ_OK)
         rc = check_pinned(r, at);
+    if (rc == CCZ_OK)
+        rc = check_references(r, at);
     if (rc == CCZ_OK)
         rc = parse_defaults(r, at);
     return rc == CCZ_OK ? check_grace(r, at) : rc;
@@ -267,7 +280,7 @@ ccz_rc ccz_policy_parse(struct ccz_policy **out, struct ccz_span json, struct cc
     if (!p)
         return ccz_fail(err, CCZ_E_NOMEM, "policy:parse", 0, "out of memory");
     struct ccz_json *j = NULL;
-    struct cczi_at at = {.err = err};
+    struct cczi_at at = {.policy = p, .err = err};
     ccz_rc rc = ccz_json_parse(&j, json, err);
     if (rc == CCZ_OK)
         rc = parse_document(p, j, &at);
@@ -287,6 +300,7 @@ void ccz_policy_free(struct ccz_policy *p)
             free(p->rule[i].grace[k].list);
         }
     free(p->rule);
+    cczi_refs_free(p);
     free(p);
 }
 
@@ -311,6 +325,13 @@ void cczi_want(struct ccz_buf *out, const struct cczi_rule *r, size_t i,
     const struct cczi_field *f = &cczi_fields[i];
     const struct cczi_check grace = {f, &r->grace[i], claims, now_s};
     char until[21];
+    const struct cczi_ref *ref = r->value[i].ref;
+    const struct cczi_entry *e = ref && claims ? cczi_ref_find(ref, cczi_claim(f, claims)) : NULL;
+    if (brief && e && !cczi_entry_holds(e, now_s)) { /* it was one of them */
+        ccz_time_format(until, e->until_s);
+        ccz_buf_printf(out, "%s@%u: %s ended %s", ref->name, ref->version, e->name, until);
+        return;
+    }
     f->kind->want(out, f, &r->value[i], brief);
     if (!r->grace[i].set)
         return;
@@ -377,6 +398,19 @@ static ccz_rc refuse(const struct progress *p, const struct ccz_claims *claims, 
     return hint ? ccz_hint(err, rc, hint) : rc;
 }
 
+/* A set that is not there decides nothing, and so does the policy that relies on it. */
+static ccz_rc refuse_lack(const struct cczi_lack *l, struct ccz_err *err)
+{
+    ccz_rc rc = ccz_refuse(err, CCZ_E_POLICY, l->where, l->got, l->expected);
+    if (err)
+        (void)snprintf(err->msg, sizeof(err->msg),
+                       "the policy relies on reference values \"%s\", and does not have them",
+                       l->name);
+    return ccz_hint(err, rc,
+                    "a policy without its reference values refuses everybody: put them "
+                    "(`cczoo kms reference put`), or name others");
+}
+
 ccz_rc ccz_policy_eval(struct ccz_verdict *verdict, const struct ccz_policy *p,
                        const struct ccz_claims *claims, int64_t now_s, struct ccz_err *err)
 {
@@ -387,6 +421,9 @@ ccz_rc ccz_policy_eval(struct ccz_verdict *verdict, const struct ccz_policy *p,
             err, rc,
             "an empty policy refuses everybody: `cczoo policy from-evidence` drafts a rule");
     }
+    struct cczi_lack lack;
+    if (cczi_ref_lack(&lack, p))
+        return refuse_lack(&lack, err);
     /* Claims are made at one time and may be judged later. */
     if (now_s > claims->collateral_expires_s) {
         char now[21], end[21], expected[40];
@@ -403,6 +440,7 @@ ccz_rc ccz_policy_eval(struct ccz_verdict *verdict, const struct ccz_policy *p,
             verdict->accept = true;
             memcpy(verdict->rule, now.rule->name, sizeof(verdict->rule));
             verdict->grace_until_s = now.grace ? now.rule->grace_until_s : 0;
+            cczi_ref_decided(verdict->references, now.rule, claims);
             return CCZ_OK;
         }
         if (!best.rule || now.rank > best.rank)

@@ -8,6 +8,25 @@
 
 enum { CCZI_POLICY_FIELDS_MAX = 96, CCZI_TEXT_SIZE_MAX = 1 << 20 };
 
+/** One value of a set. */
+struct cczi_entry {
+    char name[64];
+    uint8_t value[64];
+    int64_t until_s; /**< does not hold from then on; 0 = never ends */
+};
+struct ccz_reference {
+    struct cczi_entry *entry;
+    size_t len, size; /**< bytes of each value */
+};
+/** A set that a policy names, and its values once they are given. */
+struct cczi_ref {
+    char name[CCZ_REFERENCE_NAME_SIZE];
+    size_t size; /**< of the fields that name it */
+    bool given;
+    uint32_t version;
+    struct ccz_reference set;
+};
+
 /** What a rule says about one field. Which members count depends on the kind. */
 struct cczi_value {
     bool set;      /**< said by the rule or by the strict default */
@@ -15,6 +34,7 @@ struct cczi_value {
     uint8_t *list; /**< len elements, owned */
     size_t len;
     uint64_t num; /**< flag, seconds, set of enumerators (1 << value), form of the list */
+    const struct cczi_ref *ref; /**< instead of a list: values of a set; owned by the policy */
 };
 
 struct cczi_rule {
@@ -28,11 +48,14 @@ struct cczi_rule {
 struct ccz_policy {
     struct cczi_rule *rule;
     size_t len;
+    struct cczi_ref *ref[CCZ_POLICY_REFERENCES_MAX]; /**< each where rules point to it */
+    size_t refs_len;
 };
 
 /** Where parsing is: the JSON path is built on the way down, for messages. */
 struct cczi_at {
     char path[160];
+    struct ccz_policy *policy; /**< that is being read; NULL = something else */
     struct ccz_err *err;
 };
 /** "<path>: <text>" as CCZ_E_FORMAT. */
@@ -60,6 +83,30 @@ typedef ccz_rc cczi_item_fn(struct cczi_value *out, const struct cczi_field *f,
 /** One value, or a list of them. */
 ccz_rc cczi_one_or_list(struct cczi_value *out, const struct cczi_field *f,
                         const struct ccz_json *j, struct cczi_at *at, cczi_item_fn *item);
+
+/** Names stand in log lines and messages: 1 to 63 letters, digits, spaces or any of . _ - */
+bool cczi_good_name(const char *s);
+
+/* ---------------------------------------------------------------- reference values (reference.c) */
+
+/** {"reference": NAME} for a field of @p size bytes. */
+ccz_rc cczi_ref_parse(struct cczi_value *out, size_t size, const struct ccz_json *j,
+                      struct cczi_at *at);
+/** The value of the set that is these bytes, whether it has ended or not; NULL = none. */
+const struct cczi_entry *cczi_ref_find(const struct cczi_ref *r, const uint8_t *bytes);
+bool cczi_entry_holds(const struct cczi_entry *e, int64_t now_s);
+/** Appends what the set accepts; @p brief: its first value and how many more. */
+void cczi_ref_want(struct ccz_buf *out, const struct cczi_ref *r, bool brief);
+/** Which values accepted, of a rule that did. */
+void cczi_ref_decided(char out[CCZ_POLICY_DECIDED_SIZE], const struct cczi_rule *r,
+                      const struct ccz_claims *claims);
+/** What is wrong with the sets of a policy: where, got, expected; false = nothing. */
+struct cczi_lack {
+    const char *name, *where;
+    char got[40], expected[40];
+};
+bool cczi_ref_lack(struct cczi_lack *out, const struct ccz_policy *p);
+void cczi_refs_free(struct ccz_policy *p);
 
 /* ------------------------------------------------------------------------------ fields, kinds */
 

@@ -74,7 +74,10 @@ void ccz_policy_schema(struct ccz_buf *out)
     ccz_buf_put_str(out,
                     "    \"name\": {\"type\": \"string\", \"pattern\": "
                     "\"^[A-Za-z0-9 ._-]{1,63}$\"},\n"
-                    "    \"time\": {\"type\": \"string\", \"pattern\": \"" TIME_PATTERN "\"},\n");
+                    "    \"time\": {\"type\": \"string\", \"pattern\": \"" TIME_PATTERN "\"},\n"
+                    "    \"reference\": {\"type\": \"object\", \"required\": [\"reference\"], "
+                    "\"additionalProperties\": false, \"properties\": {\"reference\": {\"type\": "
+                    "\"string\", \"pattern\": \"^[A-Za-z0-9._/-]{1,128}$\"}}},\n");
     for (size_t i = 0; i < TEES_LEN; i++)
         put_rule(out, tees[i]);
     for (size_t i = 0; i < cczi_fields_len; i++) {

@@ -219,12 +219,20 @@ static struct cczi_version *pick(const struct cczi_worker *w)
     return NULL;
 }
 
+/* Of this thread; never more than it has. It may be forbidden: then it is as fast as the others. */
+static void be_nice(int nice)
+{
+    const id_t self = (id_t)gettid();
+    if (getpriority(PRIO_PROCESS, self) < nice)
+        (void)setpriority(PRIO_PROCESS, self, nice);
+}
+
 static void *work(void *arg)
 {
     struct cczi_worker *w = arg;
     struct ccz_catalog *c = w->c;
-    if (w->kind != CCZI_FIRST_LOADER) /* it may be forbidden: then it is as fast as the others */
-        (void)setpriority(PRIO_PROCESS, (id_t)gettid(), c->cfg.nice ? c->cfg.nice : NICE_DEFAULT);
+    if (w->kind != CCZI_FIRST_LOADER)
+        be_nice(c->cfg.nice ? c->cfg.nice : NICE_DEFAULT);
     pthread_mutex_lock(&c->lock);
     while (!c->stopping) {
         struct cczi_version *v = pick(w);

@@ -336,25 +336,42 @@ static void put_metric(struct ccz_buf *out, const struct ccz_serve_metrics *m, e
     }
 }
 
-struct queue_text {
-    struct ccz_buf *out;
-    const char *name;
-    int field;
+struct queue_row {
+    char name[CCZ_SCHED_NAME_SIZE_MAX + 1];
+    uint64_t fields[3];
 };
 
-static void put_queue(void *arg, const struct ccz_sched_model_stats *q)
+/* With the scheduler's lock held: copied, to be written afterwards. */
+static void keep_queue(void *arg, const struct ccz_sched_model_stats *q)
 {
-    const struct queue_text *t = arg;
-    const uint64_t fields[] = {q->waiting, q->waiting_bytes, (uint64_t)(q->service_ns / 1000)};
-    ccz_buf_printf(t->out, "%s{model_name=\"", t->name);
-    put_value(t->out, q->name);
-    ccz_buf_printf(t->out, "\"} %" PRIu64 "\n", fields[t->field]);
+    struct queue_row row = {
+        .fields = {q->waiting, q->waiting_bytes, (uint64_t)(q->service_ns / 1000)}};
+    memcpy(row.name, q->name, strlen(q->name));
+    ccz_buf_put(arg, &row, sizeof(row));
+}
+
+static void put_queues(struct ccz_buf *out, struct ccz_sched *s)
+{
+    static const char *const gauges[] = {"cczoo_serve_queue_depth", "cczoo_serve_queue_bytes",
+                                         "cczoo_serve_service_time_us"};
+    CCZ_AUTO_BUF rows;
+    ccz_buf_init(&rows, (CCZ_SCHED_MODELS_MAX + 1) * sizeof(struct queue_row));
+    ccz_sched_models(s, keep_queue, &rows);
+    out->bad = out->bad || rows.bad;
+    for (int i = 0; i < 3; i++) {
+        ccz_buf_printf(out, "# TYPE %s gauge\n", gauges[i]);
+        for (size_t at = 0; at < ccz_buf_span(&rows).size; at += sizeof(struct queue_row)) {
+            struct queue_row row;
+            memcpy(&row, rows.ptr + at, sizeof(row));
+            ccz_buf_printf(out, "%s{model_name=\"", gauges[i]);
+            put_value(out, row.name);
+            ccz_buf_printf(out, "\"} %" PRIu64 "\n", row.fields[i]);
+        }
+    }
 }
 
 static void put_sched(struct ccz_buf *out, struct ccz_sched *s)
 {
-    static const char *const gauges[] = {"cczoo_serve_queue_depth", "cczoo_serve_queue_bytes",
-                                         "cczoo_serve_service_time_us"};
     struct ccz_sched_stats st;
     ccz_sched_stats(&st, s);
     const struct {
@@ -376,10 +393,7 @@ static void put_sched(struct ccz_buf *out, struct ccz_sched *s)
         ccz_buf_printf(out, "# TYPE cczoo_serve_%s counter\ncczoo_serve_%s %" PRIu64 "\n",
                        counters[i].name, counters[i].name, counters[i].value);
     ccz_buf_printf(out, "# TYPE cczoo_serve_running gauge\ncczoo_serve_running %zu\n", st.running);
-    for (int i = 0; i < 3; i++) {
-        ccz_buf_printf(out, "# TYPE %s gauge\n", gauges[i]);
-        ccz_sched_models(s, put_queue, &(struct queue_text){out, gauges[i], i});
-    }
+    put_queues(out, s);
 }
 
 void ccz_serve_metrics_put(struct ccz_serve_metrics *m, struct ccz_sched *s, struct ccz_buf *out)

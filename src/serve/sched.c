@@ -3,6 +3,7 @@
 #define _DEFAULT_SOURCE
 #include "serve/sched_priv.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -10,7 +11,8 @@
 enum {
     SPIN =
         64, /* tries for the lock before the kernel is asked to wait: it is held for tens of nanoseconds */
-    INLINE_SAMPLES = 16 /* measured on workers before callers' threads are used */
+    INLINE_SAMPLES = 16,  /* measured on workers before callers' threads are used */
+    TIME_MAX_US = 1000000 /* times of the configuration: their products fit 64 bits */
 };
 #define INLINE_BURST_NS 2000000 /* that callers' threads may be ahead of their share */
 
@@ -112,6 +114,9 @@ ccz_rc ccz_sched_model(struct ccz_sched *s, const char *name, const struct ccz_s
     if (size == 0 || size > CCZ_SCHED_NAME_SIZE_MAX)
         return ccz_fail(err, CCZ_E_ARG, "sched:model", (int64_t)size,
                         "a name of %zu bytes, expected 1 to %d", size, CCZ_SCHED_NAME_SIZE_MAX);
+    if (cfg->weight > CCZ_SCHED_WEIGHT_MAX)
+        return ccz_fail(err, CCZ_E_ARG, "sched:weight", cfg->weight,
+                        "weight: got %u, expected at most %d", cfg->weight, CCZ_SCHED_WEIGHT_MAX);
     ccz_rc rc = cfg->batching ? ccz_sched_batching_check(cfg->batching, err) : CCZ_OK;
     if (rc != CCZ_OK)
         return rc;
@@ -389,10 +394,13 @@ ccz_rc ccz_sched_new(struct ccz_sched **out, const struct ccz_sched_cfg *cfg, st
     if (rc != CCZ_OK)
         return rc;
     if (cfg->workers > CCZ_SCHED_WORKERS_MAX || cfg->inline_share_percent > 100 ||
-        cfg->quantum_us < 0 || cfg->inline_max_us < 0)
+        cfg->quantum_us < 0 || cfg->quantum_us > TIME_MAX_US || cfg->inline_max_us < 0 ||
+        cfg->inline_max_us > TIME_MAX_US)
         return ccz_fail(err, CCZ_E_ARG, "sched:cfg", cfg->workers,
-                        "got %u workers, %u %% of inline time; expected at most %d and 100",
-                        cfg->workers, cfg->inline_share_percent, CCZ_SCHED_WORKERS_MAX);
+                        "got %u workers, quantum %" PRId64 " us, inline %" PRId64
+                        " us and %u %%; expected at most %d, %d, %d and 100",
+                        cfg->workers, cfg->quantum_us, cfg->inline_max_us,
+                        cfg->inline_share_percent, CCZ_SCHED_WORKERS_MAX, TIME_MAX_US, TIME_MAX_US);
     struct ccz_sched *s = calloc(1, sizeof(*s));
     if (!s)
         return ccz_fail(err, CCZ_E_NOMEM, "sched:new", 0, "out of memory");

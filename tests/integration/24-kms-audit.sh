@@ -25,6 +25,25 @@ status 0 probe release key/model --receipt "$RUN/later"
 status 3 probe release secret/absent --receipt "$RUN/none" # a refusal is on record, and has no receipt
 [ ! -e "$RUN/none" ] || die "a receipt for a refusal"
 status 0 kms audit export "$RUN/new.jsonl"
+
+step "without reading the log: it continues what was kept of it"
+status 0 kms audit consistency "$RUN/checkpoint"
+has err '^[0-9]+ lines, the first [0-9]+ are those of .*/checkpoint \(a proof of [0-9]+ hashes\)$'
+cp "$RUN/out" "$RUN/today"
+[ "$(head -n 1 "$RUN/today")" = "$(head -n 1 "$RUN/checkpoint")" ] || die "not a checkpoint of the same log"
+status 0 kms audit consistency "$RUN/checkpoint" --known "$RUN/keys.pem"
+status 0 kms audit consistency "$RUN/today" --known "$RUN/keys.pem"
+openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 2>/dev/null | openssl pkey -pubout -out "$RUN/other.pem" 2>/dev/null
+status 1 kms audit consistency "$RUN/checkpoint" --known "$RUN/other.pem"
+has err 'kms:checkpoint-key'
+sed '2s/$/0/' "$RUN/checkpoint" >"$RUN/longer" # as if there had been more lines
+status 1 kms audit consistency "$RUN/longer"
+has err '^refused: kms:rolled-back'
+sed '3s/./A/' "$RUN/checkpoint" >"$RUN/forged"
+cmp -s "$RUN/forged" "$RUN/checkpoint" && sed -i '3s/./B/' "$RUN/forged"
+! kms audit consistency "$RUN/forged" >"$RUN/out" 2>"$RUN/err" || die "another root passes"
+status 1 kms audit rotate-key # the key was made just now
+has err '^refused: kms:audit-key-young'
 kms_stop
 
 step "verified offline"

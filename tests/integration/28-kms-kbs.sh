@@ -77,6 +77,27 @@ says '"jwks_uri":"https://kms.example/.well-known/jwks.json"'
 expect 200 ask /.well-known/jwks.json
 says '"alg":"ES256"'
 
+step "raw evidence by reference"
+auth sgx
+attestation sgx
+expect 200 ask -H 'Content-Type: application/json' -d "@$RUN/body" '/kbs/v0/attest?evidence=keep'
+URI=$(python3 - "$(member token)" <<'PY'
+import base64, json, sys
+body = sys.argv[1].split(".")[1]
+print(json.loads(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)))["submods"]["cpu0"]["ear.veraison.annotated-evidence"]["sgx"]["raw_evidence"])
+PY
+)
+status 0 kms evidence get "$URI" --out "$RUN/kept"
+cmp -s "$RUN/kept" "$RUN/quote" || die "other evidence was kept"
+status 0 "$BIN/cczoo" evidence verify "$RUN/kept" --trust-sim "$RUN/sim/trust"
+status 0 kms evidence get "$(sha256sum "$RUN/quote" | cut -d ' ' -f 1)" --out "$RUN/kept"
+status 3 kms evidence get "$(sha256sum "$RUN/body" | cut -d ' ' -f 1)" --out "$RUN/kept"
+has err 'kms:not-found'
+status 1 kms evidence get "${URI}x" --out "$RUN/kept"
+has err 'kms:evidence-id'
+kms audit --json >"$RUN/audit" 2>"$RUN/err"
+grep -q "evidence_sha256.*$(sha256sum "$RUN/quote" | cut -d ' ' -f 1)" "$RUN/audit" || die "no audit line of what is kept"
+
 step "what is refused"
 expect 400 ask -d '{"version":"0.3.0","tee":"sgx"}' /kbs/v0/auth
 says '"supported":["0.4.0"]'

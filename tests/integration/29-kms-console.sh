@@ -36,6 +36,8 @@ kms_start
 "$BIN/cczoo" pf keygen "$RUN/model.key"
 status 0 kms policy put workload "$RUN/probe-policy.json"
 status 0 kms policy put team/server "$RUN/probe-policy.json"
+printf '{"version":1,"values":[{"name":"1.0","value":"00"},{"name":"old","value":"01","until":"2020-01-01T00:00:00Z"}]}' >"$RUN/builds.json"
+status 0 kms reference put builds "$RUN/builds.json"
 status 0 kms key import model --from "$RUN/model.key" --bind workload
 status 0 kms secret put db/password --from - --expires "$(in_days 5)" --metadata "{\"owner\":\"$EVIL\",\"note\":\"<script>alert(2)</script>\"}" <<<THE-VALUE-ITSELF
 status 0 kms secret put team/token --from - <<<THE-VALUE-ITSELF

@@ -31,7 +31,7 @@ finds ok collateral 'that it judges workloads by: (29|30) days left'
 finds ok clock 'the KMS is 0 s'
 finds ok audit '[0-9]+ lines, the last [0-9]+ continue'
 finds ok items 'all are bound'
-finds ok grace 'no grace of 0 workloads'
+finds ok grace 'no grace or reference value of 0 workloads'
 finds ok approvals 'no proposal waits'
 finds note roles 'one author alone'
 finds note roles 'one key alone'
@@ -106,7 +106,7 @@ kms policy put workload "$RUN/grace.json" --replace >/dev/null 2>>"$RUN/log/setu
 kms enable secret/off >/dev/null 2>&1
 status 0 probe release secret/off
 status 1 doctor --days 5
-finds ok grace 'no grace of 1 workloads ends within 5 days'
+finds ok grace 'no grace or reference value of 1 workloads ends within 5 days'
 status 1 doctor
 finds warn grace 'policy/workload will refuse 1 of 1 workloads within 30 days'
 

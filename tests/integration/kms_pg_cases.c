@@ -154,6 +154,20 @@ static const struct call {
     {"Delete", FIX_ADMIN, "secret/db/password", NULL, NULL, 1},
     {"Delete", FIX_ADMIN, "secret/Upper", NULL, NULL, 0},
     {"Delete", FIX_ADMIN, "policy/Zebra", NULL, NULL, 0},
+    {"PutReference", FIX_ADMIN, "Team/Set", fix_set, NULL, 0},
+    {"PutReference", FIX_ADMIN, "Team/a-b", fix_set, NULL, 0},
+    {"PutReference", FIX_ADMIN, "Team/a/b", fix_set, NULL, 0},
+    {"PutReference", FIX_ADMIN, "Team/Set", fix_set, NULL, 0},
+    {"PutReference", FIX_ADMIN, "Team/Set", fix_set, NULL, 1},
+    {"PutReference", FIX_ADMIN, "Team/Set", "{", NULL, 1},
+    {"GetReference", FIX_ADMIN, "Team/Set", NULL, NULL, 0},
+    {"GetReference", FIX_ADMIN, "Team/Set", NULL, NULL, 1},
+    {"GetReference", FIX_ADMIN, "Team/Set", NULL, NULL, 3},
+    {"ListReferences", FIX_ADMIN, "", NULL, NULL, 0},
+    {"ListReferences", FIX_ADMIN, "Team/Set", NULL, NULL, 0},
+    {"DeleteReference", FIX_ADMIN, "Team/Set", NULL, NULL, 0},
+    {"DeleteReference", FIX_ADMIN, "Team/Set", NULL, NULL, 0},
+    {"ListReferences", FIX_ADMIN, "", NULL, NULL, 0},
     {"SetRole", FIX_ADMIN, "*", NULL, NULL, CCZ_KMS_ROLE_AUDITOR | CCZ_KMS_ROLE_APPROVER},
     {"SetRole", FIX_ADMIN, "Team", NULL, NULL, CCZ_KMS_ROLE_ADMIN},
     {"SetQuorum", FIX_ADMIN, "*", NULL, NULL, 2},
@@ -194,6 +208,8 @@ static void add_call(struct fix_batch *b, const struct call *c)
     struct cczi_msg_role role = {
         .ns = fix_str(c->name), .principal = CCZ_SPAN(auditor, 32), .roles = c->number};
     struct cczi_msg_quorum quorum = {fix_str(c->name), c->number};
+    struct cczi_msg_put_reference_req set = {fix_str(c->name), fix_str(c->value), c->number};
+    struct cczi_msg_get_reference_req get_set = {fix_str(c->name), c->number};
     CCZ_AUTO_BUF body;
     ccz_buf_init(&body, CCZ_KMS_MESSAGE_SIZE_MAX);
     struct cczi_msg_put_policy_req inner = {fix_str(c->name), fix_str(c->value), 0};
@@ -209,6 +225,8 @@ static void add_call(struct fix_batch *b, const struct call *c)
     } kinds[] = {
         {"PutSecret", cczi_msg_put_req, &put},
         {"PutPolicy", cczi_msg_put_policy_req, &policy},
+        {"PutReference", cczi_msg_put_reference_req, &set},
+        {"GetReference", cczi_msg_get_reference_req, &get_set},
         {"Release", cczi_msg_release_req, &release},
         {"Bind", cczi_msg_bind_req, &bind},
         {"Delete", cczi_msg_delete_req,
@@ -439,6 +457,43 @@ static void test_forked(void)
     for (int i = 0; i < 2; i++)
         CHECK(fix_release(NULL, a, FIX_WORKLOAD, "key/model", 0, &err) == CCZ_E_SIG &&
               strcmp(err.where, "kms:forked") == 0);
+    ccz_kms_store_free(a);
+    ccz_kms_store_free(b);
+}
+
+static bool put_is(struct ccz_kms_store *s, ccz_rc want, const char *where)
+{
+    struct ccz_err err = {0};
+    ccz_rc rc = fix_put_policy(s, "server", fix_policy, true, &err);
+    if (rc != want || strcmp(err.where, where) != 0)
+        fprintf(stderr, "%s at %s\n", ccz_rc_name(rc), err.where);
+    return rc == want && strcmp(err.where, where) == 0;
+}
+
+/* How many have to agree, of two servers: what the other one has changed counts at once, and what somebody else has does not. */
+static void test_quorums(void)
+{
+    uint8_t spki[32];
+    fresh();
+    init();
+    struct ccz_kms_store *a = open_at(g_info), *b = open_at(g_info);
+    struct ccz_err err = {0};
+    CHECK(fix_put_policy(a, "server", fix_policy, false, &err) == CCZ_OK);
+    fix_spki(spki, FIX_AUDITOR);
+    CHECK(ccz_kms_store_set_admin(a, spki, CCZ_KMS_ROLE_APPROVER, FIX_NOW, &err) == CCZ_OK);
+    CHECK(ccz_kms_store_set_quorum(a, "*", 0, FIX_NOW, &err) == CCZ_OK);
+    CHECK(put_is(a, CCZ_OK, "") && put_is(b, CCZ_OK, ""));
+    sql("CREATE TABLE free AS SELECT * FROM quorum");
+    CHECK(ccz_kms_store_set_quorum(b, "*", 1, FIX_NOW, &err) == CCZ_OK);
+    sql("CREATE TABLE kept AS SELECT * FROM quorum");
+    CHECK(put_is(a, CCZ_E_DENIED, "kms:approval-needed"));
+    sql("DELETE FROM quorum; INSERT INTO quorum SELECT * FROM free"); /* as `a` has seen it once */
+    CHECK(put_is(a, CCZ_E_SIG, "kms:row-set") && put_is(b, CCZ_E_SIG, "kms:row-set"));
+    sql("DELETE FROM quorum");
+    CHECK(put_is(a, CCZ_E_SIG, "kms:row-set") && put_is(b, CCZ_E_SIG, "kms:row-set"));
+    sql("INSERT INTO quorum SELECT * FROM kept");
+    CHECK(put_is(a, CCZ_E_DENIED, "kms:approval-needed") &&
+          put_is(b, CCZ_E_DENIED, "kms:approval-needed"));
     ccz_kms_store_free(a);
     ccz_kms_store_free(b);
 }
@@ -993,14 +1048,54 @@ static void test_migrate(void)
     ccz_kms_store_free(open_at(g_info));
 }
 
+/* Schema 3 had other tables than schema 4 and no other rows: a store of today without the new tables is one of then. */
+static void test_migrate_3(void)
+{
+    static const char older[] = "DROP TABLE reference; DROP TABLE raw_evidence;"
+                                " UPDATE kms_schema SET version = 3";
+    struct ccz_err err = {0};
+    struct ccz_kms_store *s;
+    struct ccz_kms_state st = state_at(g_info);
+    uint8_t id[2][CCZ_KMS_INSTANCE_SIZE];
+    fresh();
+    init();
+    s = open_at(g_info);
+    fix_populate(s);
+    struct ccz_kms_check before = fix_check(s);
+    ccz_kms_store_instance(id[0], s);
+    ccz_kms_store_free(s);
+    sql(older);
+    CHECK(ccz_kms_store_open(&s, &st, &err) == CCZ_E_UNSUPPORTED &&
+          strcmp(err.where, "kms:schema") == 0);
+    sql("UPDATE policy SET created_s = 0");
+    CHECK(ccz_kms_migrate(&st, FIX_NOW, &err) == CCZ_E_SIG &&
+          strcmp(err.where, "kms:row-mac") == 0);
+    char back[64];
+    (void)snprintf(back, sizeof(back), "UPDATE policy SET created_s = %d", FIX_NOW);
+    sql(back);
+    CHECK(ccz_kms_migrate(&st, FIX_NOW, &err) == CCZ_OK);
+    CHECK(ccz_kms_migrate(&st, FIX_NOW, &err) == CCZ_E_UNSUPPORTED);
+    s = open_at(g_info);
+    ccz_kms_store_instance(id[1], s);
+    struct ccz_kms_check after = fix_check(s);
+    CHECK(memcmp(id[0], id[1], sizeof(id[0])) == 0 && after.versions == before.versions &&
+          after.policies == before.policies && after.audit_lines == before.audit_lines + 1);
+    fix_rows(s);
+    CHECK(fix_check(s).references == 1 && fix_check(s).raw_evidence == 1);
+    ccz_kms_store_free(s);
+    ccz_kms_store_free(open_at(g_info));
+}
+
 static const struct ccz_test tests[] = {
     {"pg.init", test_init},
     {"pg.migrate", test_migrate},
+    {"pg.migrate_3", test_migrate_3},
     {"pg.parity", test_parity},
     {"pg.settings", test_settings},
     {"pg.tamper", test_tamper},
     {"pg.rolled_back", test_rolled_back},
     {"pg.forked", test_forked},
+    {"pg.quorums", test_quorums},
     {"pg.locked", test_locked},
     {"pg.unreplicated", test_unreplicated},
     {"pg.commit_waits", test_commit_waits},

@@ -190,6 +190,9 @@ await test('keys, secrets, policies: metadata as text', async () => {
   await page.getByRole('button', { name: 'Replay workloads' }).click();
   await page.waitForSelector('text=would block 1 and admit 1 of 2 workloads');
   await picture(page, 'wide-policy');
+  await page.getByRole('button', { name: 'builds', exact: true }).click();
+  await page.waitForSelector('.card:has-text("reference/builds")');
+  assert.match(await text(page, '.card'), /it is that of this text[\s\S]*1\.0[\s\S]*no end[\s\S]*old[\s\S]*ended 2020-01-01T00:00:00Z/);
   await checked(page);
   await page.context().close();
 });

@@ -1,9 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What is looked at before any library is: names of files, ONNX files, signatures.json; and the loader of ONNX Runtime. */
+#define _DEFAULT_SOURCE
 #include "ccz_test.h"
 #include "engine/engine_priv.h"
 #include "engine/onnx_build.h"
-#include "engine/ort_api.h"
+#include "engine/ort_priv.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <time.h>
 
 #define WHERE(err, text) (strcmp((err).where, (text)) == 0)
 #define LEN(a)           (sizeof(a) / sizeof((a)[0]))
@@ -276,8 +281,59 @@ static void test_ort_lib(void)
     cfg.library = FAKE_ORT_NETWORK; /* of that version too, but it is not even asked for it */
     CHECK(ccz_engine_open(&e, &cfg, &err) == CCZ_E_DENIED && WHERE(err, "engine:network") &&
           strstr(err.msg, "socket") && strstr(err.hint, "fetch-onnxruntime"));
+    cfg.library = FAKE_ORT;
+    setenv("ORT_LOAD_CONFIG_FROM_MODEL", "1", 1);
+    CHECK(ccz_engine_open(&e, &cfg, &err) == CCZ_E_DENIED && WHERE(err, "engine:environment"));
+    setenv("ORT_LOAD_CONFIG_FROM_MODEL", "0", 1);
+    CHECK(ccz_engine_open(&e, &cfg, &err) == CCZ_E_UNAVAILABLE && WHERE(err, "engine:version"));
     cfg.inter_threads = -2;
     CHECK(ccz_engine_open(&e, &cfg, &err) == CCZ_E_ARG && WHERE(err, "engine:threads") && !e);
+}
+
+/* ---- deadlines, without the library */
+
+struct OrtRunOptions {
+    atomic_int told;
+};
+
+static struct OrtStatus *set_terminate(struct OrtRunOptions *o)
+{
+    atomic_fetch_add(&o->told, 1);
+    return NULL;
+}
+
+static void release_status(struct OrtStatus *s)
+{
+    CHECK(!s);
+}
+
+static void test_watch(void)
+{
+    const struct ort_api api = {.RunOptionsSetTerminate = set_terminate,
+                                .ReleaseStatus = release_status};
+    struct ort_watch *w = cczi_ort_watch_new(&api);
+    struct OrtRunOptions o[4];
+    struct ort_alarm a[4];
+    const int64_t now = ccz_mono_ms(), far = now + 3600000;
+    const int64_t times[4] = {far, now + 20, now - 5, far}; /* of which two come */
+    CHECK(w);
+    for (size_t i = 0; i < 4; i++) {
+        atomic_init(&o[i].told, 0);
+        a[i] = (struct ort_alarm){.options = &o[i], .at_ms = times[i]};
+        CHECK(cczi_ort_alarm_set(w, &a[i]) == CCZ_OK);
+    }
+    CHECK(!cczi_ort_alarm_clear(w, &a[3])); /* the first of the list, before its time */
+    const struct timespec tick = {0, 1000000};
+    while (!atomic_load(&o[1].told) || !atomic_load(&o[2].told))
+        nanosleep(&tick, NULL);
+    CHECK(ccz_mono_ms() >= times[1]);
+    CHECK(cczi_ort_alarm_clear(w, &a[1]) && cczi_ort_alarm_clear(w, &a[2]));
+    CHECK(!cczi_ort_alarm_clear(w, &a[0]));
+    for (size_t i = 0; i < 4; i++)
+        CHECK(atomic_load(&o[i].told) == (i == 1 || i == 2)); /* once */
+    cczi_ort_watch_free(w);
+    cczi_ort_watch_free(cczi_ort_watch_new(&api)); /* no alarm, no thread */
+    cczi_ort_watch_free(NULL);
 }
 
 static const struct ccz_test tests[] = {
@@ -287,6 +343,7 @@ static const struct ccz_test tests[] = {
     {"engine.sidecar", test_sidecar},
     {"engine.image", test_image},
     {"engine.ort_lib", test_ort_lib},
+    {"engine.ort_watch", test_watch},
 };
 
 int main(int argc, char **argv)

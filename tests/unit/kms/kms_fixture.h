@@ -21,6 +21,7 @@ static const char fix_policy_other[] =
     "{\"version\":1,\"rules\":[{\"name\":\"other\",\"tee\":\"sgx\",\"sim\":true,\"mrenclave\":"
     "\"bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb\",\"tcb_status\":["
     "\"UpToDate\"]}]}";
+static const char fix_set[] = "{\"version\":1,\"values\":[{\"name\":\"1\",\"value\":\"aa\"}]}";
 static const char fix_policy_empty[] = "{\"version\":1,\"rules\":[]}";
 
 static inline void fix_die(const char *what)
@@ -232,11 +233,18 @@ static inline void fix_rows(struct ccz_kms_store *s)
                                   .refused = 4};
     fix_spki(p.proposer, FIX_ADMIN);
     fix_spki(a.approver, FIX_AUDITOR);
+    struct cczi_kms_reference set = {
+        .name = "set", .version = 1, .json = ccz_span_str(fix_set), .created_s = FIX_NOW};
+    struct cczi_kms_raw raw = {
+        .ns = "team", .tee = CCZ_TEE_SGX, .time_s = FIX_NOW, .evidence = ccz_span_str("evidence")};
     fix_spki(e.id, FIX_WORKLOAD);
+    fix_spki(raw.sha256, FIX_WORKLOAD);
     bool ok = cczi_kms_begin(s, NULL) == CCZ_OK;
     ok = ok && cczi_kms_quorum_put(s, "team", 0, NULL) == CCZ_OK;
     ok = ok && cczi_kms_proposal_put(s, &p, NULL) == CCZ_OK;
     ok = ok && cczi_kms_approval_put(s, &a, NULL) == CCZ_OK;
+    ok = ok && cczi_kms_reference_put(s, &set, NULL) == CCZ_OK;
+    ok = ok && cczi_kms_raw_put(s, &raw, NULL) == CCZ_OK;
     ok = ok && cczi_kms_key_meta_row_put(s, "k", ccz_span_str("meta"), NULL) == CCZ_OK;
     ok = ok && cczi_kms_staged_put(s, &st, NULL) == CCZ_OK;
     ok = ok && cczi_kms_evidence_put(s, &e, NULL) == CCZ_OK;

@@ -255,8 +255,10 @@ static struct {
     char line[256];
     uint8_t binding[32]; /* MAC of the binding that was written last */
     const char *sql;
-    unsigned begins;      /* to let pass before `sql` is run */
-    enum cczi_kms_sql on; /* or the statement that it is run before; BEGIN = none */
+    unsigned begins;         /* to let pass before `sql` is run */
+    enum cczi_kms_sql on;    /* or the statement that it is run before; BEGIN = none */
+    enum cczi_kms_sql count; /* this one; BEGIN = none */
+    unsigned counted;
 } h;
 
 static enum cczi_kms_step hook_first(void *db, enum cczi_kms_sql q, const struct cczi_kms_param *p,
@@ -264,6 +266,7 @@ static enum cczi_kms_step hook_first(void *db, enum cczi_kms_sql q, const struct
 {
     bool begin = q == CCZI_SQL_BEGIN || q == CCZI_SQL_BEGIN_READ;
     h.asked += h.lost && h.away;
+    h.counted += h.count && q == h.count;
     if (h.lost && h.away)
         return CCZI_KMS_STEP_FAILED;
     if (h.sql && (h.on ? q == h.on : begin && h.begins-- == 0)) {
@@ -321,6 +324,170 @@ static void hook(struct ccz_kms_store *s)
     h.ops.fail = hook_fail;
     h.ops.in_tx = hook_in_tx;
     s->db.ops = &h.ops;
+}
+
+/* ---------------------------------------------------------------- who has to agree */
+
+static ccz_rc put_policy(struct ccz_kms_store *s)
+{
+    return fix_put_policy(s, "server", fix_policy_other, true, &err);
+}
+
+static bool needs_approval(ccz_rc rc)
+{
+    return dir_refused(rc, &err, CCZ_E_DENIED, "kms:approval-needed");
+}
+
+static bool rows_refused(ccz_rc rc)
+{
+    return dir_refused(rc, &err, CCZ_E_SIG, "kms:row-set");
+}
+
+/* FIX_ADMIN proposes, FIX_AUDITOR approves. */
+static struct ccz_kms_store *agreeing_store(void)
+{
+    struct ccz_kms_store *s = fix_memory_store();
+    uint8_t spki[32];
+    CHECK(fix_put_policy(s, "server", fix_policy, false, &err) == CCZ_OK &&
+          fix_put_policy(s, "other", fix_policy_other, false, &err) == CCZ_OK);
+    CHECK(fix_create_key(s, "model", "aes-128", ccz_span_str("0123456789abcdef"), "server", &err) ==
+          CCZ_OK);
+    CHECK(fix_put_secret(s, "word", "old", NULL, false, &err) == CCZ_OK &&
+          fix_put_secret(s, "word", "new", NULL, true, &err) == CCZ_OK);
+    fix_spki(spki, FIX_AUDITOR);
+    CHECK(ccz_kms_store_set_admin(s, spki, CCZ_KMS_ROLE_APPROVER, FIX_NOW, &err) == CCZ_OK);
+    CHECK(ccz_kms_store_set_quorum(s, "*", 0, FIX_NOW, &err) == CCZ_OK);
+    CHECK(put_policy(s) == CCZ_OK);
+    sql(s, "CREATE TABLE free AS SELECT * FROM quorum");
+    CHECK(ccz_kms_store_set_quorum(s, "*", 1, FIX_NOW, &err) == CCZ_OK);
+    sql(s, "CREATE TABLE kept AS SELECT * FROM quorum");
+    CHECK(needs_approval(put_policy(s)));
+    return s;
+}
+
+/* A quorum that is not there asks for no approvals: one that went away, or an earlier one, must not pass until the next check. */
+static void test_quorum_gone(void)
+{
+    struct ccz_kms_store *s = agreeing_store();
+    sql(s, "DELETE FROM quorum");
+    CHECK(rows_refused(put_policy(s)));
+    CHECK(rows_refused(bind(s, "other")));
+    sql(s, "INSERT INTO quorum SELECT * FROM free");
+    CHECK(rows_refused(put_policy(s)));
+    sql(s, "DELETE FROM quorum; INSERT INTO quorum SELECT * FROM kept");
+    CHECK(needs_approval(put_policy(s)));
+    /* nor one that was never committed */
+    CHECK(cczi_kms_begin(s, &err) == CCZ_OK && cczi_kms_savepoint(s, &err) == CCZ_OK);
+    uint32_t needed;
+    CHECK(cczi_kms_quorum_put(s, "*", 0, &err) == CCZ_OK);
+    CHECK(cczi_kms_approvals_needed(&needed, s, "*", &err) == CCZ_OK && needed == 0);
+    char mac[65] = "", text[200];
+    struct cczi_kms_row r;
+    cczi_kms_row_init(&r);
+    cczi_kms_row_text(&r, "*");
+    CHECK(cczi_kms_row_get(&r, s, CCZI_KMS_T_QUORUM, &err) == CCZ_OK);
+    ccz_hex(mac, r.mac, 32);
+    cczi_kms_row_deinit(&r);
+    CHECK(cczi_kms_savepoint_undo(s, &err) == CCZ_OK && cczi_kms_commit(s, &err) == CCZ_OK);
+    (void)snprintf(text, sizeof(text), "UPDATE quorum SET needed = 0, mac = x'%s'", mac);
+    sql(s, text);
+    CHECK(rows_refused(put_policy(s)));
+    sql(s, "DELETE FROM quorum; INSERT INTO quorum SELECT * FROM kept");
+    CHECK(needs_approval(put_policy(s)));
+    ccz_kms_store_free(s);
+}
+
+/* Lines since @p seen are another server's, as far as this one knows. */
+static void forget_lines(struct ccz_kms_store *s, uint64_t seen, const uint8_t hash[32])
+{
+    s->seen_seq = seen;
+    memcpy(s->seen_hash, hash, 32);
+}
+
+/* What another server changed is looked at anew, whatever this one has seen before. */
+static void test_quorum_elsewhere(void)
+{
+    struct ccz_kms_store *s = agreeing_store();
+    CHECK(ccz_kms_store_set_quorum(s, "*", 0, FIX_NOW, &err) == CCZ_OK);
+    sql(s, "DROP TABLE free; CREATE TABLE free AS SELECT * FROM quorum");
+    CHECK(put_policy(s) == CCZ_OK);
+    const struct cczi_kms_quorums known = s->quorums;
+    uint64_t seen = s->seen_seq;
+    uint8_t hash[32];
+    memcpy(hash, s->seen_hash, 32);
+    CHECK(ccz_kms_store_set_quorum(s, "*", 1, FIX_NOW, &err) == CCZ_OK);
+    sql(s, "DELETE FROM quorum; INSERT INTO quorum SELECT * FROM free");
+    s->quorums = known;
+    forget_lines(s, seen, hash);
+    CHECK(rows_refused(put_policy(s)));
+    ccz_kms_store_free(s);
+}
+
+/* All rows are looked at when there is a reason, and not because somebody has called in vain. */
+static void test_quorum_looks(void)
+{
+    struct ccz_kms_store *s = agreeing_store();
+    hook(s);
+    h.count = CCZI_SQL_ITEM_ALL;
+    CHECK(needs_approval(put_policy(s)) && h.counted == 0);
+    CHECK(ccz_kms_store_set_quorum(s, "*", 0, FIX_NOW, &err) == CCZ_OK); /* our own change */
+    CHECK(put_policy(s) == CCZ_OK && h.counted == 0);
+    CHECK(ccz_kms_store_set_quorum(s, "*", 1, FIX_NOW, &err) == CCZ_OK);
+    uint64_t seen = s->seen_seq;
+    uint8_t hash[32];
+    memcpy(hash, s->seen_hash, 32);
+    struct cczi_msg_quorum m = {.ns = ccz_span_str("*"), .needed = 0};
+    CHECK(needs_approval(fix_msg(NULL, s, FIX_ADMIN, "SetQuorum", cczi_msg_quorum, &m, &err)));
+    CHECK(fix_msg(NULL, s, FIX_STRANGER, "SetQuorum", cczi_msg_quorum, &m, &err) != CCZ_OK);
+    forget_lines(s, seen, hash);
+    CHECK(needs_approval(put_policy(s)) && h.counted == 0);
+    /* nor because one call of a batch fails behind one that changes a quorum */
+    CHECK(ccz_kms_store_set_quorum(s, "*", 0, FIX_NOW, &err) == CCZ_OK);
+    CHECK(cczi_kms_begin(s, &err) == CCZ_OK && cczi_kms_savepoint(s, &err) == CCZ_OK);
+    CHECK(cczi_kms_quorum_put(s, "x", 0, &err) == CCZ_OK);
+    CHECK(cczi_kms_savepoint_keep(s, &err) == CCZ_OK && cczi_kms_savepoint(s, &err) == CCZ_OK);
+    CHECK(cczi_kms_quorum_put(s, "y", 0, &err) == CCZ_OK);
+    CHECK(cczi_kms_savepoint_undo(s, &err) == CCZ_OK && cczi_kms_commit(s, &err) == CCZ_OK);
+    CHECK(put_policy(s) == CCZ_OK && h.counted == 0);
+    sql(s, "DELETE FROM quorum");
+    CHECK(rows_refused(put_policy(s)) && h.counted > 0);
+    s->db.ops = h.real;
+    ccz_kms_store_free(s);
+}
+
+/* What several have agreed on is done when all rows are those that were left, be it an approver's or a policy's. */
+static void test_agreed_on_rows(void)
+{
+    static const char *const attacks[] = {
+        "INSERT INTO admin SELECT * FROM approver", /* who was dismissed */
+        "DELETE FROM binding WHERE name = 'model'",
+        "DELETE FROM item WHERE version = 2",
+    };
+    for (size_t i = 0; i < sizeof(attacks) / sizeof(attacks[0]); i++) {
+        struct ccz_kms_store *s = agreeing_store();
+        uint8_t spki[32];
+        struct ccz_buf out, b;
+        fix_spki(spki, FIX_STRANGER);
+        CHECK(ccz_kms_store_set_admin(s, spki, CCZ_KMS_ROLE_APPROVER, FIX_NOW, &err) == CCZ_OK);
+        sql(s, "CREATE TABLE approver AS SELECT * FROM admin WHERE spki_sha256 = x'"
+               "1212121212121212121212121212121212121212121212121212121212121212'");
+        CHECK(ccz_kms_store_set_admin(s, spki, 0, FIX_NOW, &err) == CCZ_OK);
+        ccz_buf_init(&b, 65536);
+        ccz_buf_init(&out, 65536);
+        struct cczi_msg_put_policy_req p = {ccz_span_str("new"), ccz_span_str(fix_policy), 0};
+        cczi_msg_put(&b, cczi_msg_put_policy_req, &p);
+        struct cczi_msg_propose_req m = {ccz_span_str("PutPolicy"), ccz_buf_span(&b), 0};
+        struct cczi_msg_propose_resp r = {0};
+        CHECK(fix_msg(&out, s, FIX_ADMIN, "Propose", cczi_msg_propose_req, &m, &err) == CCZ_OK);
+        CHECK(cczi_msg_get(&r, cczi_msg_propose_resp, ccz_buf_span(&out), NULL) == CCZ_OK);
+        struct cczi_msg_approve_req a = {r.id, r.sha256};
+        enum fix_who who = i == 0 ? FIX_STRANGER : FIX_AUDITOR;
+        sql(s, attacks[i]);
+        CHECK(rows_refused(fix_msg(NULL, s, who, "Approve", cczi_msg_approve_req, &a, &err)));
+        ccz_buf_free(&b);
+        ccz_buf_free(&out);
+        ccz_kms_store_free(s);
+    }
 }
 
 /* ---------------------------------------------------------------------- rekey */
@@ -819,6 +986,10 @@ static const struct ccz_test tests[] = {
     {"kms.trial", test_trial},
     {"kms.propose_leaves_nothing", test_propose_leaves_nothing},
     {"kms.set_sum", test_set_sum},
+    {"kms.quorum_gone", test_quorum_gone},
+    {"kms.quorum_elsewhere", test_quorum_elsewhere},
+    {"kms.quorum_looks", test_quorum_looks},
+    {"kms.agreed_on_rows", test_agreed_on_rows},
     {"kms.rekey_race", test_rekey_race},
     {"kms.epoch_rekey_unknown", test_epoch_rekey_unknown},
     {"kms.store_identity", test_store_identity},

@@ -436,6 +436,159 @@ static void test_expired(void)
     ccz_kms_store_free(s);
 }
 
+/* ------------------------------------------------------------------------ raw evidence */
+
+/* Attest with evidence at hand, as the KBS door has it. */
+static ccz_rc attest_keeping(struct answer *a, struct ccz_kms_store *s, const char *policy,
+                             struct ccz_span evidence, int64_t now_s, struct ccz_err *err)
+{
+    static const struct ccz_kms_info info = {.version = "test", .tee = "sim-sgx"};
+    const struct ccz_ratls_peer p = fix_peer(FIX_WORKLOAD);
+    const struct cczi_msg_attest_req m = {.policy = fix_str(policy), .keep_evidence = 1};
+    CCZ_AUTO_BUF body;
+    ccz_buf_init(&body, CCZ_KMS_MESSAGE_SIZE_MAX);
+    cczi_attest_req_put(&body, &m);
+    ccz_buf_init(&a->buf, CCZ_KMS_MESSAGE_SIZE_MAX);
+    const struct ccz_kms_request req = {.path = CCZI_KMS_SERVICE "Attest",
+                                        .body = ccz_buf_span(&body),
+                                        .peer = &p,
+                                        .address = "192.0.2.1:4711",
+                                        .now_s = now_s,
+                                        .info = &info,
+                                        .evidence = evidence};
+    ccz_rc rc = ccz_kms_handle(&a->buf, s, &req, err);
+    if (rc == CCZ_OK)
+        CHECK(cczi_attest_resp_get(&a->m, ccz_buf_span(&a->buf), NULL) == CCZ_OK);
+    return rc;
+}
+
+static ccz_rc get_evidence(struct ccz_buf *out, struct ccz_kms_store *s, enum fix_who who,
+                           const char *ns, struct ccz_span evidence, struct ccz_err *err)
+{
+    uint8_t sha256[32];
+    CHECK(ccz_sha256(sha256, evidence) == CCZ_OK);
+    const struct cczi_msg_get_evidence_req m = {fix_str(ns), CCZ_SPAN(sha256, 32)};
+    *err = (struct ccz_err){0};
+    return fix_msg(out, s, who, "GetEvidence", cczi_msg_get_evidence_req, &m, err);
+}
+
+static void test_evidence(void)
+{
+    struct ccz_kms_store *s = fix_memory_store();
+    struct ccz_span quote = ccz_span_str("a quote"), other = ccz_span_str("another");
+    struct ccz_err err = {0};
+    struct answer a;
+    struct ccz_json *j = NULL;
+    struct ccz_buf out;
+    char hex[2 * CCZ_KMS_INSTANCE_SIZE + 1], digest[65], want[CCZ_KMS_EVIDENCE_URI_SIZE];
+    uint8_t sha256[32];
+    ccz_buf_init(&out, CCZ_KMS_MESSAGE_SIZE_MAX);
+    fix_populate(s);
+    CHECK(fix_put_policy(s, "team/p", fix_policy, false, NULL) == CCZ_OK);
+    CHECK(fix_put_secret(s, "team/s", "value", "team/p", false, NULL) == CCZ_OK);
+    CHECK(attest_keeping(&a, s, "team/p", quote, FIX_NOW, &err) == CCZ_OK);
+    CHECK(verify(&j, s, a.m.token, NULL, FIX_NOW) == CCZ_OK);
+    ccz_hex(hex, s->instance, sizeof(s->instance));
+    CHECK(ccz_sha256(sha256, quote) == CCZ_OK);
+    ccz_hex(digest, sha256, sizeof(sha256));
+    (void)snprintf(want, sizeof(want), "cczoo-kms:%s/evidence/%s?namespace=team", hex, digest);
+    CHECK(str_is(ccz_json_get(ccz_json_get(annotated(j), "sgx"), "raw_evidence"), want));
+    CHECK(!memmem(a.m.token.ptr, a.m.token.size, "YSBxdW90ZQ", 10)); /* not itself */
+    ccz_json_free(j);
+    ccz_buf_free(&a.buf);
+    /* auditors of that namespace have it, and nobody else */
+    CHECK(get_evidence(&out, s, FIX_AUDITOR, "team", quote, &err) == CCZ_OK);
+    struct cczi_msg_get_evidence_resp m = {0};
+    CHECK(cczi_msg_get(&m, cczi_msg_get_evidence_resp, ccz_buf_span(&out), NULL) == CCZ_OK &&
+          ccz_span_eq(m.evidence, quote) && ccz_span_eq(m.tee, fix_str("sgx")) &&
+          m.time_s == FIX_NOW);
+    CHECK(get_evidence(&out, s, FIX_AUDITOR, "", quote, &err) == CCZ_E_NOT_FOUND);
+    CHECK(get_evidence(&out, s, FIX_AUDITOR, "team", other, &err) == CCZ_E_NOT_FOUND &&
+          strcmp(err.where, "kms:not-found") == 0);
+    CHECK(get_evidence(&out, s, FIX_WORKLOAD, "team", quote, &err) == CCZ_E_DENIED);
+    struct ccz_kms_grant g = {.ns = "team", .roles = CCZ_KMS_ROLE_ADMIN & ~CCZ_KMS_ROLE_AUDITOR};
+    fix_spki(g.principal, FIX_STRANGER);
+    CHECK(ccz_kms_store_grant(s, &g, FIX_NOW, NULL) == CCZ_OK);
+    CHECK(get_evidence(&out, s, FIX_STRANGER, "team", quote, &err) == CCZ_E_DENIED &&
+          strcmp(err.where, "kms:role") == 0);
+    g.ns = "other";
+    g.roles = CCZ_KMS_ROLE_AUDITOR;
+    CHECK(ccz_kms_store_grant(s, &g, FIX_NOW, NULL) == CCZ_OK);
+    CHECK(get_evidence(&out, s, FIX_STRANGER, "team", quote, &err) == CCZ_E_DENIED);
+    /* without a policy: of names without a namespace; the same again takes one place */
+    for (int i = 0; i < 3; i++) {
+        CHECK(attest_keeping(&a, s, "", quote, FIX_NOW + i, &err) == CCZ_OK);
+        ccz_buf_free(&a.buf);
+    }
+    struct ccz_kms_check c;
+    CHECK(ccz_kms_store_check(&c, s, &err) == CCZ_OK && c.raw_evidence == 2);
+    ccz_buf_free(&out);
+    ccz_kms_store_free(s);
+}
+
+/* What is refused keeps nothing; where there is no evidence to keep, the token is refused rather than less than was asked for. */
+static void test_evidence_refused(void)
+{
+    struct ccz_kms_store *s = fix_memory_store();
+    struct ccz_span quote = ccz_span_str("a quote");
+    struct ccz_err err = {0};
+    struct answer a;
+    struct ccz_kms_check c;
+    fix_populate(s);
+    CHECK(attest_keeping(&a, s, "", (struct ccz_span){0}, FIX_NOW, &err) == CCZ_E_UNSUPPORTED &&
+          strcmp(err.where, "kms:attest-evidence") == 0 && err.hint[0]);
+    ccz_buf_free(&a.buf);
+    CHECK(attest_keeping(&a, s, "other", quote, FIX_NOW, &err) == CCZ_E_POLICY);
+    ccz_buf_free(&a.buf);
+    CHECK(attest_keeping(&a, s, "", quote, FIX_NOW + 86400, &err) == CCZ_E_EXPIRED);
+    ccz_buf_free(&a.buf);
+    CHECK(ccz_kms_store_check(&c, s, &err) == CCZ_OK && c.raw_evidence == 0);
+    ccz_kms_store_free(s);
+}
+
+/* Bounds by rows and by bytes, each namespace for itself; the oldest goes first. */
+static void test_evidence_bounds(void)
+{
+    static uint8_t big[CCZ_QUOTE_SIZE_MAX];
+    struct ccz_kms_store *s = fix_memory_store();
+    struct ccz_err err = {0};
+    struct answer a;
+    struct ccz_kms_check c;
+    fix_populate(s);
+    CHECK(cczi_kms_begin(s, NULL) == CCZ_OK);
+    for (unsigned i = 0; i < CCZ_KMS_RAW_EVIDENCE_MAX; i++) {
+        char text[16];
+        (void)snprintf(text, sizeof(text), "%u", i);
+        struct cczi_kms_raw e = {.tee = CCZ_TEE_SGX,
+                                 .time_s = FIX_NOW - (int64_t)CCZ_KMS_RAW_EVIDENCE_MAX + i,
+                                 .evidence = fix_str(text)};
+        CHECK(ccz_sha256(e.sha256, e.evidence) == CCZ_OK);
+        CHECK(cczi_kms_raw_put(s, &e, NULL) == CCZ_OK);
+    }
+    struct cczi_kms_raw others = {.ns = "team", .evidence = fix_str("0"), .time_s = 1};
+    CHECK(ccz_sha256(others.sha256, others.evidence) == CCZ_OK);
+    CHECK(cczi_kms_raw_put(s, &others, NULL) == CCZ_OK);
+    CHECK(cczi_kms_commit(s, NULL) == CCZ_OK);
+    CHECK(attest_keeping(&a, s, "", fix_str("new"), FIX_NOW, &err) == CCZ_OK);
+    ccz_buf_free(&a.buf);
+    CHECK(ccz_kms_store_check(&c, s, &err) == CCZ_OK &&
+          c.raw_evidence == CCZ_KMS_RAW_EVIDENCE_MAX + 1);
+    CHECK(get_evidence(NULL, s, FIX_AUDITOR, "", fix_str("0"), &err) == CCZ_E_NOT_FOUND);
+    CHECK(get_evidence(NULL, s, FIX_AUDITOR, "", fix_str("1"), &err) == CCZ_OK);
+    CHECK(get_evidence(NULL, s, FIX_AUDITOR, "", fix_str("new"), &err) == CCZ_OK);
+    CHECK(get_evidence(NULL, s, FIX_AUDITOR, "team", fix_str("0"), &err) == CCZ_OK);
+    /* 256 of the largest fill it */
+    for (unsigned i = 0; i < 258; i++) {
+        big[0] = (uint8_t)i;
+        big[1] = (uint8_t)(i >> 8);
+        CHECK(attest_keeping(&a, s, "", CCZ_SPAN(big, sizeof(big)), FIX_NOW + 1 + i, &err) ==
+              CCZ_OK);
+        ccz_buf_free(&a.buf);
+    }
+    CHECK(ccz_kms_store_check(&c, s, &err) == CCZ_OK && c.raw_evidence == 256 + 1);
+    ccz_kms_store_free(s);
+}
+
 static const struct ccz_test tests[] = {
     {"kms.attest", test_token},
     {"kms.attest_vector", test_vector},
@@ -447,6 +600,9 @@ static const struct ccz_test tests[] = {
     {"kms.token_numbers", test_numbers},
     {"kms.token_published", test_published},
     {"kms.token_undone", test_undone},
+    {"kms.evidence", test_evidence},
+    {"kms.evidence_refused", test_evidence_refused},
+    {"kms.evidence_bounds", test_evidence_bounds},
 };
 
 int main(int argc, char **argv)

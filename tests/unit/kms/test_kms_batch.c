@@ -371,7 +371,7 @@ static void test_policies_bound(void)
     struct cczi_kms_policies *c;
     CHECK(cczi_kms_policies_new(&c) == CCZ_OK);
     struct cczi_kms_policy row = {0};
-    const struct ccz_policy *p;
+    struct cczi_kms_parsed *p;
     ccz_buf_init(&row.json, CCZ_POLICY_SIZE_MAX);
     ccz_buf_put_str(&row.json, fix_policy);
     for (int i = 0; i < 3 * CCZI_KMS_POLICIES_MAX; i++) {

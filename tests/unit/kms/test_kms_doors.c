@@ -229,6 +229,123 @@ static void test_doors_guarded(void)
     ccz_kms_store_free(s);
 }
 
+static ccz_rc set_doors(struct ccz_kms_store *s, const uint8_t id[32], uint32_t version, bool open)
+{
+    const struct cczi_msg_set_doors_req m = {fix_str("secret/s"), version, open};
+    struct ccz_ratls_peer peer = {.pinned = true};
+    struct ccz_buf body;
+    memcpy(peer.spki_sha256, id, 32);
+    ccz_buf_init(&body, 256);
+    cczi_msg_put(&body, cczi_msg_set_doors_req, &m);
+    err = (struct ccz_err){0};
+    ccz_rc rc = fix_call_as(NULL, s, &peer, "SetDoors", ccz_buf_span(&body), &err);
+    ccz_buf_free(&body);
+    return rc;
+}
+
+static bool refused(ccz_rc rc, ccz_rc want, const char *where)
+{
+    if (rc != want || strcmp(err.where, where) != 0)
+        fprintf(stderr, "%s: %s, expected %s\n", err.where, err.msg, where);
+    return rc == want && strcmp(err.where, where) == 0;
+}
+
+/* Metadata of a version, as a text. */
+static bool metadata_is(struct ccz_kms_store *s, uint32_t version, const char *want)
+{
+    const struct cczi_kms_ref ref = {.kind = CCZI_KMS_SECRET, .name = "s"};
+    struct cczi_kms_item it;
+    cczi_kms_item_init(&it);
+    CHECK(cczi_kms_begin(s, NULL) == CCZ_OK);
+    CHECK(cczi_kms_item_get(&it, s, &ref, version, NULL) == CCZ_OK);
+    cczi_kms_rollback(s);
+    bool same = ccz_span_eq(ccz_buf_span(&it.metadata), ccz_span_str(want));
+    if (!same)
+        fprintf(stderr, "%.*s, expected %s\n", (int)it.metadata.size, (const char *)it.metadata.ptr,
+                want);
+    cczi_kms_item_deinit(&it);
+    return same;
+}
+
+/* A version is opened and closed without its value, so that it can be put before approvers. */
+static void test_doors_set(void)
+{
+    struct ccz_kms_store *s = fix_memory_store();
+    struct ccz_buf out;
+    uint8_t admin[32], operator[32], author[32], auditor[32];
+    ccz_buf_init(&out, CCZ_KMS_MESSAGE_SIZE_MAX);
+    fix_populate(s);
+    fix_spki(admin, FIX_ADMIN);
+    give(operator, s, 0x71, CCZ_KMS_ROLE_OPERATOR);
+    give(author, s, 0x72, CCZ_KMS_ROLE_AUTHOR);
+    give(auditor, s, 0x73, CCZ_KMS_ROLE_AUDITOR | CCZ_KMS_ROLE_APPROVER | CCZ_KMS_ROLE_CLIENT);
+    put(s, "s", "{\"a\":[1, 2],\"doors\":[\"x\"],\"b\":{}}", false);
+    put(s, "s", NULL, true);
+    CHECK(refused(set_doors(s, operator, 1, true), CCZ_E_DENIED, "kms:role"));
+    CHECK(refused(set_doors(s, auditor, 1, true), CCZ_E_DENIED, "kms:role"));
+    CHECK(refused(set_doors(s, author, 0, true), CCZ_E_FORMAT, "kms:version-required"));
+    CHECK(refused(set_doors(s, author, 3, true), CCZ_E_NOT_FOUND, "kms:not-found"));
+    CHECK(refused(set_doors(s, author, 1, false), CCZ_E_MISMATCH, "kms:no-change"));
+    check_stale(release_by(&out, s, FIX_STALE, CCZ_KMS_DOOR_KEY_BOUND, "secret/s", 1));
+    CHECK(set_doors(s, author, 1, true) == CCZ_OK && set_doors(s, author, 2, true) == CCZ_OK);
+    CHECK(refused(set_doors(s, author, 1, true), CCZ_E_MISMATCH, "kms:no-change"));
+    CHECK(metadata_is(s, 1, "{\"a\":[1, 2],\"b\":{},\"doors\":[\"x\",\"key-bound\"]}") &&
+          metadata_is(s, 2, "{\"doors\":[\"key-bound\"]}"));
+    for (uint32_t v = 1; v <= 2; v++)
+        CHECK(release_by(&out, s, FIX_STALE, CCZ_KMS_DOOR_KEY_BOUND, "secret/s", v) == CCZ_OK);
+    /* to close it is less than to open it */
+    CHECK(refused(set_doors(s, auditor, 1, false), CCZ_E_DENIED, "kms:role"));
+    CHECK(set_doors(s, operator, 1, false) == CCZ_OK && set_doors(s, operator, 2, false) == CCZ_OK);
+    CHECK(metadata_is(s, 1, "{\"a\":[1, 2],\"b\":{},\"doors\":[\"x\"]}") && metadata_is(s, 2, ""));
+    check_stale(release_by(&out, s, FIX_STALE, CCZ_KMS_DOOR_KEY_BOUND, "secret/s", 2));
+    CHECK(release_by(&out, s, FIX_WORKLOAD, 0, "secret/s", 2) ==
+          CCZ_OK); /* the value is the same */
+    CHECK(memmem(out.ptr, out.size, "open sesame", 11) != NULL);
+    CHECK(ccz_kms_store_check(NULL, s, &err) == CCZ_OK);
+    ccz_buf_free(&out);
+    ccz_kms_store_free(s);
+}
+
+/* Where approvals are needed it is proposed, approved by others, and then open. */
+static void test_doors_proposed(void)
+{
+    struct ccz_kms_store *s = fix_memory_store();
+    struct ccz_buf out, inner, b;
+    uint8_t admin[32], operator[32], sha256[32], id[2][32];
+    ccz_buf_init(&out, CCZ_KMS_MESSAGE_SIZE_MAX);
+    ccz_buf_init(&inner, 256);
+    ccz_buf_init(&b, 1024);
+    CHECK(fix_put_policy(s, "server", fix_policy, false, &err) == CCZ_OK);
+    put(s, "s", NULL, false);
+    fix_spki(admin, FIX_ADMIN);
+    give(operator, s, 0x71, CCZ_KMS_ROLE_OPERATOR);
+    give(id[0], s, 0x72, CCZ_KMS_ROLE_APPROVER);
+    give(id[1], s, 0x73, CCZ_KMS_ROLE_APPROVER);
+    struct cczi_msg_quorum q = {.ns = fix_str("*"), .needed = 2};
+    CHECK(fix_msg(NULL, s, FIX_ADMIN, "SetQuorum", cczi_msg_quorum, &q, &err) == CCZ_OK);
+    CHECK(refused(set_doors(s, admin, 1, true), CCZ_E_DENIED, "kms:approval-needed"));
+    const struct cczi_msg_set_doors_req m = {fix_str("secret/s"), 1, 1};
+    cczi_msg_put(&inner, cczi_msg_set_doors_req, &m);
+    CHECK(!memmem(inner.ptr, inner.size, "open sesame", 11)); /* approvers read no value */
+    const struct cczi_msg_propose_req propose = {fix_str("SetDoors"), ccz_buf_span(&inner), 0};
+    CHECK(fix_msg(NULL, s, FIX_ADMIN, "Propose", cczi_msg_propose_req, &propose, &err) == CCZ_OK);
+    CHECK(cczi_kms_proposal_digest(sha256, "SetDoors", ccz_buf_span(&inner), NULL) == CCZ_OK);
+    const struct cczi_msg_approve_req approve = {1, CCZ_SPAN(sha256, 32)};
+    cczi_msg_put(&b, cczi_msg_approve_req, &approve);
+    for (int i = 0; i < 2; i++) {
+        struct ccz_ratls_peer peer = {.pinned = true};
+        memcpy(peer.spki_sha256, id[i], 32);
+        check_stale(release_by(&out, s, FIX_STALE, CCZ_KMS_DOOR_KEY_BOUND, "secret/s", 1));
+        CHECK(fix_call_as(NULL, s, &peer, "Approve", ccz_buf_span(&b), &err) == CCZ_OK);
+    }
+    CHECK(release_by(&out, s, FIX_STALE, CCZ_KMS_DOOR_KEY_BOUND, "secret/s", 1) == CCZ_OK);
+    CHECK(set_doors(s, operator, 1, false) == CCZ_OK); /* to close it nobody has to agree */
+    ccz_buf_free(&out);
+    ccz_buf_free(&inner);
+    ccz_buf_free(&b);
+    ccz_kms_store_free(s);
+}
+
 int main(int argc, char **argv)
 {
     static const struct ccz_test tests[] = {
@@ -237,6 +354,8 @@ int main(int argc, char **argv)
         {"kms.key_bound_order", test_key_bound_order},
         {"kms.key_bound_audit", test_key_bound_audit},
         {"kms.doors_guarded", test_doors_guarded},
+        {"kms.doors_set", test_doors_set},
+        {"kms.doors_proposed", test_doors_proposed},
     };
     return ccz_test_main(tests, sizeof(tests) / sizeof(tests[0]), argc, argv);
 }

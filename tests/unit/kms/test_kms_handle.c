@@ -102,6 +102,14 @@ static void good_request(struct ccz_buf *b, const char *method)
     uint8_t staged[32];
     CHECK(ccz_sha256(staged, ccz_span_str(fix_policy_other)) == CCZ_OK);
     struct cczi_msg_roll_out_req roll_out = {ccz_span_str("server"), CCZ_SPAN(staged, 32)};
+    struct cczi_msg_set_doors_req doors = {ccz_span_str("key/model"), 1, 1};
+    struct cczi_msg_consistency_req consistency = {.old_size = 3};
+    struct cczi_msg_put_reference_req set = {ccz_span_str("set"), ccz_span_str(fix_set), 0};
+    struct cczi_msg_get_reference_req get_set = {ccz_span_str("set"), 0};
+    struct cczi_msg_name set_name = {ccz_span_str("set")};
+    static uint8_t of_evidence[32];
+    fix_spki(of_evidence, FIX_WORKLOAD);
+    struct cczi_msg_get_evidence_req evidence = {ccz_span_str("team"), CCZ_SPAN(of_evidence, 32)};
     struct cczi_msg_attest_req attest = {.policy = ccz_span_str("server")};
     static const uint8_t key_model_1[] = "\x0a\x09key/model\x10\x01"; /* Held */
     struct cczi_msg_name held = {CCZ_SPAN(key_model_1, sizeof(key_model_1) - 1)};
@@ -141,6 +149,14 @@ static void good_request(struct ccz_buf *b, const char *method)
         {"GetStaged", cczi_msg_name, &policy_name},
         {"ListStaged", cczi_msg_name, &from},
         {"RollOut", cczi_msg_roll_out_req, &roll_out},
+        {"SetDoors", cczi_msg_set_doors_req, &doors},
+        {"Consistency", cczi_msg_consistency_req, &consistency},
+        {"RotateAuditKey", cczi_msg_none, NULL},
+        {"PutReference", cczi_msg_put_reference_req, &set},
+        {"GetReference", cczi_msg_get_reference_req, &get_set},
+        {"ListReferences", cczi_msg_name, &from},
+        {"DeleteReference", cczi_msg_name, &set_name},
+        {"GetEvidence", cczi_msg_get_evidence_req, &evidence},
         {"Attest", cczi_msg_attest_req, &attest},
         {"TokenKeys", cczi_msg_none, NULL},
         {"RotateTokenKey", cczi_msg_none, NULL},
@@ -199,6 +215,20 @@ static void prepare_quorum(struct ccz_kms_store *s, bool propose)
     ccz_buf_free(&body);
 }
 
+/* The key that signs the log is a day old. */
+static void age_signer(struct ccz_kms_store *s)
+{
+    const struct cczi_kms_ref ref = {.kind = CCZI_KMS_SYSTEM, .name = "audit-signing"};
+    struct cczi_kms_item it;
+    cczi_kms_item_init(&it);
+    CHECK(cczi_kms_begin(s, NULL) == CCZ_OK);
+    CHECK(cczi_kms_item_get(&it, s, &ref, 1, NULL) == CCZ_OK);
+    CHECK(cczi_kms_item_delete(s, &it, NULL) == CCZ_OK);
+    it.created_s -= CCZ_KMS_AUDIT_KEY_AGE_S;
+    CHECK(cczi_kms_item_insert(s, &it, NULL) == CCZ_OK && cczi_kms_commit(s, NULL) == CCZ_OK);
+    cczi_kms_item_deinit(&it);
+}
+
 /* What has to be there before a good request of some methods. */
 static void prepare(struct ccz_kms_store *s, const char *method)
 {
@@ -218,6 +248,14 @@ static void prepare(struct ccz_kms_store *s, const char *method)
     if (strcmp(method, "Unstage") == 0 || strcmp(method, "GetStaged") == 0 ||
         strcmp(method, "RollOut") == 0)
         rc = fix_stage(s, "server", fix_policy_other, FIX_NOW + 60, NULL);
+    if (strcmp(method, "RotateAuditKey") == 0)
+        age_signer(s);
+    if (strcmp(method, "GetEvidence") == 0)
+        fix_rows(s);
+    if (strcmp(method, "GetReference") == 0 || strcmp(method, "DeleteReference") == 0) {
+        struct cczi_msg_put_reference_req set = {ccz_span_str("set"), ccz_span_str(fix_set), 0};
+        rc = fix_msg(NULL, s, FIX_ADMIN, "PutReference", cczi_msg_put_reference_req, &set, NULL);
+    }
     if (strcmp(method, "Attest") == 0 || strcmp(method, "TokenKeys") == 0)
         rc = fix_msg(NULL, s, FIX_ADMIN, "RotateTokenKey", cczi_msg_none, NULL, NULL);
     CHECK(rc == CCZ_OK);
@@ -256,8 +294,9 @@ static void test_who(void)
             /* one audit line and one log line for each change, release and refusal; none for
              * reading */
             uint64_t lines = rc != CCZ_OK || m->recorded ? 1 : 0;
-            /* and one for the call that was proposed, when it is executed */
-            uint64_t executed = rc == CCZ_OK && strcmp(m->name, "Approve") == 0;
+            /* and one for the call that was proposed, when it is executed; and for a new key */
+            uint64_t executed = rc == CCZ_OK && (strcmp(m->name, "Approve") == 0 ||
+                                                 strcmp(m->name, "RotateAuditKey") == 0);
             CHECK(audit_lines(s) == before + lines + executed && g_log_lines == (int)lines);
             ccz_kms_store_free(s);
         }

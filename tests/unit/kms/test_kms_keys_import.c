@@ -255,16 +255,33 @@ static void test_token_once(void)
     accept(&s);
 }
 
+/* @p n tokens of a name, and then one more that finds no room. */
+static void use_up(struct site *s, const char *name, size_t n)
+{
+    struct ccz_secret *none;
+    const struct ccz_span no_blob = {0};
+    s->what.name = name;
+    for (size_t i = 0; i < n; i++) {
+        new_token(s);
+        REFUSED(open_as(&none, s, ccz_buf_span(&s->token), no_blob, NOW), CCZ_E_SIG,
+                "kms:import-blob");
+    }
+    new_token(s);
+    REFUSED(open_as(&none, s, ccz_buf_span(&s->token), no_blob, NOW), CCZ_E_LIMIT,
+            "kms:import-busy");
+}
+
 static void test_busy(void)
 {
     SITE(s);
     struct ccz_secret *none;
-    const struct ccz_span no_blob = {0};
-    for (size_t i = 0; i < CCZI_KMS_IMPORT_USED_MAX; i++) {
-        new_token(&s);
-        REFUSED(open_as(&none, &s, ccz_buf_span(&s.token), no_blob, NOW), CCZ_E_SIG,
-                "kms:import-blob");
-    }
+    /* whoever imports in one namespace leaves half of it to others, of whom each has an eighth */
+    static const char *const others[] = {"b/key", "c", "dd/key", "d/key"};
+    use_up(&s, "a/key", CCZI_KMS_IMPORT_USED_MAX / 2);
+    use_up(&s, "a/another", 0);
+    for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
+        use_up(&s, others[i], CCZI_KMS_IMPORT_USED_MAX / 8);
+    s.what.name = "models/fmnist";
     new_token(&s);
     REFUSED(open_as(&none, &s, ccz_buf_span(&s.token), ccz_buf_span(&s.blob), NOW), CCZ_E_LIMIT,
             "kms:import-busy");

@@ -11,7 +11,7 @@ struct maker {
     struct cczi_kms_signer signer;
     struct cczi_kms_tree tree[LINES_MAX + 1]; /* of the first so many lines */
     struct ccz_kms_audit_line line[LINES_MAX];
-    char entry[LINES_MAX][160];
+    char entry[LINES_MAX][512];
     size_t len;
 };
 
@@ -499,6 +499,71 @@ static ccz_rc held_to(const struct ccz_kms_checkpoint *anchor, const struct ccz_
 }
 
 /* Whoever wrote the file also wrote which keys it brings. */
+/* A line that names a key, with what @p by signs about it: for the log @p origin. */
+static void name_successor(struct maker *m, const struct cczi_kms_signer *next,
+                           const struct cczi_kms_signer *by, const uint8_t by_id[32],
+                           const char *origin)
+{
+    char entry[512], hex[3][129];
+    uint8_t sig[64];
+    struct ccz_buf text;
+    ccz_buf_init(&text, 512);
+    cczi_kms_successor_text(&text, origin, by_id, next->key_id);
+    struct ccz_span signed_text = ccz_buf_span(&text);
+    CHECK(ccz_ecdsa_sign(sig, by->key, &signed_text, 1) == CCZ_OK);
+    ccz_buf_free(&text);
+    ccz_hex(hex[0], next->key_id, 32);
+    ccz_hex(hex[1], by_id, 32);
+    ccz_hex(hex[2], sig, 64);
+    (void)snprintf(entry, sizeof(entry),
+                   "{\"op\":\"audit-key\",\"verdict\":\"accept\",\"key\":\"%s\",\"by\":\"%s\","
+                   "\"signature\":\"%s\"}",
+                   hex[0], hex[1], hex[2]);
+    add_entry(m, entry);
+}
+
+/* One key signs the next: who knows the first follows, and not to a key that somebody else signed. */
+static void test_export_successor(void)
+{
+    struct maker m, evil, next;
+    struct ccz_buf b;
+    struct ccz_err err;
+    make(&m, 3);
+    make(&evil, 1);
+    make(&next, 1);
+    ccz_buf_init(&b, 1 << 20);
+    const struct ccz_kms_checkpoint kept = sign_at(&m, 3);
+    const struct ccz_key *first = m.signer.key;
+    struct maker taken = m;
+    name_successor(&taken, &next.signer, &m.signer, m.signer.key_id, m.signer.origin);
+    export_both(&b, &taken, &next, 0, true);
+    CHECK(held_to(&kept, &b, "") == CCZ_OK);
+    CHECK(verify(NULL, ccz_buf_span(&b), first, 0, &err) == CCZ_OK);
+    /* signed by itself, by a stranger, for another log, or as if by another key */
+    const struct {
+        const struct cczi_kms_signer *by, *named;
+        const char *origin;
+    } bad[] = {
+        {&next.signer, &m.signer, m.signer.origin},
+        {&next.signer, &next.signer, m.signer.origin},
+        {&evil.signer, &m.signer, m.signer.origin},
+        {&evil.signer, &evil.signer, m.signer.origin},
+        {&m.signer, &m.signer, "cczoo.kms/audit/00000000000000000000000000000000"},
+        {&m.signer, &evil.signer, m.signer.origin},
+    };
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        struct maker forged = m;
+        name_successor(&forged, &next.signer, bad[i].by, bad[i].named->key_id, bad[i].origin);
+        export_both(&b, &forged, &next, 0, true);
+        CHECK(held_to(&kept, &b, "kms:checkpoint-key") == CCZ_E_SIG);
+        expect("kms:checkpoint-key", CCZ_E_SIG, &b, first);
+    }
+    ccz_buf_free(&b);
+    free_maker(&m);
+    free_maker(&evil);
+    free_maker(&next);
+}
+
 static void test_export_anchor(void)
 {
     struct maker m, evil, next;
@@ -894,6 +959,7 @@ static const struct ccz_test tests[] = {
     {"kms.export_header", test_export_header},
     {"kms.export_continues", test_export_continues},
     {"kms.export_anchor", test_export_anchor},
+    {"kms.export_successor", test_export_successor},
     {"kms.export_proofs", test_export_proofs},
     {"kms.export_long", test_export_long},
     {"kms.store_receipts", test_store_receipts},

@@ -439,8 +439,8 @@ static void check_tables(void)
     CHECK(sqlite3_prepare_v2(db, sql, -1, &st, NULL) == SQLITE_OK &&
           sqlite3_step(st) == SQLITE_ROW);
     CHECK(strcmp((const char *)sqlite3_column_text(st, 0),
-                 "admin,approval,binding,evidence,item,key_meta,policy,proposal,quorum,staged") ==
-          0);
+                 "admin,approval,binding,evidence,item,key_meta,policy,proposal,quorum,"
+                 "raw_evidence,reference,staged") == 0);
     CHECK(sqlite3_finalize(st) == SQLITE_OK && sqlite3_close(db) == SQLITE_OK);
 }
 
@@ -468,7 +468,8 @@ static void test_rekey(void)
     struct ccz_kms_check c;
     CHECK(ccz_kms_store_check(&c, s, &err) == CCZ_OK); /* every MAC, value and the set */
     CHECK(c.admins == 2 && c.bindings == 2 && c.quorums == 1 && c.proposals == 1 &&
-          c.approvals == 1 && c.keys == 1 && c.staged == 1 && c.evidence == 1);
+          c.approvals == 1 && c.keys == 1 && c.staged == 1 && c.evidence == 1 &&
+          c.references == 1 && c.raw_evidence == 1);
     check_values(s);
     CHECK(fix_put_secret(s, "after", "v", "server", false, &err) == CCZ_OK);
     ccz_kms_store_free(ccz_kms_store_take(&s));

@@ -536,6 +536,10 @@ static void test_propose_refused(void)
                   "kms:proposal-validity"));
     CHECK(refused(propose(&p, DORA, "PutPolicy", cczi_msg_put_policy_req, &good, 31 * 86400),
                   CCZ_E_LIMIT, "kms:proposal-validity"));
+    /* nor what its proposer could not do himself, were no approvals needed: approvers would agree on nothing */
+    struct cczi_msg_key_req key = {
+        .name = ccz_span_str("t/k"), .kind = ccz_span_str("aes-256-gcm"), .exportable = 1};
+    CHECK_DENIED(propose(&p, DORA, "Generate", cczi_msg_generate_req, &key, 0), "kms:role");
     CHECK(fix_check(g_s).proposals == 0 && fix_check(g_s).policies == 0);
     /* nor may approvals do what they are there to prevent */
     CHECK(done(put_policy(FIX_ADMIN, "root")) && done(put_secret(FIX_ADMIN, "t/s", NULL)));
@@ -746,6 +750,10 @@ static void test_many(void)
         CHECK(done(propose(&p, DORA, "PutPolicy", cczi_msg_put_policy_req, &m, 0)));
     }
     CHECK(refused(propose_policy(&p, DORA, "t/more"), CCZ_E_LIMIT, "kms:proposals-many"));
+    /* which is that namespace's own limit: others go on */
+    CHECK(done(grant(EVE, "u", CCZ_KMS_ROLE_AUTHOR)) &&
+          done(grant(BOB, "u", CCZ_KMS_ROLE_APPROVER)) && done(set_quorum(FIX_ADMIN, "u", 1)));
+    CHECK(done(propose_policy(&p, EVE, "u/p")) && done(approve(BOB, &p)) && executed());
     uint64_t after = 0, seen = 0;
     for (bool more = true; more;) {
         struct cczi_msg_proposals_req req = {.after_id = after};
@@ -764,6 +772,48 @@ static void test_many(void)
     }
     CHECK(seen == 256);
     free(json);
+    finish();
+}
+
+/* Who proposes and takes back all day long fills nothing, and displaces nothing of other namespaces. */
+static void test_closed_many(void)
+{
+    struct proposed p, first;
+    start_team();
+    CHECK(done(grant(EVE, "u", CCZ_KMS_ROLE_AUTHOR)) &&
+          done(grant(BOB, "u", CCZ_KMS_ROLE_APPROVER)) && done(set_quorum(FIX_ADMIN, "u", 1)));
+    CHECK(done(propose_policy(&first, EVE, "u/p")) && done(reject(EVE, first.id)));
+    CHECK(done(propose_policy(&p, DORA, "t/open")));
+    for (int i = 0; i < 300; i++)
+        CHECK(done(propose_policy(&p, DORA, "t/p")) && done(reject(DORA, p.id)));
+    /* that of "u", the open one, those that are kept, and the one that came after the last look */
+    CHECK(fix_check(g_s).proposals == 1 + 1 + 256 + 1);
+    CHECK_DENIED(reject(EVE, first.id), "kms:proposal-closed");
+    CHECK(refused(reject(DORA, first.id + 2), CCZ_E_NOT_FOUND, "kms:not-found")); /* the oldest */
+    CHECK(done(reject(DORA, first.id + 1)));
+    finish();
+}
+
+/* Who gives roles away in one namespace does not use up those of the others. */
+static void test_roles_many(void)
+{
+    start_team();
+    uint8_t id[32] = {1};
+    struct cczi_msg_role m = {
+        .ns = ccz_span_str("tt"), .principal = CCZ_SPAN(id, 32), .roles = CCZ_KMS_ROLE_AUDITOR};
+    for (unsigned i = 1; i < 1000; i++) { /* and EVE herself */
+        id[1] = (uint8_t)i;
+        id[2] = (uint8_t)(i >> 8);
+        CHECK(done(call(EVE, "SetRole", cczi_msg_role, &m)));
+    }
+    id[3] = 1;
+    CHECK(refused(call(EVE, "SetRole", cczi_msg_role, &m), CCZ_E_LIMIT, "kms:roles-many"));
+    CHECK(done(grant(BOB, "uu", CCZ_KMS_ROLE_AUTHOR)) && done(set_quorum(EVE, "tt", 0)));
+    id[3] = 0;
+    m.roles = 0;
+    CHECK(done(call(EVE, "SetRole", cczi_msg_role, &m)));
+    m.roles = CCZ_KMS_ROLE_AUDITOR;
+    CHECK(done(call(EVE, "SetRole", cczi_msg_role, &m)));
     finish();
 }
 
@@ -788,6 +838,8 @@ static const struct ccz_test tests[] = {
     {"kms.proposal_changed", test_proposal_changed},
     {"kms.approvals_recorded", test_recorded},
     {"kms.proposals_many", test_many},
+    {"kms.proposals_closed_many", test_closed_many},
+    {"kms.roles_many", test_roles_many},
 };
 
 int main(int argc, char **argv)

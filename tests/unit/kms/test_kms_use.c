@@ -513,6 +513,7 @@ static void test_guarded(void)
     /* proposed and approved: made once, by the approval */
     m.exportable = 1;
     m.unattested_insecure = 0;
+    m.expires_s = FIX_NOW + 1000;
     cczi_msg_put(&body, cczi_msg_generate_req, &m);
     const struct cczi_msg_propose_req propose = {.method = ccz_span_str("Generate"),
                                                  .body = ccz_buf_span(&body)};
@@ -525,14 +526,42 @@ static void test_guarded(void)
     (void)snprintf(shown.method, sizeof(shown.method), "Generate");
     ccz_buf_clear(&out);
     ccz_kms_proposal_print(&out, &shown);
-    CHECK(strcmp(ccz_buf_str(&out),
-                 "Generate key=pay/out kind=rsa-2048 ops=sign,export EXPORTABLE expires_s=0 "
-                 "rotate_every_s=0") == 0);
+    CHECK(strcmp(ccz_buf_str(&out), "Generate key=pay/out kind=rsa-2048 ops=sign,export EXPORTABLE "
+                                    "expires_s=1700001000 rotate_every_s=0") == 0);
     uint64_t before = fix_check(s).audit_lines;
     const struct cczi_msg_approve_req approve = {.id = p.id, .sha256 = CCZ_SPAN(sha256, 32)};
     IS(call_by(NULL, s, BOB, "Approve", cczi_msg_approve_req, &approve), CCZ_OK, "");
     CHECK(fix_check(s).keys == 2 && fix_check(s).audit_lines == before + 2);
     CHECK(use_meta(s, "pay/out").exportable && use_meta(s, "pay/out").latest == 1);
+    /* until when it may leave was agreed on, too: nobody alone makes that longer */
+    struct cczi_msg_key_set_req end = {.name = m.name, .expires_s = FIX_NOW + 500};
+    IS(call_by(NULL, s, ANNE, "SetExpiry", cczi_msg_set_expiry_req, &end), CCZ_OK, "");
+    static const uint64_t longer[] = {FIX_NOW + 501, FIX_NOW + 1000, 0};
+    for (size_t i = 0; i < sizeof(longer) / sizeof(longer[0]); i++) {
+        end.expires_s = longer[i];
+        IS(call_by(NULL, s, ANNE, "SetExpiry", cczi_msg_set_expiry_req, &end), CCZ_E_DENIED,
+           "kms:approval-needed");
+    }
+    CHECK(use_meta(s, "pay/out").expires_s == FIX_NOW + 500);
+    end.name = plain.name; /* one that neither leaves nor is used without evidence */
+    IS(call_by(NULL, s, ANNE, "SetExpiry", cczi_msg_set_expiry_req, &end), CCZ_OK, "");
+    end.name = m.name;
+    ccz_buf_clear(&body);
+    cczi_msg_put(&body, cczi_msg_set_expiry_req, &end);
+    const struct cczi_msg_propose_req never = {.method = ccz_span_str("SetExpiry"),
+                                               .body = ccz_buf_span(&body)};
+    IS(call_by(&out, s, ANNE, "Propose", cczi_msg_propose_req, &never), CCZ_OK, "");
+    p = (struct cczi_msg_propose_resp){0};
+    CHECK(cczi_msg_get(&p, cczi_msg_propose_resp, ccz_buf_span(&out), NULL) == CCZ_OK);
+    memcpy(sha256, p.sha256.ptr, sizeof(sha256));
+    shown.body = never.body;
+    (void)snprintf(shown.method, sizeof(shown.method), "SetExpiry");
+    ccz_buf_clear(&out);
+    ccz_kms_proposal_print(&out, &shown);
+    CHECK(strcmp(ccz_buf_str(&out), "SetExpiry key=pay/out expires never") == 0);
+    const struct cczi_msg_approve_req agree = {.id = p.id, .sha256 = CCZ_SPAN(sha256, 32)};
+    IS(call_by(NULL, s, BOB, "Approve", cczi_msg_approve_req, &agree), CCZ_OK, "");
+    CHECK(use_meta(s, "pay/out").expires_s == 0);
     ccz_buf_free(&out);
     ccz_buf_free(&body);
     checked(s);

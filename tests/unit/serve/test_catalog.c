@@ -45,6 +45,7 @@ static void event(const char *what, const struct ccz_catalog_item *i)
     const size_t n = strlen(w.events);
     (void)snprintf(w.events + n, sizeof(w.events) - n, "%s %s %" PRId64 ";", what, i->name,
                    i->version);
+    pthread_cond_broadcast(&w.changed);
 }
 
 static void id_of(char *out, size_t size, const struct ccz_catalog_item *i)
@@ -81,7 +82,6 @@ static ccz_rc load(void *arg, void **model, const struct ccz_catalog_item *i, st
     pthread_mutex_lock(&w.lock);
     event("load", i);
     w.nice[1] = priority();
-    pthread_cond_broadcast(&w.changed);
     while (w.hold_load)
         pthread_cond_wait(&w.changed, &w.lock);
     const bool fail = fails(1, i), late = fails(2, i);
@@ -390,7 +390,7 @@ static void test_swap(void)
     ccz_catalog_poll(c);
     pthread_mutex_lock(&w.lock);
     while (!strstr(w.events, "withdraw a 1"))
-        (void)pthread_cond_timedwait(&w.changed, &w.lock, &(struct timespec){0});
+        pthread_cond_wait(&w.changed, &w.lock);
     pthread_mutex_unlock(&w.lock);
     CHECK(served("a/2") && !served("a/1") && served("b/1"));
     version("b", "2"); /* while the removal of a 1 waits, another model is loaded */
@@ -588,6 +588,7 @@ static void test_labels(void)
 {
     struct ccz_catalog_cfg cfg = config();
     (void)temp_make_dir("a");
+    (void)temp_make_dir("b");
     version("a", "1");
     version("a", "2");
     struct ccz_catalog *c = open_catalog(&cfg);
@@ -608,6 +609,10 @@ static void test_labels(void)
     CHECK(strcmp(st.msg, "Request to assign label to version 3 of model a, which is not currently "
                          "available for inference") == 0);
     CHECK(strcmp(w.labels, "a: stable=2") == 0 && happened(""));
+    /* refused before anything has changed */
+    version("b", "1");
+    CHECK(configure(c, TWO "version_labels { key: 'stable' value: 3 } }" B "}", -1) != CCZ_OK);
+    CHECK(st.code == CCZ_RUN_FAILED_PRECONDITION && !look(c, "b", -1).found);
     /* there, but not wanted */
     version("a", "3");
     CHECK(configure(c, TWO "version_labels { key: 'stable' value: 3 } }", -1) != CCZ_OK);

@@ -284,6 +284,15 @@ static void test_warm(void)
     ccz_catalog_free(c);
 }
 
+static bool reloaded;
+static void on_reload(void *arg, struct ccz_span model_server_config, struct ccz_run_status *own)
+{
+    (void)arg;
+    (void)model_server_config;
+    (void)own;
+    reloaded = true;
+}
+
 /* Only methods that run a model can be asked for. */
 static void test_warm_paths(void)
 {
@@ -293,8 +302,16 @@ static void test_warm_paths(void)
     struct ccz_run_status own = {0};
     const struct ccz_catalog_item item = {.name = "m", .version = 5};
     CHECK(ccz_infer_new(&s, &err) == CCZ_OK && load(e, &m, &item, &err) == CCZ_OK);
-    ccz_infer_warm(&own, s, m, &(struct ccz_infer_call){.path = CCZ_INFER_PATH_RELOAD});
-    CHECK(own.code == CCZ_RUN_UNIMPLEMENTED);
+    ccz_infer_configure(s, &(struct ccz_infer_cfg){.on_reload = on_reload});
+    const struct ccz_infer_call reload = {.path = CCZ_INFER_PATH_RELOAD,
+                                          .request = CCZ_SPAN("\x0a\x02\x0a\x00", 4)};
+    CCZ_AUTO_BUF response;
+    ccz_buf_init(&response, 4096);
+    ccz_infer_grpc(&response, &own, s, &reload);
+    CHECK(own.code == CCZ_RUN_OK && reloaded); /* it would work for a client */
+    reloaded = false;
+    ccz_infer_warm(&own, s, m, &reload);
+    CHECK(own.code == CCZ_RUN_UNIMPLEMENTED && !reloaded);
     ccz_infer_warm(
         &own, s, m,
         &(struct ccz_infer_call){.path = CCZ_INFER_PATH_PREDICT, .request = CCZ_SPAN("\xff", 1)});

@@ -168,6 +168,13 @@ static void test_bounds(void)
               CCZ_E_ARG &&
           !bad && strcmp(err.where, "sched:cfg") == 0);
     CHECK(ccz_sched_new(&bad, &(struct ccz_sched_cfg){.workers = 1025}, &err) == CCZ_E_ARG);
+    CHECK(ccz_sched_new(&bad, &(struct ccz_sched_cfg){.quantum_us = -1}, &err) == CCZ_E_ARG);
+    CHECK(ccz_sched_new(&bad, &(struct ccz_sched_cfg){.quantum_us = 1000001}, &err) == CCZ_E_ARG);
+    CHECK(ccz_sched_new(&bad, &(struct ccz_sched_cfg){.inline_max_us = 1000001}, &err) ==
+          CCZ_E_ARG);
+    CHECK(ccz_sched_model(s, "A", &(struct ccz_sched_model_cfg){.weight = 1001}, &err) ==
+              CCZ_E_ARG &&
+          strcmp(err.where, "sched:weight") == 0);
 }
 
 /* A model that goes away: what waits is done, later jobs share the queue of unknown names. */

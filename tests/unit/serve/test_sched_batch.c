@@ -19,6 +19,7 @@ static uint32_t run_timeout[RUNS];
 static atomic_int runs;
 static void (*_Atomic while_running)(void);
 static int64_t clock_ns;
+static int64_t run_takes_ns; /* of that clock */
 
 static void put(struct ccz_buf *out, const char *name, struct ccz_tensor_spec in,
                 struct ccz_tensor_spec y, struct ccz_tensor_spec z)
@@ -107,6 +108,8 @@ static ccz_rc run(struct ccz_tensor *out, struct ccz_result *r, struct ccz_run_s
     void (*then)(void) = atomic_exchange(&while_running, NULL); /* once */
     if (then)
         then();
+    if (run_takes_ns)
+        clock_ns += run_takes_ns;
     if (strcmp(sig->name, "scalar") == 0)
         return give(&out[0], r, 0, 1, 1) ? CCZ_OK : CCZ_E_NOMEM;
     if (strcmp(sig->name, "shrink") == 0)
@@ -328,6 +331,29 @@ static void test_greedy(void)
     step_all(s);
     CHECK(runs == 4 && run_rows[1] == 7 && run_rows[2] >= 6 &&
           run_rows[1] + run_rows[2] + run_rows[3] == 20);
+}
+
+/* Batches are charged like jobs: a model that is batched and one that is not take equal time, not equal requests. */
+static void test_shares(void)
+{
+    CCZ_AUTO(ccz_sched) s = new_sched((struct ccz_sched_batching){.max_batch_size = 4});
+    CHECK(ccz_sched_model(
+              s, "B", &(struct ccz_sched_model_cfg){.batching = &(struct ccz_sched_batching){0}},
+              NULL) == CCZ_OK);
+    run_takes_ns = 8 * MS;
+    for (size_t i = 0; i < 52; i++) /* 13 batches of A */
+        kit_submit(s, "A", job(i, "rows", 1, 3));
+    for (size_t i = 52; i < 64; i++)
+        kit_submit(s, "B", job(i, "rows", 1, 3));
+    int of_a = 0;
+    while (jobs[61].released == 0)
+        CHECK(ccz_sched_step(s));
+    for (int i = 0; i < runs; i++)
+        of_a += run_rows[i] == 4;
+    CHECK(of_a >= 9 && of_a <= 11); /* against 10 of B */
+    step_all(s);
+    run_takes_ns = 0;
+    CHECK(runs == 25);
 }
 
 /* ------------------------------------------------------------------------ padding */
@@ -805,6 +831,7 @@ int main(int argc, char **argv)
         {"batch.identical", test_identical},
         {"batch.timeout", test_timeout},
         {"batch.greedy", test_greedy},
+        {"batch.shares", test_shares},
         {"batch.padding", test_padding},
         {"batch.variable", test_variable},
         {"batch.variable_3d", test_variable_3d},
