@@ -9,7 +9,7 @@ from test_tfserving_client import expect, refused
 
 from tensorflow.core.framework import tensor_pb2
 from tfs_grpc import INVALID
-from tfs_kit import WAIT_S, Server, answer, classify, config, equal, examples, floats, predict, regress
+from tfs_kit import WAIT_S, Server, answer, classify, config, equal, examples, floats, predict, regress, until
 from tfs_rest import M, metrics
 
 BATCHING = """max_batch_size { value: 8 }
@@ -140,6 +140,25 @@ def test_socket_and_health(models, write):
         refused(lambda: check(b"\n\x05other", timeout=WAIT_S), grpc.StatusCode.NOT_FOUND, "*")
 
 
+# ------------------------------------------------------------------ labels
+
+def test_labels_unavailable(models, write):
+    """--allow_version_labels_for_unavailable_models"""
+    labels = "version_labels { key: 'now' value: 123 } version_labels { key: 'soon' value: 124 }"
+    models.put("labelled", "00000123")
+    path = write("labels.config", config(("labelled", models.base("labelled"), labels)))
+    with Server("labels", "--model_config_file=" + path, "--allow_version_labels_for_unavailable_models") as s:
+        equal(answer(s, name="labelled", label="now"), ([3.0], 123), "a label of a version that is there")
+        refused(lambda: answer(s, name="labelled", label="soon"), grpc.StatusCode.NOT_FOUND,
+                "Servable not found for request: Specific(labelled, 124)")
+        models.put("labelled", "124", three=True)
+        until("the version comes", lambda: answer(s, name="labelled")[1] == 124)
+        equal(answer(s, name="labelled", label="soon"), ([4.0], 124), "the label of it")
+    text = config(("labelled", models.base("labelled"), labels.replace("124", "125")))
+    Server("bad", "--model_config_file=" + write("labels.config", text)).ends(
+        1, "Request to assign label to version 125 of model labelled, which is not currently available for inference")
+
+
 # ------------------------------------------------------------------ no start
 
 def test_bad_start(models, write):
@@ -178,4 +197,4 @@ def test_version_and_help(models, write):
         expect("--%s " % name in out, "--help does not say --" + name)
 
 
-TESTS = [test_batching_of_model, test_socket_and_health, test_bad_start, test_version_and_help]
+TESTS = [test_batching_of_model, test_socket_and_health, test_labels_unavailable, test_bad_start, test_version_and_help]

@@ -115,8 +115,8 @@ def reload(s, *models, metric_names=()):
 
 def test_reload(s, models, write):
     swap, fresh = ("swap", models.base("swap")), ("fresh", models.put("fresh", "1", three=True))
-    counter = ":tensorflow:serving:request_count"
-    equal(reload(s, swap, fresh, metric_names=[counter])[:2], (0, ""), "a model more")
+    loads = "/tensorflow/cc/saved_model/load_attempt_count"
+    equal(reload(s, swap, fresh, metric_names=[loads, "/nothing"]), (0, "", {loads: 1, "/nothing": 0}), "a model more")
     equal(answer(s, name="fresh"), ([4.0], 1), "it is there when the call returns")
     equal(reload(s, swap)[:2], (0, ""), "a model less")
     refused(lambda: answer(s, name="fresh"), NOT_FOUND, "Servable not found for request: Latest(fresh)")
