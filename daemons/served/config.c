@@ -17,6 +17,13 @@ static void log_notes(const char *file, struct ccz_buf *notes)
     }
 }
 
+/* In TensorFlow Serving's words, with line and column: what is told of the error at the end may leave them out. */
+static ccz_rc invalid_file(const char *file, ccz_rc rc, const struct ccz_err *err)
+{
+    ccz_log(CCZ_LOG_ERROR, "served", "Invalid protobuf file: '%s': %s", file, err->msg);
+    return rc;
+}
+
 typedef ccz_rc read_fn(void *out, struct ccz_buf *notes, struct ccz_span in, struct ccz_err *err);
 
 static ccz_rc read_file(void *out, const char *file, read_fn *read, struct ccz_err *err)
@@ -27,11 +34,13 @@ static ccz_rc read_file(void *out, const char *file, read_fn *read, struct ccz_e
     ccz_buf_init(&notes, CCZ_SERVE_NOTES_SIZE_MAX);
     text.wipe = true; /* an SSLConfig holds a key */
     ccz_rc rc = ccz_file_read(&text, file, err);
-    if (rc == CCZ_OK)
-        rc = read(out, &notes, ccz_buf_span(&text), err);
-    if (rc == CCZ_OK)
-        log_notes(file, &notes);
-    return rc;
+    if (rc != CCZ_OK)
+        return rc;
+    rc = read(out, &notes, ccz_buf_span(&text), err);
+    if (rc != CCZ_OK)
+        return invalid_file(file, rc, err);
+    log_notes(file, &notes);
+    return CCZ_OK;
 }
 
 static ccz_rc read_batching(void *out, struct ccz_buf *notes, struct ccz_span in,
@@ -109,7 +118,8 @@ ccz_rc served_config_models(struct ccz_serve_models *out, bool *same,
     if (*same)
         return CCZ_OK;
     rc = ccz_serve_read_models(out, &notes, ccz_buf_span(&text), CCZ_SERVE_TEXT, err);
-    if (rc == CCZ_OK)
-        log_notes(t->models_file, &notes);
-    return rc;
+    if (rc != CCZ_OK)
+        return invalid_file(t->models_file, rc, err);
+    log_notes(t->models_file, &notes);
+    return CCZ_OK;
 }

@@ -23,6 +23,7 @@ static const struct flag {
     const char *help;
 } flags[] = {
     {"port", NUMBER, AT(port), 0, 65535, "gRPC port on all addresses, instead of --listen"},
+    {"grpc_socket_path", TEXT, AT(socket_path), 0, 0, "gRPC on a unix socket, instead of --port"},
     {"rest_api_port", NUMBER, AT(rest_port), 0, 65535, "HTTPS port, instead of --rest"},
     {"rest_api_timeout_in_ms", NUMBER, AT(rest_timeout_ms), 1, 86400000, "default 30000"},
     {"rest_api_enable_cors_support", SWITCH, AT(cors), 0, 0,
@@ -60,6 +61,7 @@ static const struct flag {
     {"enable_signature_method_name_check", SWITCH, AT(method_name_check), 0, 0, "as there"},
     {"enable_serialization_as_tensor_content", SWITCH, AT(tensor_content), 0, 0,
      "answers of numbers as bytes"},
+    {"enable_grpc_healthcheck_service", SWITCH, AT(health), 0, 0, "grpc.health.v1.Health"},
     {"version", SWITCH, AT(version), 0, 0, "say it and end"},
     /* settings of what is not there, or is there anyway */
     {"rest_api_num_threads", WITHOUT_EFFECT, 0, 0, 0, NULL},
@@ -70,7 +72,6 @@ static const struct flag {
     {"num_tflite_pools", WITHOUT_EFFECT, 0, 0, 0, NULL},
     {"num_tflite_interpreters_per_pool", WITHOUT_EFFECT, 0, 0, 0, NULL},
     {"flush_filesystem_caches", SWITCH_WITHOUT_EFFECT, 0, 0, 0, NULL},
-    {"enable_grpc_healthcheck_service", SWITCH_WITHOUT_EFFECT, 0, 0, 0, NULL},
     {"remove_unused_fields_from_bundle_metagraph", SWITCH_WITHOUT_EFFECT, 0, 0, 0, NULL},
     {"prefer_tflite_model", SWITCH_WITHOUT_EFFECT, 0, 0, 0, NULL},
     {"skip_initialize_tpu", SWITCH_WITHOUT_EFFECT, 0, 0, 0, NULL},

@@ -186,6 +186,8 @@ static ccz_rc listen_all(struct served *s, const struct served_opts *o, struct c
     rc = ccz_rpc_server_new(&s->rpc, &cfg, err);
     if (rc == CCZ_OK)
         rc = served_grpc_new(&s->grpc, s->rpc, &s->work, o->replica, err);
+    if (rc == CCZ_OK && o->tfs.health)
+        rc = served_grpc_health(s->grpc, s->rpc, err);
     if (rc == CCZ_OK && o->rest)
         rc = listen_rest(s, o, err);
     if (rc == CCZ_OK && o->metrics)

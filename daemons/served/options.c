@@ -3,6 +3,7 @@
 
 #include "../../cli/ui.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -162,18 +163,26 @@ static bool parse_kms_id(struct served_opts *o)
     return false;
 }
 
-/* --port and --rest_api_port as addresses: on all of them, as there. */
-static void take_ports(struct served_opts *o)
+/* --port, --grpc_socket_path and --rest_api_port as addresses: ports on all of them, as there. One for gRPC: false if it is given two. */
+static bool take_ports(struct served_opts *o)
 {
-    static char listen[32], rest[32];
-    if (!o->listen && o->tfs.port > 0) {
-        (void)snprintf(listen, sizeof(listen), "[::]:%d", (int)o->tfs.port);
-        o->listen = listen;
+    static char listen[PATH_MAX + 8], rest[32];
+    const bool port = o->tfs.port > 0;
+    if ((o->listen != NULL) + port + (o->tfs.socket_path != NULL) > 1) {
+        ui_error("--listen, --port and --grpc_socket_path do not go together");
+        return false;
     }
+    if (port)
+        (void)snprintf(listen, sizeof(listen), "[::]:%d", (int)o->tfs.port);
+    else if (o->tfs.socket_path)
+        (void)snprintf(listen, sizeof(listen), "unix:%s", o->tfs.socket_path);
+    if (!o->listen && listen[0])
+        o->listen = listen;
     if (!o->rest && o->tfs.rest_port > 0) {
         (void)snprintf(rest, sizeof(rest), "[::]:%d", (int)o->tfs.rest_port);
         o->rest = rest;
     }
+    return true;
 }
 
 int served_options(struct served_opts *o, int argc, char **argv)
@@ -277,8 +286,7 @@ int served_options(struct served_opts *o, int argc, char **argv)
     if (n < 0)
         return ui_parse_status(n);
     o->many = o->tfs.models_file || o->tfs.base_path;
-    take_ports(o);
     if (n > 0)
         ui_error("unexpected operand: %s", argv[0]);
-    return n == 0 && check(o) && parse_kms_id(o) ? -1 : UI_USAGE;
+    return n == 0 && take_ports(o) && check(o) && parse_kms_id(o) ? -1 : UI_USAGE;
 }

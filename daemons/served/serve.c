@@ -2,11 +2,14 @@
 /* gRPC side: the event loop takes requests in and hands them to the scheduler; answers go back from whatever thread made them. */
 #include "served.h"
 
+#include <cczoo/rpc_services.h>
+
 #include <stdlib.h>
 
 struct served_grpc {
     struct served_work *work;
     struct ccz_span replica;
+    struct ccz_rpc_health *health;
 };
 
 static bool cancelled(void *call)
@@ -58,7 +61,22 @@ ccz_rc served_grpc_new(struct served_grpc **out, struct ccz_rpc_server *server,
     return CCZ_OK;
 }
 
+ccz_rc served_grpc_health(struct served_grpc *g, struct ccz_rpc_server *server, struct ccz_err *err)
+{
+    /* the names that TensorFlow Serving answers for, and the real ones */
+    static const char *const services[] = {"ModelService", "PredictionService",
+                                           "tensorflow.serving.ModelService",
+                                           "tensorflow.serving.PredictionService"};
+    ccz_rc rc = ccz_rpc_health_new(&g->health, server, err);
+    for (size_t i = 0; rc == CCZ_OK && i < sizeof(services) / sizeof(services[0]); i++)
+        if (ccz_rpc_health_set(g->health, services[i], CCZ_RPC_SERVING) != CCZ_OK)
+            rc = ccz_fail(err, CCZ_E_NOMEM, "served:grpc", 0, "out of memory");
+    return rc;
+}
+
 void served_grpc_free(struct served_grpc *g)
 {
+    if (g)
+        ccz_rpc_health_free(g->health);
     free(g);
 }

@@ -32,8 +32,8 @@ struct served_tfs {
     int64_t rest_timeout_ms, models_poll_s, poll_s, load_threads, load_retries, retry_us;
     int64_t session_threads, intra_threads, inter_threads, warm_up_iterations;
     const char *model_name, *base_path, *models_file, *batching_file, *session_file, *platform_file,
-        *monitoring_file, *saved_model_tag, *channel_arguments;
-    bool cors, batching, model_batching, unavailable_labels, warm_up, method_name_check,
+        *monitoring_file, *saved_model_tag, *channel_arguments, *socket_path;
+    bool health, cors, batching, model_batching, unavailable_labels, warm_up, method_name_check,
         tensor_content, version;
     struct ccz_serve_batching batching_params; /* from here on: of the files */
     struct ccz_serve_monitoring monitoring;
@@ -252,7 +252,10 @@ void served_store_free(struct served_store *s); /* before the models are freed *
 struct served_grpc;
 ccz_rc served_grpc_new(struct served_grpc **out, struct ccz_rpc_server *server,
                        struct served_work *work, const char *replica, struct ccz_err *err);
-void served_grpc_free(struct served_grpc *g);
+/* --enable_grpc_healthcheck_service: before the server starts. Clients are served by then: there is nothing else to tell. */
+ccz_rc served_grpc_health(struct served_grpc *g, struct ccz_rpc_server *server,
+                          struct ccz_err *err);
+void served_grpc_free(struct served_grpc *g); /* after the server */
 
 /* gunzip.c: "gzip" and "deflate". @param[out] out  up to its max_size; false: damaged, or larger */
 bool served_gunzip_knows(const char *encoding);

@@ -296,6 +296,8 @@ struct ccz_result; /**< outputs of one run */
  * Runs a signature. TensorFlow uses input data that is aligned to 64 bytes in place unless copy_in is set and copies other once;
  * it uses strings in place. ONNX Runtime uses all data in place and copies strings. So the bytes behind req->in must stay until
  * ccz_result_free(): an output may be one of the inputs.
+ * A shape that the signature does not allow is refused before the run, with one exception: where it says [?,1] (or [?,1,1], ...) an
+ * input may be a list; then the outputs for which it says so are lists too.
  * @param[out] out  views into the library's own memory; free with ccz_result_free()
  * @param[out] st   code and the library's message; may be NULL
  * @retval CCZ_E_ARG  "engine:run" inputs do not match the signature, or it is not runnable

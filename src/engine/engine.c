@@ -171,16 +171,61 @@ static bool fits(const struct ccz_tensor_info *want, const struct ccz_tensor *t)
     return ok;
 }
 
-static ccz_rc check_shapes(struct ccz_run_status *st, const struct ccz_signature *sig,
-                           const struct ccz_tensor *const *in)
+/* [?,1] or [?,1,1]: rows of one number each. */
+static bool is_column(const struct ccz_tensor_info *t)
 {
+    bool ok = !t->unknown_rank && t->rank > 1;
+    for (int i = 1; ok && i < t->rank; i++)
+        ok = t->dims[i] == 1;
+    return ok;
+}
+
+/*
+ * TensorFlow Serving's users send a list of numbers where the signature says [?,1]: it feeds the list, and most graphs answer
+ * with a list. Here a kernel never sees a shape that was not declared: the list becomes a column, and columns of the answer lists.
+ */
+static ccz_rc fit_list(const struct ccz_tensor **in, const struct ccz_tensor_info *want,
+                       struct cczi_arena *arena)
+{
+    if (!is_column(want) || (*in)->rank != 1)
+        return CCZ_OK;
+    struct ccz_tensor *column = cczi_alloc(arena, 1, sizeof(*column));
+    if (!column)
+        return CCZ_E_NOMEM;
+    *column = **in;
+    column->rank = want->rank;
+    for (int i = 1; i < want->rank; i++)
+        column->dims[i] = 1;
+    *in = column;
+    return CCZ_OK;
+}
+
+static void lists_of_columns(struct ccz_result *r, const struct ccz_run_req *req)
+{
+    for (size_t i = 0; i < r->len; i++) {
+        const struct ccz_tensor_info *info = &req->sig->out[req->fetch ? req->fetch[i] : i];
+        struct ccz_tensor *t = &r->out[i];
+        if (is_column(info) && t->rank == info->rank && (int64_t)t->len == t->dims[0])
+            t->rank = 1;
+    }
+}
+
+/* @param[out] lists  some input was a list */
+static ccz_rc check_shapes(bool *lists, struct ccz_run_status *st, const struct ccz_signature *sig,
+                           const struct ccz_tensor **in, struct cczi_arena *arena)
+{
+    *lists = false;
     for (size_t i = 0; i < sig->in_len; i++) {
+        const struct ccz_tensor *as_sent = in[i];
+        if (fit_list(&in[i], &sig->in[i], arena) != CCZ_OK)
+            return ccz_run_status_set(st, CCZ_RUN_RESOURCE_EXHAUSTED, "no memory for the request");
+        *lists |= in[i] != as_sent;
         if (fits(&sig->in[i], in[i]))
             continue;
         CCZ_AUTO_BUF b;
         ccz_buf_init(&b, CCZ_RUN_MSG_SIZE_MAX);
         ccz_buf_printf(&b, "input %.200s has shape ", sig->in[i].name);
-        put_shape(&b, in[i]->rank, in[i]->dims);
+        put_shape(&b, as_sent->rank, as_sent->dims);
         ccz_buf_put_str(&b, ", the signature says ");
         put_shape(&b, sig->in[i].rank, sig->in[i].dims);
         return ccz_run_status_set(st, CCZ_RUN_INVALID_ARGUMENT, "%s", ccz_buf_str(&b));
@@ -211,9 +256,12 @@ ccz_rc ccz_model_run(struct ccz_result **out, struct ccz_run_status *st, struct 
         return rc;
     }
     int64_t began_ms = ccz_mono_ms();
-    rc = check_shapes(st, req->sig, in);
+    bool lists;
+    rc = check_shapes(&lists, st, req->sig, in, &r->arena);
     if (rc == CCZ_OK)
         rc = r->backend->run(r, st, m, req, in);
+    if (rc == CCZ_OK && lists)
+        lists_of_columns(r, req);
     /* TensorFlow cannot interrupt a run in the caller's thread: late is late all the same. */
     if (rc == CCZ_OK && req->timeout_ms && ccz_mono_ms() - began_ms > (int64_t)req->timeout_ms)
         rc = ccz_run_status_set(st, CCZ_RUN_DEADLINE_EXCEEDED,

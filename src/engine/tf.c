@@ -69,7 +69,13 @@ static void tf_close(struct ccz_engine *e)
 ccz_rc cczi_tf_failed(const struct tf_api *tf, const struct TF_Status *s, const char *where,
                       struct ccz_err *err)
 {
-    return ccz_fail(err, CCZ_E_FORMAT, where, tf->TF_GetCode(s), "%.180s", tf->TF_Message(s));
+    const int code = tf->TF_GetCode(s);
+    const char *text = tf->TF_Message(s);
+    if (!text[0]) /* so for a saved_model.pb that ends early */
+        return ccz_fail(err, CCZ_E_FORMAT, where, code,
+                        "TensorFlow refused it with %s, no reason given",
+                        ccz_run_code_name((enum ccz_run_code)code));
+    return ccz_fail(err, CCZ_E_FORMAT, where, code, "%.180s", text);
 }
 
 /* An operation or output that is not there makes a signature unusable. */

@@ -48,21 +48,31 @@ def refused(call, code, text, **kw):
     sys.exit("failed: was not refused: " + text)
 
 
-def certificate(port):
+def connect(address):
+    """A port, or the path of a unix socket."""
+    if isinstance(address, int):
+        return socket.create_connection(("127.0.0.1", address))
+    s = socket.socket(socket.AF_UNIX)
+    s.connect(address)
+    return s
+
+
+def certificate(address):
     """As ssl.get_server_certificate(), which does not say that it wants HTTP/2."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     context.set_alpn_protocols(["h2"])
-    with socket.create_connection(("127.0.0.1", port)) as s, context.wrap_socket(s) as tls:
+    with connect(address) as s, context.wrap_socket(s) as tls:
         return ssl.DER_cert_to_PEM_cert(tls.getpeercert(True)).encode()
 
 
-def channel(port):
+def channel(address):
     """As a user of stock gRPC does: trust this very certificate, whatever name it has."""
-    pem = certificate(port)
+    pem = certificate(address)
+    target = "127.0.0.1:%d" % address if isinstance(address, int) else "unix:" + address
     options = [("grpc.ssl_target_name_override", "cczoo-ratls"), ("grpc.max_receive_message_length", -1),
                ("grpc.max_send_message_length", -1)]
-    return grpc.secure_channel("127.0.0.1:%d" % port, grpc.ssl_channel_credentials(pem), options)
+    return grpc.secure_channel(target, grpc.ssl_channel_credentials(pem), options)
 
 
 class Images:

@@ -427,6 +427,50 @@ static void test_run_refusals(void)
     CHECK(ccz_model_run(&r, &st, m, &req, &err) == CCZ_E_ARG && !r);
 }
 
+/* A list where the signature says [?,1], as TensorFlow Serving's users send it; a back end sees a column. */
+static void test_lists(void)
+{
+    struct model_build b;
+    mb_begin(&b);
+    mb_signature(&b, "any");
+    mb_echo(&b, "pairs", "pairs", CCZ_DT_FLOAT, 2, (int64_t[]){-1, 2});
+    mb_echo(&b, "x", "y", CCZ_DT_FLOAT, 3, (int64_t[]){-1, 1, 1});
+    mb_signature_end(&b, "");
+    mb_signature(&b, "two");
+    mb_echo(&b, "x", "y", CCZ_DT_FLOAT, 2, (int64_t[]){2, 1});
+    mb_signature_end(&b, "");
+    CCZ_AUTO(ccz_engine) e = echo_engine();
+    CCZ_AUTO(ccz_model) m = NULL;
+    struct ccz_model_cfg cfg = mb_end(&b);
+    CHECK(ccz_model_load(&m, e, &cfg, NULL) == CCZ_OK);
+    ccz_buf_free(&b.pb);
+    struct ccz_tensor in[2] = {two_inputs[0], two_inputs[0]};
+    in[0].name = "pairs";
+    in[0].dims[0] = 3;
+    in[0].dims[1] = 2;
+    in[1].rank = 1;
+    in[1].dims[0] = (int64_t)(in[1].len = 3);
+    in[1].data.size = 3 * sizeof(float);
+    struct ccz_run_req req = {.sig = ccz_model_signature(m, "any"), .in = in, .in_len = 2};
+    struct ccz_run_status st;
+    CCZ_AUTO(ccz_result) r = NULL;
+    CHECK(ccz_model_run(&r, &st, m, &req, NULL) == CCZ_OK && in[1].rank == 1);
+    const struct ccz_tensor *pairs = ccz_result_at(r, 0), *y = ccz_result_at(r, 1);
+    CHECK(pairs->rank == 2 && y->rank == 1 && y->dims[0] == 3 && y->len == 3);
+    ccz_result_free(ccz_result_take(&r));
+    in[1].rank = 3;
+    in[1].dims[1] = in[1].dims[2] = 1;
+    CHECK(ccz_model_run(&r, &st, m, &req, NULL) == CCZ_OK && ccz_result_at(r, 1)->rank == 3);
+    ccz_result_free(ccz_result_take(&r));
+    in[1].rank = 2; /* neither what it says nor a list */
+    CHECK(ccz_model_run(&r, &st, m, &req, NULL) == CCZ_E_FORMAT && !r &&
+          strcmp(st.msg, "input x has shape [3,1], the signature says [?,1,1]") == 0);
+    in[1].rank = 1;
+    req = (struct ccz_run_req){.sig = ccz_model_signature(m, "two"), .in = in + 1, .in_len = 1};
+    CHECK(ccz_model_run(&r, &st, m, &req, NULL) == CCZ_E_FORMAT && !r &&
+          strcmp(st.msg, "input x has shape [3], the signature says [2,1]") == 0);
+}
+
 /* ------------------------------------------------------------------------------- union */
 
 /* "classes" and "scores" say the same of x as "both", each a part; every other signature differs in one thing. */
@@ -597,6 +641,7 @@ static const struct ccz_test tests[] = {
     {"engine.signature_refusals", test_signature_refusals},
     {"engine.echo_run", test_echo_run},
     {"engine.run_refusals", test_run_refusals},
+    {"engine.lists", test_lists},
     {"engine.union", test_union},
     {"engine.values", test_values},
 };
