@@ -23,7 +23,6 @@ for ((i = 0; i < runs; i++)); do
         --labels "$DATA/t10k-labels-idx1-ubyte.gz" --batch 32 --connections 1 --in-flight 4 --json 2>/dev/null |
         sed 's/.*"images_per_s":\([0-9.]*\).*/\1/')")
 done
-median() { printf '%s\n' "$@" | sort -n | awk '{v[NR]=$1} END {print (NR%2) ? v[(NR+1)/2] : (v[NR/2]+v[NR/2+1])/2}'; }
 a=$(median "${in_process[@]}") b=$(median "${served[@]}")
 printf 'in process\t%s images/s\t(%s)\n' "$a" "${in_process[*]}"
 printf 'served\t%s images/s\t(%s)\n' "$b" "${served[*]}"

@@ -143,6 +143,9 @@ record() {
     mv "$STATE/runs/$1.json.tmp" "$STATE/runs/$1.json"
 }
 
+# median NUMBER...: for benches.
+median() { printf '%s\n' "$@" | sort -g | awk '{v[NR]=$1} END {print (NR%2) ? v[(NR+1)/2] : (v[NR/2]+v[NR/2+1])/2}'; }
+
 # expect_refusal PATTERN COMMAND...: the command must end with status 1 and a matching "refused:" line.
 expect_refusal() {
     local pattern=$1 out status=0

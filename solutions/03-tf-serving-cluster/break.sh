@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Five attacks that must be refused, each with its reason. See README.md, "Break it".
+# Attacks that must be refused, each with its reason. See README.md, "Break it".
 . "$(dirname "$0")/cluster.sh"
+. "$HERE/photos.sh"
 run_begin "$NAME-break"
 
 make_platform
@@ -51,3 +52,45 @@ echo '{"version":1,"rules":[]}' >"$RUN/policy.json"
 expect_refusal 'policy:empty: ' infer "$SERVER" | sed 's/^/   /'
 
 say "ok: five attacks, five refusals"
+
+step "bundles of the network for photos"
+find_photos || exit 0
+prepare_photos
+pack "$PHOTOS/onnx/1" efficientnet-onnx 1 "$RUN/kept/1" >/dev/null
+pack "$PHOTOS/onnx/1" efficientnet-onnx 2 "$RUN/kept/2" >/dev/null
+pack "$PHOTOS/saved_model/1" efficientnet 1 "$RUN/kept/other" >/dev/null
+kms disable key/models/efficientnet-onnx --version 1 >/dev/null # version 2 is served everywhere
+say "efficientnet-onnx version 2 is in use; the key of version 1 is disabled"
+
+# put VERSION BUNDLE: the host lets this be the only version of the model.
+put() {
+    rm -rf "$RUN/photos"
+    mkdir -p "$RUN/photos/efficientnet-onnx"
+    cp -r "$2" "$RUN/photos/efficientnet-onnx/$1"
+}
+# not_loaded WHERE: a server that is started now must end, because its only model was refused like that.
+not_loaded() {
+    local out status=0
+    out=$( (photo_server efficientnet-onnx) 2>&1) || status=$?
+    if [ "$status" != 3 ] || ! grep -qE "due to error: $1: got .*, expected " <<<"$out" || [ -e "$RUN/photos.port" ]; then
+        printf '%s\n' "$out" >&2
+        die "expected exit status 3 and a model refused by $1, got status $status"
+    fi
+    say "refused: $(grep -oE "$1: got [^}]*" <<<"$out" | head -n 1 | sed 's/: got /: /; s/, expected / \/ /')"
+}
+
+step "(f) the host brings version 1 back: as it was, then in the place of version 2"
+put 1 "$RUN/kept/1"
+not_loaded kms:disabled
+put 2 "$RUN/kept/1"
+not_loaded bundle:version
+
+step "(g) a file of the other bundle, which the same owner has signed, lies in this one"
+put 2 "$RUN/kept/2"
+cp "$RUN/kept/other/files/saved_model.pb" "$RUN/photos/efficientnet-onnx/2/files/model.onnx"
+not_loaded pf:metadata
+
+step "and as it should be"
+put 2 "$RUN/kept/2"
+start_photo_server efficientnet-onnx
+say "ok: three attempts, three refusals; version 2 is served"

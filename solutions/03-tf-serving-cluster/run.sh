@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # An encrypted TensorFlow model, served by three attested servers behind a load balancer. See README.md.
 . "$(dirname "$0")/cluster.sh"
+. "$HERE/photos.sh"
 run_begin "$NAME"
 record "$NAME" false # until the last line says otherwise
 
@@ -46,5 +47,17 @@ infer "$BALANCER" --batch 32 --connections 6 --expect-correct "$expected" --expe
 step "7 one image, with the client in classify.c; and what a stock HTTPS client sees"
 say "the first test image is: $(first_image | "$BIN/cczoo-classify" "$BALANCER" "$RUN/policy.json" "$RUN/sim/trust" -)"
 say "GET /v1/models/fashion-mnist: $(curl -sk --max-time 10 "https://127.0.0.1:$(cat "$RUN/server-1.rest")/v1/models/fashion-mnist" | tr -d ' \n')"
+
+step "8 two photos and a real network, EfficientNet-Lite0, as two signed bundles: for TensorFlow and for ONNX Runtime"
+if find_photos; then
+    prepare_photos
+    mkdir "$RUN/photos"
+    pack "$PHOTOS/saved_model/1" efficientnet 1 "$RUN/photos/efficientnet/1" | sed "s|$RUN/||; s/^/   /"
+    pack "$PHOTOS/onnx/1" efficientnet-onnx 1 "$RUN/photos/efficientnet-onnx/1" | sed "s|$RUN/||; s/^/   /"
+    say "one server, measured with both engines, attests and loads both models, each once (a few seconds)"
+    start_photo_server efficientnet efficientnet-onnx
+    kms audit --last 4 | grep ' key/models/' | sed 's/^/   /'
+    classify_photos | sed 's/^/   /'
+fi
 record "$NAME" true
 say "ok: each of the 10,000 answers, and so the accuracy ($expected right), equals TensorFlow's own"
