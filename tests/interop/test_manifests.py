@@ -104,6 +104,15 @@ def container_errors(container, programs):
         yield from programs.errors(*command)
 
 
+def guest_errors(pod):
+    """What a confidential guest believes in comes with its image, and from no volume: volumes are the host's."""
+    if pod.get("runtimeClassName", "").startswith("kata"):
+        for container in pod["containers"]:
+            for option, _, path in (a.partition("=") for a in container.get("args", [])):
+                if option in DECISIVE and any(path.startswith(m["mountPath"] + "/") for m in container.get("volumeMounts", [])):
+                    yield "container %s: the host may change %s" % (container["name"], path)
+
+
 def pod_errors(resource, programs):
     pod = resource["spec"]["template"]["spec"]
     if not pod.get("securityContext", {}).get("runAsNonRoot"):
@@ -151,11 +160,13 @@ def name_errors(resources, metrics):
                     yield "%s: no server has the metric %s" % (label, metric)
 
 
-def errors(resources, programs, metrics):
+def errors(resources, programs, metrics, sealed=True):
+    """@p sealed: guests believe in nothing of the host's; a solution says in words what it leaves to him."""
     for r in resources:
         found = list(schema_errors(r))
         if r["kind"] in WORKLOADS:
             found += pod_errors(r, programs)
+            found += guest_errors(r["spec"]["template"]["spec"]) if sealed else []
         for e in found:
             yield "%s/%s: %s" % (r["kind"], r["metadata"]["name"], e)
     yield from name_errors(resources, metrics)
@@ -209,6 +220,10 @@ def damaged(resources):
         fn(pod, pod["containers"][0])
         return what, bad
 
+    def with_option(what, option, fn):
+        return [change(what, fn)] if any(a.startswith(option) for r in resources if r["kind"] in WORKLOADS
+                                         for a in r["spec"]["template"]["spec"]["containers"][0]["args"]) else []
+
     def of_kind(what, kind, fn):
         bad = copy.deepcopy(resources)
         for r in bad:
@@ -224,6 +239,7 @@ def damaged(resources):
     yield change("volume of nobody", lambda pod, c: c["volumeMounts"].append({"name": "nobody", "mountPath": "/x"}))
     yield change("latest", lambda pod, c: c.update(image="registry.example/cczoo-kmsd:latest"))
     yield change("probe of no port", lambda pod, c: c["readinessProbe"]["httpGet"].update(port="htps"))
+    yield from with_option("policy of the host", "--kms-policy=", lambda pod, c: c["volumeMounts"].append({"name": "models", "mountPath": "/etc/cczoo"}))
     yield from of_kind("port of nobody", "Service", lambda spec: spec["ports"][0].update(port=7444))
     yield from of_kind("closed to all", "NetworkPolicy", lambda spec: spec["ingress"][0]["ports"][0].update(port="grcp"))
     yield from of_kind("scales nothing", "HorizontalPodAutoscaler", lambda spec: spec["scaleTargetRef"].update(name="served"))
@@ -267,7 +283,7 @@ def main():
                 sets[str(path.parent)] = list(yaml.safe_load_all(run.stdout))
     for name, resources in sets.items():
         count += len(resources)
-        failed += ["%s: %s" % (name, e) for e in errors(resources, programs, metrics)]
+        failed += ["%s: %s" % (name, e) for e in errors(resources, programs, metrics, pathlib.Path(name).is_relative_to(source / "deploy"))]
     for name in ("deploy/kms/tdx", "deploy/serving/tdx"):
         failed += ["%s: not noticed: %s" % (name, what) for what, bad in damaged(sets[str(source / name)]) if not list(errors(bad, programs, metrics))]
     for template in sorted(source.glob("deploy/*/*/*.manifest.template")):
