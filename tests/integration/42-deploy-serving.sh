@@ -15,7 +15,7 @@ kms policy put model-server "$RUN/policy.json" >/dev/null
 kms secret put trust/signer --from "$RUN/signer.value" --bind model-server >/dev/null
 mkdir -p "$RUN/models/fashion-mnist" "$RUN/etc"
 "$BIN/cczoo" model pack "$MODEL/1" "$RUN/models/fashion-mnist/1" --name fashion-mnist --version 1 --sign-key "$RUN/signer.key" \
-    --key key/models/fashion-mnist --bind model-server "${ADMIN[@]}" 2>>"$RUN/log/model.log"
+    --key key/models/fashion-mnist --bind model-server "${ADMIN[@]}" >/dev/null 2>>"$RUN/log/model.log"
 cat >"$RUN/etc/models.config" <<CONFIG
 model_config_list { config { name: 'fashion-mnist' base_path: '$RUN/models/fashion-mnist' } }
 CONFIG
@@ -55,12 +55,26 @@ infer "127.0.0.1:$(cat "$RUN/server.port")" --limit 100 >"$RUN/answers" 2>>"$RUN
 metric=$(sed -nE 's/.*metric: \{name: (\w+)\}.*/\1/p' "$DEPLOY/base/scale.yaml")
 curl -s -m 20 "http://127.0.0.1:$METRICS/metrics" | grep -q "^$metric{model_name=\"fashion-mnist\"} 0" || die "no metric $metric"
 
-step "a key that was taken back: not ready, and alive"
-kms disable key/models/fashion-mnist >/dev/null
 ready() { curl -sk -m 20 -o /dev/null -w '%{http_code}' "https://127.0.0.1:$(cat "$RUN/server.rest")/v2/health/$1"; }
+# policy_of MEASUREMENTS: the policy of servers, with these.
+policy_of() { sed "s/\"mrenclave\": \"@MODEL_SERVER@\"/\"mrenclave\": [$1]/" "$HERE/policy.json" >"$RUN/next.json"; }
+
+step "a roll: two measurements leave the old server alone, the new one without it does not"
+OTHER=$(printf '%064d' 7)
+policy_of "\"$SERVER_ID\", \"$OTHER\""
+kms replay model-server --try "$RUN/next.json" >/dev/null || die "both are allowed, and somebody would be refused"
+kms policy put model-server "$RUN/next.json" --replace >/dev/null
+sleep 5 # some polls
+[ "$(ready ready)" = 200 ] || die "the old server has lost its model: $(tail -n 3 "$RUN/log/server.log")"
+policy_of "\"$OTHER\""
+status=0
+kms replay model-server --try "$RUN/next.json" >/dev/null || status=$?
+[ "$status" = 1 ] || die "replay: status $status, the old server would be refused"
+kms policy put model-server "$RUN/next.json" --replace >/dev/null
 for ((i = 0; i < 300; i++)); do
     [ "$(ready ready)" != 400 ] || break
     sleep 0.1
 done
 [ "$(ready ready)" = 400 ] || die "a server without a model is ready"
 [ "$(ready live)" = 200 ] || die "it would be killed for what is no fault of its own"
+grep -q 'model=unloaded name=fashion-mnist version=1 ' "$RUN/log/server.log" || die "$(tail -n 3 "$RUN/log/server.log")"
