@@ -107,6 +107,7 @@ head -c 200 "$RUN/body.gz" >"$RUN/cut.gz"
 (cat "$RUN/body.gz"; printf more) >"$RUN/more.gz"
 [ "$(code -H 'Content-Encoding: gzip' --data-binary "@$RUN/more.gz" "$M:predict")" = 400 ] || die "bytes behind a compressed body are not 400"
 [ "$(code -H 'Content-Encoding: br' --data-binary "@$RUN/body.row" "$M:predict")" = 415 ] || die "an encoding that nobody knows is not 415"
+[ "$(code -H 'Content-Encoding: gzip' -H 'Content-Encoding: identity' --data-binary "@$RUN/body.gz" "$M:predict")" = 415 ] || die "two encodings are not 415"
 head -c 67108865 /dev/zero | gzip -1 >"$RUN/bomb.gz" # small as it comes, one byte too large as it is
 [ "$(code -H 'Content-Encoding: gzip' --data-binary "@$RUN/bomb.gz" "$M:predict")" = 413 ] || die "a small body that becomes a large one is not 413"
 head -c 67108865 /dev/zero >"$RUN/big" # one byte more than is taken
