@@ -6,7 +6,8 @@
 
 /* ------------------------------------------------------------------------ status.c: texts */
 
-enum { CCZI_TIMEOUT_TEXT_SIZE = 12, CCZI_MESSAGE_SIZE = 256 };
+/* A message holds the longest text of TensorFlow Serving: 1,024 bytes and "...TRUNCATED". */
+enum { CCZI_TIMEOUT_TEXT_SIZE = 12, CCZI_MESSAGE_SIZE = 1040 };
 /* "TimeoutValue TimeoutUnit", at most 8 digits; rounded up, never to 0. */
 void cczi_timeout_format(char out[CCZI_TIMEOUT_TEXT_SIZE], int64_t timeout_ms);
 /* The inverse, rounded up to milliseconds. */

@@ -85,7 +85,7 @@ def test_off_by_default(s):
 
 def test_flags_with_warning(s):
     for name in ("num_unload_threads", "per_process_gpu_memory_fraction", "rest_api_num_threads", "flush_filesystem_caches",
-                 "prefer_tflite_model"):
+                 "prefer_tflite_model", "mixed_precision", "xla_cpu_compilation_enabled"):
         expect("warning: --%s has no effect here" % name in s.log(), "no warning of --%s" % name)
 
 
@@ -106,7 +106,8 @@ def serve_batched(models, write):
                   "--tensorflow_session_parallelism=1", "--tensorflow_intra_op_parallelism=1",
                   "--tensorflow_inter_op_parallelism=0", "--saved_model_tags=serve", "--rest_api_num_threads=4",
                   "--flush_filesystem_caches=true", "--enable_model_warmup=true", "--num_request_iterations_for_warmup=2",
-                  "--prefer_tflite_model=false", "--file_system_poll_wait_seconds=0", "--load_retry_interval_micros=1000",
+                  "--prefer_tflite_model=false", "--mixed_precision=bfloat16", "--xla_cpu_compilation_enabled",
+                  "--file_system_poll_wait_seconds=0", "--load_retry_interval_micros=1000",
                   "--tensorflow_session_config_file=" + write("session.config", "intra_op_parallelism_threads: 1\n"))
 
 

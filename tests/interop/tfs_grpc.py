@@ -49,6 +49,7 @@ def test_predict_refused(s):
     bad(NOT_FOUND, "Servable not found for request: Specific(missing, 1)", name="missing", version=1)
     bad(INVALID, "ModelSpec has no name specified.", name="")
     bad(PRECONDITION, 'Serving signature key "nope" not found.', signature="nope")
+    bad(PRECONDITION, ('Serving signature key "' + "s" * 1024)[:1024] + "...TRUNCATED", signature="s" * 2000)
     bad(INVALID, "input x has shape [1,2], the signature says [?,1]", x=(1, 2), shape=(1, 2))
     bad(INVALID, "input x has shape [1,1,1], the signature says [?,1]", x=(1,), shape=(1, 1, 1))
     no(s.stub.Predict, predict_pb2.PredictRequest(), INVALID, "Missing ModelSpec")
