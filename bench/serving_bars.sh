@@ -18,6 +18,14 @@ ROWS=()
 row() { ROWS+=("$(printf '%s\t%s\t%s\t%s' "$1" "$2" "$3" "$4")"); say "$1: $2 (wanted: $3): $4"; } # BAR FIGURE WANTED VERDICT
 met() { awk "BEGIN {print ($1) ? \"met\" : \"NOT met\"}"; }                                       # CONDITION
 calc() { awk "BEGIN {printf \"%.${2:-3}f\", ($1)}"; }                                              # EXPRESSION [DIGITS]
+# BAR A B LIMIT [UNIT]: A over B is at least LIMIT. Runs that were too short for a figure are told as that.
+at_least() {
+    if [ "$(calc "$2 > 0 && $3 > 0" 0)" = 1 ]; then
+        row "$1" "$(calc "$2 / $3") ($2 of $3 ${5:-calls/s})" ">= $4" "$(met "$2 / $3 >= $4")"
+    else
+        row "$1" "- ($2 of $3 ${5:-calls/s})" ">= $4" "no figure: RUN_S is too short"
+    fi
+}
 program() { # NAME: of the build that is measured
     find "$BUILD" -name "$1" -type f -perm -u+x | head -n 1 | grep . || die "build it first: cmake --build $BUILD --target $1"
 }
@@ -57,6 +65,14 @@ server() {
 load() {
     ask "$@" --target "127.0.0.1:$(cat "$RUN/grpc")" --policy "$RUN/bars-policy.json" --trust-sim "$RUN/sim/trust"
 }
+ticks() { awk '{print $14 + $15}' "/proc/${PIDS[server]}/stat"; } # processor time that the server has used, all threads
+# As load(), without a warm-up that is not counted; CPU_MS: the server's processor time of a call.
+timed_load() {
+    local from
+    from=$(ticks)
+    load "$@" --warm-up 0
+    CPU_MS=$(calc "($(ticks) - $from) * 1000 / $(getconf CLK_TCK) / $(get "$RUN/$1.json" latency_ms.calls)")
+}
 load_rest() { # NAME URL OPTION...
     ask "$1" --rest "$2" --any-certificate-insecure "${@:3}"
 }
@@ -70,18 +86,23 @@ p99() { get "$RUN/$1.json" latency_ms.p99; }
 # ------------------------------------------------------------------------------ bars
 
 # Pinned; one model thread, one image at a time; in process and served take turns. Two calls under way: the model never waits for one.
+# Beside the rates the processor time of a call, of which the server's includes transport: all there is to say on a machine that is not idle.
 overhead_of() { # ENGINE FOLDER
-    local lib=$TF/libtensorflow_cc.so.2 in_process=() served=() i a b
+    local lib=$TF/libtensorflow_cc.so.2 i line call
+    local rate_in=() rate_served=() cpu_in=() cpu_served=()
     [ "$1" = tensorflow ] || lib=$ORT/libonnxruntime.so.1
+    call=(--model "efficientnet-$1" --input "images:$IMAGE=@$PHOTOS/china.f32" --in-flight 2)
     CORES=0 server "efficientnet-$1"
+    CLIENT_CORES=1 load warm "${call[@]}" --seconds 1
     for ((i = 0; i < ROUNDS; i++)); do
-        in_process+=("$(TF_CPP_MIN_LOG_LEVEL=3 taskset -c 0 "$(program bench_engine)" --engine "$1" --lib "$lib" --model "$2" --batch 1 \
-            --threads 1 --intra 1 --inter -1 --seconds "$RUN_S" | awk -F'\t' 'END {print $6}')")
-        CLIENT_CORES=1 load overhead --model "efficientnet-$1" --input "images:$IMAGE=@$PHOTOS/china.f32" --in-flight 2
-        served+=("$(rate overhead)")
+        line=$(TF_CPP_MIN_LOG_LEVEL=3 taskset -c 0 "$(program bench_engine)" --engine "$1" --lib "$lib" --model "$2" --batch 1 \
+            --threads 1 --intra 1 --inter -1 --seconds "$RUN_S" 2>>"$RUN/log/engine.log" | tail -n 1)
+        rate_in+=("$(cut -f6 <<<"$line")") cpu_in+=("$(cut -f8 <<<"$line")")
+        CLIENT_CORES=1 timed_load overhead "${call[@]}"
+        rate_served+=("$(rate overhead)") cpu_served+=("$CPU_MS")
     done
-    a=$(median "${in_process[@]}") b=$(median "${served[@]}")
-    row "EfficientNet-Lite0 b1, $1: served over in process" "$(calc "$b / $a") ($b of $a images/s)" ">= 0.97" "$(met "$b / $a >= 0.97")"
+    at_least "EfficientNet-Lite0 b1, $1: served over in process" "$(median "${rate_served[@]}")" "$(median "${rate_in[@]}")" 0.97 images/s
+    row "the same, processor time of a call: in process, server" "$(median "${cpu_in[@]}"), $(median "${cpu_served[@]}") ms" "-" "-"
 }
 overhead() {
     overhead_of tensorflow "$PHOTOS/saved_model"
@@ -98,7 +119,7 @@ tiny() {
 
 # What is left of the rate at which the RPC engine alone moves messages of 1 MiB, both with four calls under way on RA-TLS. The two take turns.
 image() {
-    local raw=() served=() i a b
+    local raw=() served=() i
     written image
     server image
     for ((i = 0; i < ROUNDS; i++)); do
@@ -106,8 +127,7 @@ image() {
         load image --model image --input "images:$IMAGE=random" --in-flight 4
         served+=("$(calc "$(rate image) * 0.602112")")
     done
-    a=$(median "${raw[@]}") b=$(median "${served[@]}")
-    row "600 kB tensors there and back: over the raw bulk rate" "$(calc "$b / $a") ($b of $a MB/s each way)" ">= 0.7" "$(met "$b / $a >= 0.7")"
+    at_least "600 kB tensors there and back: over the raw bulk rate" "$(median "${served[@]}")" "$(median "${raw[@]}")" 0.7 "MB/s each way"
 }
 
 # The Python side: PEER, a virtual environment. False: it cannot be had here.
@@ -170,10 +190,9 @@ rest() {
         # shellcheck disable=SC2086 # a list
         median ${got[$api]}
     done | xargs)
-    row "REST JSON, $REST_MODEL: over FastAPI (pydantic)" "$(calc "$json / $plain" 1) ($json of $plain calls/s)" ">= 10" "$(met "$json / $plain >= 10")"
-    row "REST JSON, $REST_MODEL: over FastAPI (orjson)" "$(calc "$json / $fast" 1) ($json of $fast calls/s)" "-" "-"
-    row "v2 binary, $REST_MODEL: over FastAPI (pydantic)" "$(calc "$binary / $plain" 1) ($binary calls/s)" ">= 20" "$(met "$binary / $plain >= 20")"
-    row "v2 binary, $REST_MODEL: over FastAPI (orjson)" "$(calc "$binary / $fast" 1)" "-" "-"
+    at_least "REST JSON, $REST_MODEL: over FastAPI (pydantic)" "$json" "$plain" 10
+    at_least "v2 binary, $REST_MODEL: over FastAPI (pydantic)" "$binary" "$plain" 20
+    row "the same two over FastAPI (orjson), $fast calls/s" "$(calc "$json / ($fast + 1e-9)" 1), $(calc "$binary / ($fast + 1e-9)" 1)" "-" "-"
 }
 
 state() { curl -sk --max-time 10 "https://127.0.0.1:$(cat "$RUN/rest")/v1/models/$1/versions/$2" | grep -c AVAILABLE || true; } # MODEL VERSION
@@ -212,20 +231,24 @@ swap() {
 
 # 64 clients, one model thread, pinned. A call may wait for the run before it, then for the delay; then comes its own run.
 batching() {
-    local delay_us=2000 run_ms bound one many
+    local delay_us=2000 run_ms bound one many cpu_one call=(--model cpu --input 'x:float[1,64]=random' --in-flight 64)
     written cpu
     printf 'max_batch_size { value: 64 }\nbatch_timeout_micros { value: %d }\nnum_batch_threads { value: 1 }\nmax_enqueued_batches { value: 64 }\n' \
         $delay_us >"$RUN/batching.config"
     CORES=0 server cpu
-    CLIENT_CORES=1 load one --model cpu --input 'x:float[1,64]=random' --in-flight 64
+    CLIENT_CORES=1 load one "${call[@]}" --seconds 1
+    CLIENT_CORES=1 timed_load one "${call[@]}"
+    cpu_one=$CPU_MS
     CORES=0 server cpu --enable_batching --batching_parameters_file "$RUN/batching.config"
-    CLIENT_CORES=1 load many --model cpu --input 'x:float[1,64]=random' --in-flight 64
+    CLIENT_CORES=1 load many "${call[@]}" --seconds 1
+    CLIENT_CORES=1 timed_load many "${call[@]}"
     mkdir -p "$RUN/in-process"
     ln -sfn "$RUN/written/cpu" "$RUN/in-process/1"
     run_ms=$(taskset -c 0 "$(program bench_engine)" --engine onnxruntime --lib "$ORT/libonnxruntime.so.1" --model "$RUN/in-process" --batch 64 \
         --threads 1 --intra 1 --inter -1 --seconds "$RUN_S" | awk -F'\t' 'END {print $7}')
     one=$(rate one) many=$(rate many) bound=$(calc "$delay_us / 1000 + 2 * $run_ms")
-    row "dynamic batching: over batch 1" "$(calc "$many / $one" 2) ($many of $one calls/s)" ">= 2" "$(met "$many / $one >= 2")"
+    at_least "dynamic batching: over batch 1" "$many" "$one" 2
+    row "the same, processor time of a call: batch 1, batched" "$cpu_one, $CPU_MS ms" "-" "-"
     row "dynamic batching: p99, ms" "$(p99 many)" "<= $bound: the delay, the run before, its own" "$(met "$(p99 many) <= $bound")"
 }
 
