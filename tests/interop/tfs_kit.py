@@ -126,7 +126,7 @@ class Server:
         command = [self.program, *listen, "--rest", "127.0.0.1:0", "--port-file", self.file["port"],
                    "--rest-port-file", self.file["rest"], "--tensorflow", self.library, "--tee", "sim-sgx",
                    "--sim-dir", self.run + "/sim", "--trust-sim", self.run + "/sim/trust", "--insecure-tls-only",
-                   "--models-in-clear-insecure", "--threads=2", *args]
+                   "--models-in-clear-insecure", "--reload-by-anybody-insecure", "--threads=2", *args]
         with open(self.file["log"], "wb") as log:
             self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         Server.all.append(self)
