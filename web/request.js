@@ -21,7 +21,7 @@ export const REQUESTS = {
   Delete: { 1: ['target', 'string'], 2: ['version', 'uint32'], 3: ['recovery_s', 'uint32'], 4: ['no_recovery', 'bool'] },
   SetRole: { 1: ['namespace', 'string'], 2: ['principal', 'bytes'], 3: ['roles', 'uint32'], 4: ['kind', 'uint32'], 5: ['label', 'string'] },
   SetQuorum: { 1: ['namespace', 'string'], 2: ['needed', 'uint32'] },
-  Generate: { 1: ['name', 'string'], 2: ['kind', 'string'], 3: ['ops', 'string'], 4: ['policy', 'string'], 5: ['exportable', 'bool'], 6: ['unattested_insecure', 'bool'], 7: ['expires_s', 'int64'], 8: ['rotate_every_s', 'int64'] },
+  Generate: { 1: ['name', 'string'], 2: ['kind', 'string'], 3: ['ops', 'string'], 4: ['policy', 'string'], 5: ['exportable', 'bool'], 6: ['unattested_insecure', 'bool'], 7: ['expires_s', 'int64'], 8: ['rotate_every_s', 'int64'], 9: ['names', 'string'] },
   RollOut: { 1: ['policy', 'string'], 2: ['sha256', 'bytes'] },
 };
 
@@ -78,7 +78,7 @@ export function explained(method, m) {
     SetQuorum: () => [['namespace', namespaceName(m.namespace)], ['approvals needed', m.needed ? String(m.needed) : 'none: changes would not need approval any more']],
     Generate: () => [['new key', m.name], ['kind', m.kind], ['operations', m.ops || 'all of its kind'], ['policy', m.policy || 'none'],
       ['leaves the KMS', m.exportable ? 'YES: it is exportable' : 'no'], ['used without evidence', m.unattested_insecure ? 'YES: by clients' : 'no'],
-      ['expires', when(m.expires_s) || 'never'], ['rotated', m.rotate_every_s ? `every ${m.rotate_every_s} s` : 'by hand']],
+      ...(m.names ? [['issues certificates for', m.names]] : []), ['expires', when(m.expires_s) || 'never'], ['rotated', m.rotate_every_s ? `every ${m.rotate_every_s} s` : 'by hand']],
     RollOut: () => [['policy', m.policy], ['digest of what is staged', hex(m.sha256 ?? [])]],
   }[method]();
   return { list, text: method === 'PutPolicy' ? utf8(m.json ?? new Uint8Array()) : '' };

@@ -226,6 +226,19 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_ratls_cert_verify(struct ccz_claims *claims,
                                                   ccz_ratls_appraise_fn appraise,
                                                   void *appraise_arg, struct ccz_err *err);
 /**
+ * The same of a request for a certificate, whose key is proven by its signature (x509.h). It asks for the evidence extension and
+ * for no other: what an issuer copies into a certificate is what was looked at.
+ * @retval CCZ_E_FORMAT  "ratls:csr-extensions"
+ */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_ratls_csr_verify(struct ccz_claims *claims,
+                                                 const struct ccz_csr *csr,
+                                                 ccz_ratls_appraise_fn appraise, void *appraise_arg,
+                                                 struct ccz_err *err);
+/** Appends a request (DER) for a certificate of @p key with evidence over it from @p attest, in the DICE extension. */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_ratls_csr_make(struct ccz_buf *out_der, const struct ccz_key *key,
+                                               ccz_ratls_attest_fn attest, void *attest_arg,
+                                               struct ccz_err *err);
+/**
  * Collateral that a certificate carries for verifiers without a network (extension 2.23.133.5.4.2, Intel quotes).
  * A transport, nothing more: views to hand to ccz_collateral_new(), which verifies them under the roots of the
  * verifier like any other collateral; old but unexpired collateral can be replayed by whoever writes certificates.
