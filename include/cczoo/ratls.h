@@ -56,6 +56,10 @@ typedef ccz_rc (*ccz_ratls_appraise_fn)(void *arg, struct ccz_claims *claims, st
 /** Accepts a peer by its SPKI instead of evidence (pinned administrator keys). Return CCZ_OK to accept. */
 typedef ccz_rc (*ccz_ratls_pin_fn)(void *arg, struct ccz_span spki, struct ccz_err *err);
 
+/** Appends a certificate (DER) for @p key from somebody else, with the evidence of this side inside: kms_use.h has one issued. */
+typedef ccz_rc (*ccz_ratls_certify_fn)(void *arg, struct ccz_buf *der, const struct ccz_key *key,
+                                       struct ccz_err *err);
+
 /** Which extensions an own certificate carries. Each costs a quote, in the handshake some 5 KB. SEV-SNP: always DICE. */
 enum ccz_ratls_emit {
     CCZ_RATLS_EMIT_DICE =
@@ -87,6 +91,10 @@ struct ccz_ratls_cfg {
     const char *const
         *alpn; /**< all but the SESSION profile, e.g. {"h2", NULL}, which gRPC needs */
     enum ccz_ratls_emit emit; /**< CERTIFICATE profile with `attest` */
+    /** CERTIFICATE profile with `attest`: the certificate is this one's, for peers that know its issuer, instead of a self-signed one.
+     *  It has to be for the key and carry evidence over it ("ratls:certified"). */
+    ccz_ratls_certify_fn certify;
+    void *certify_arg;
     /** The evidence of an attested peer must be made for this very connection: refuses the profiles that cannot do that. */
     bool require_fresh;
     /** SESSION profile with `appraise`: ask attested peers for evidence again, that often; 0 = never, INT64_MAX = only

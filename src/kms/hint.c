@@ -123,6 +123,7 @@ static const struct {
     {"kms:key-imported", "import a version instead: cczoo kms key import --new-version"},
     {"kms:key-usage", "what a key is for is said when it is made and stays; make another key"},
     {"kms:ca-names", "cczoo kms ca create NAME --names als.example,10.0.0.7"},
+    {"x509:name-not-allowed", "names that the authority was made with, each as it stands there"},
     {"kms:ca-rotate", "make another one, give clients both certificates, then disable the old key"},
     {"kms:ca-key",
      "a certificate authority is made in the KMS and never leaves; rotate it by hand"},

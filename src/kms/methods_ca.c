@@ -296,7 +296,7 @@ static ccz_rc issue_for(struct ccz_buf *response, struct cczi_kms_call *call,
     CCZ_AUTO_BUF der;
     ccz_buf_init(&der, CCZ_CERT_SIZE_MAX);
     int64_t until_s = 0, not_after_s = 0, now_s = call->req->now_s;
-    ccz_rc rc = ccz_names_within(m->names, a->names, err);
+    ccz_rc rc = cczi_kms_hint(err, ccz_names_within(m->names, a->names, err));
     if (rc == CCZ_OK)
         rc = ccz_csr_parse(&csr, m->csr, err);
     if (rc == CCZ_OK)
