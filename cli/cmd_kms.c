@@ -5,6 +5,7 @@
 #include "cli.h"
 #include "json_out.h"
 #include "kms_audit.h"
+#include "kms_ca.h"
 #include "kms_doctor.h"
 #include "kms_key.h"
 #include "kms_reference.h"
@@ -742,10 +743,11 @@ static int help(void)
     ui_out("  %-28s %s\n", "doctor",
            "look at everything, say what to do; exit 1 if there is something");
     kms_key_help();
+    kms_ca_help();
     ui_out("  %-28s %s\n", "propose VERB ...",
            "policy put, reference put, reference delete, door open, bind, rm policy/NAME, role "
            "set, quorum set, "
-           "key create, key bind: for "
+           "key create, key bind, ca create: for "
            "others to approve");
     for (size_t i = 0; i < OFFLINE_LEN; i++)
         ui_out("  audit %s %-*s %s\n", offline[i].name, (int)(21 - strlen(offline[i].name)),
@@ -888,6 +890,10 @@ int cmd_kms(int argc, char **argv)
         return kms_key(false, argc - 1, argv + 1);
     if (strcmp(argv[1], "propose") == 0 && argc > 2 && strcmp(argv[2], "key") == 0)
         return kms_key(true, argc - 2, argv + 2);
+    if (strcmp(argv[1], "ca") == 0)
+        return kms_ca(false, argc - 1, argv + 1);
+    if (strcmp(argv[1], "propose") == 0 && argc > 2 && strcmp(argv[2], "ca") == 0)
+        return kms_ca(true, argc - 2, argv + 2);
     for (size_t i = 0; i < OFFLINE_LEN && argc > 2 && strcmp(argv[1], "audit") == 0; i++)
         if (strcmp(argv[2], offline[i].name) == 0)
             return offline[i].run(argc - 2, argv + 2);

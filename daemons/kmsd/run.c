@@ -55,6 +55,14 @@ static int64_t collateral_expires_s(void *arg)
     return until_s == INT64_MAX ? 0 : until_s;
 }
 
+/* Genuine, no more: the key has its own policy. */
+static ccz_rc appraise(void *arg, struct ccz_claims *claims, struct ccz_span quote,
+                       struct ccz_err *err)
+{
+    const struct kmsd *k = arg;
+    return ccz_verifier_verify(ccz_party_verifier(k->party), claims, quote, err);
+}
+
 static void on_renewed(void *rpc, struct ccz_ratls_ctx *ctx)
 {
     ccz_rpc_server_set_ratls(rpc, ctx);
@@ -79,6 +87,8 @@ static ccz_rc start(struct kmsd *k, const struct kmsd_opts *o, struct ccz_err *e
                  .started_s = ccz_clock_now_s(clock),
                  .collateral_expires_s = collateral_expires_s,
                  .arg = k,
+                 .appraise = appraise,
+                 .appraise_arg = k,
                  .issuer = o->issuer},
         .crypto_threads = (unsigned)o->crypto_threads,
         .rates = {.address_rate = (uint32_t)o->rpc_rate,

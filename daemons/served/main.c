@@ -21,6 +21,7 @@ struct served {
     struct ccz_rpc_server *rpc;
     struct served_grpc *grpc;
     struct served_rest *rest;
+    struct served_cert *cert;
     struct ccz_metrics *metrics;
     atomic_bool loaded; /* many models: or given up */
     bool ended;         /* a signal has ended it before */
@@ -138,7 +139,10 @@ static ccz_rc open_party(struct ccz_party **out, const struct served *s,
         .policy_file = session ? o->client_policy : NULL,
         .profile = profile,
         /* clients of the REST API are anybody's, and come once for many requests */
-        .emit = profile == CCZ_RATLS_CERTIFICATE ? CCZ_RATLS_EMIT_BOTH : CCZ_RATLS_EMIT_DICE,
+        .emit = profile == CCZ_RATLS_CERTIFICATE && !s->cert ? CCZ_RATLS_EMIT_BOTH
+                                                             : CCZ_RATLS_EMIT_DICE,
+        .certify = profile == CCZ_RATLS_CERTIFICATE && s->cert ? served_cert_issue : NULL,
+        .certify_arg = s->cert,
         .server = true,
         .peer_evidence_optional = !session || !o->client_policy,
         /* gRPC demands it; many HTTPS clients send none, and those that do accept that none is chosen */
@@ -161,13 +165,17 @@ static void on_renewed(void *rpc, struct ccz_ratls_ctx *ctx)
 
 static ccz_rc listen_rest(struct served *s, const struct served_opts *o, struct ccz_err *err)
 {
-    ccz_rc rc = open_party(&s->rest_party, s, o, CCZ_RATLS_CERTIFICATE, err);
+    ccz_rc rc = o->cert_from ? served_cert_new(&s->cert, o, s->attester, err) : CCZ_OK;
+    if (rc == CCZ_OK)
+        rc = open_party(&s->rest_party, s, o, CCZ_RATLS_CERTIFICATE, err);
     const struct served_rest_cfg cfg = {.listen = o->rest,
                                         .party = s->rest_party,
                                         .work = &s->work,
                                         .timeout_ms = o->tfs.rest_timeout_ms};
     if (rc == CCZ_OK)
         rc = served_rest_start(&s->rest, &cfg, err);
+    if (rc == CCZ_OK && s->cert)
+        rc = served_cert_start(s->cert, s->rest_party, err);
     return rc == CCZ_OK ? write_port(o->rest_port_file, served_rest_port(s->rest), err) : rc;
 }
 
@@ -206,6 +214,7 @@ static ccz_rc listen_all(struct served *s, const struct served_opts *o, struct c
 /* In the reverse order of dependence: no new calls, queued work ends, then what the work needs. */
 static void shut_down(struct served *s, int64_t grace_ms)
 {
+    served_cert_stop(s->cert);   /* before the party that it renews */
     served_store_stop(s->store); /* reloads that wait */
     served_rest_drain(s->rest, grace_ms);
     if (s->rpc)
@@ -221,6 +230,7 @@ static void shut_down(struct served *s, int64_t grace_ms)
     served_grpc_free(s->grpc);
     ccz_party_free(s->party);
     ccz_party_free(s->rest_party);
+    served_cert_free(s->cert);
     served_bundle_stop(s->bundle);
     served_store_free(s->store);
     served_work_free(&s->work);

@@ -111,13 +111,26 @@ static bool check_bundle(const struct served_opts *o)
     return !o->bundle_signer && !o->many && missing("kms-key", o->kms_key);
 }
 
+static bool check_cert(const struct served_opts *o)
+{
+    if (!o->cert_from && !o->cert_names && !o->cert_life_s)
+        return false;
+    if (!o->cert_from || !o->cert_names || !o->rest || !o->kms ||
+        strncmp(o->cert_from, "key/", 4) != 0) {
+        ui_error("--cert-from-kms key/NAME goes with --cert-names, --rest and --kms");
+        return true;
+    }
+    return !ui_count("cert-life", o->cert_life_s, 0, 7 * 86400);
+}
+
 /* What cannot work together is refused here, with words; what is refused later is refused by the library. */
 static bool check(const struct served_opts *o)
 {
     bool bad = missing("listen", o->listen) || check_models(o) || check_engine(o) ||
                (!o->models_in_clear && missing("kms", o->kms)) ||
                (o->kms && missing("kms-policy", o->kms_policy)) || check_bundle(o) ||
-               missing("tee", o->tee) || !ui_count("queue", o->queue, 1, 1000000) ||
+               check_cert(o) || missing("tee", o->tee) ||
+               !ui_count("queue", o->queue, 1, 1000000) ||
                !ui_count("queue-all", o->queue_all, 1, 1000000) ||
                !ui_count("inline-us", o->inline_us, 0, 1000000) ||
                !ui_count("connection-age", o->connection_age_s, 0, 30 * 86400);
@@ -265,6 +278,11 @@ int served_options(struct served_opts *o, int argc, char **argv)
          "a file or as secret/NAME of the KMS; the bundle names its own key there"},
         {"bundle-owner", &o->bundle_owner, NULL, NULL, "FILE|SECRET",
          "public key of the owner of the model, who must have signed as well"},
+        {"cert-from-kms", &o->cert_from, NULL, NULL, "ITEM",
+         "REST: key/NAME of the KMS that issues the certificate, which stock clients know"},
+        {"cert-names", &o->cert_names, NULL, NULL, "LIST", "its names, e.g. als.example,10.0.0.7"},
+        {"cert-life", NULL, &o->cert_life_s, NULL, "SECONDS",
+         "60 to 604800; default: 24 hours. A new one comes after two thirds"},
         {"kms-poll", NULL, &o->kms_poll_s, NULL, "SECONDS",
          "bundles: how often the KMS is asked whether the model may still be served, default 2"},
         {"kms-grace", NULL, &o->kms_grace_s, NULL, "SECONDS",

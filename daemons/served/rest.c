@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * HTTPS side. The certificate carries the evidence (certificate profile), so that a client that can verify RA-TLS
- * certificates can judge the server here too; curl and browsers see a self-signed certificate.
+ * certificates can judge the server here too; curl and browsers see a self-signed certificate, or one
+ * of an authority that they know (--cert-from-kms).
  */
 #include "served.h"
 
@@ -17,7 +18,7 @@ struct served_rest {
     struct ccz_party *party;
     pthread_mutex_t lock; /* identities */
     /* Every one there was, the newest last: connections of libevent do not say when the last of an old one ended. A
-     * renewal is somebody's SIGHUP, and one is some kilobytes. */
+     * renewal is somebody's SIGHUP, or the end of a certificate of the KMS, and one is some kilobytes. */
     struct ccz_ratls_ctx **identities;
     size_t identities_len;
     struct served_work *work;

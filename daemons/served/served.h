@@ -75,9 +75,11 @@ struct served_opts {
     const char *kms, *kms_policy, *kms_key, *kms_id;
     const char
         *bundle_signer; /* --model-dir is a bundle: FILE or secret/NAME of who must have signed */
-    const char *bundle_owner; /* the same of the owner, or NULL */
-    int64_t kms_poll_s;       /* bundles: how often the KMS is asked */
-    int64_t kms_grace_s;      /* how long they are served while it does not answer; 0 = for ever */
+    const char *bundle_owner;           /* the same of the owner, or NULL */
+    const char *cert_from, *cert_names; /* REST: key/NAME of the KMS that issues the certificate */
+    int64_t cert_life_s;                /* 0 = as the KMS does it */
+    int64_t kms_poll_s;                 /* bundles: how often the KMS is asked */
+    int64_t kms_grace_s; /* how long they are served while it does not answer; 0 = for ever */
     struct ccz_kms_instance instance; /* of kms_id; zeroed: that of the first value */
     bool insecure_tls_only;           /* a test port without attestation */
 };
@@ -108,6 +110,18 @@ struct served_kms {
 ccz_rc served_kms_open(struct served_kms *k, const struct served_opts *o,
                        struct ccz_attester *attester, struct ccz_err *err);
 void served_kms_close(struct served_kms *k);
+
+/* The certificate of the REST listener from the KMS: one at the start, the next after two thirds of its life. */
+struct served_cert;
+ccz_rc served_cert_new(struct served_cert **out, const struct served_opts *o,
+                       struct ccz_attester *attester, struct ccz_err *err);
+/* ccz_ratls_certify_fn */
+ccz_rc served_cert_issue(void *cert, struct ccz_buf *der, const struct ccz_key *key,
+                         struct ccz_err *err);
+/* From now on @p party is renewed in time; it is borrowed until served_cert_stop(). */
+ccz_rc served_cert_start(struct served_cert *c, struct ccz_party *party, struct ccz_err *err);
+void served_cert_stop(struct served_cert *c); /* NULL is fine, as below */
+void served_cert_free(struct served_cert *c); /* after the party */
 
 /* One item of the KMS. */
 struct served_item {

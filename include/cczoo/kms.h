@@ -208,6 +208,10 @@ struct ccz_kms_info {
      *  Called by the worker. */
     int64_t (*collateral_expires_s)(void *arg);
     void *arg;
+    /** Verifies evidence that a request for a certificate carries (ratls.h): genuine or not; policies are the KMS's. Called by the
+     *  worker. NULL: no certificates are issued, "kms:cert-evidence" */
+    ccz_ratls_appraise_fn appraise;
+    void *appraise_arg;
     /** "iss" of attestation results, at most 256 bytes: the https URL under which others find the keys, if there is one.
      *  NULL = "cczoo-kms:" and the instance in hex */
     const char *issuer;

@@ -6,7 +6,7 @@
  * Keys that work inside the KMS: they encrypt, sign, wrap and derive there, and never have to leave it.
  *
  * Terms. A key has a *kind* ("aes-256-gcm", "ecdsa-p256", ...; docs/design/kms-keys.md lists them) and *operations* that it is for, fixed
- * when it is made: encrypt, decrypt, data-key, rewrap, wrap, unwrap, derive, hmac, hmac-verify, sign, verify, public-key, export. A workload may
+ * when it is made: encrypt, decrypt, data-key, rewrap, wrap, unwrap, derive, hmac, hmac-verify, sign, verify, public-key, export, issue. A workload may
  * do an operation if the policy that the key is bound to *for that operation* accepts its evidence; an operation without a binding of its own
  * is decided by the key's default binding (ccz_kms_bind()), and without that nobody may do it. Each use is on record before its result leaves.
  *
@@ -23,6 +23,7 @@
  */
 #include <cczoo/kms.h>
 #include <cczoo/pkey.h>
+#include <cczoo/x509.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -43,6 +44,8 @@ struct ccz_kms_key_spec {
     bool
         unattested_insecure; /**< clients of role `client` may use it without evidence, under no policy */
     int64_t expires_s;       /**< from then on it makes nothing new; 0 = never */
+    const char
+        *names; /**< with ops "issue,public-key": what it may issue certificates for, see below */
     int64_t
         rotate_every_s; /**< a new version by itself, an hour to ten years; 0 = by hand; not of imported keys */
 };
@@ -225,6 +228,46 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_public_key(struct ccz_buf *spki, struct ccz_
                                                uint32_t *used_version, struct ccz_rpc_client *c,
                                                const char *key, uint32_t version,
                                                struct ccz_err *err);
+
+/* -------------------------------------------------------------------------- certificates */
+
+/*
+ * A key of kind ecdsa-p256 or ecdsa-p384 with the operations "issue,public-key" and names is a certificate authority: self-signed, for
+ * these names alone (nameConstraints), no CA below it. It never leaves, is not imported, and is replaced by another key, not rotated.
+ */
+struct ccz_kms_issue {
+    const char *key; /**< of the authority, without "key/" */
+    uint32_t version;
+    const char *names;              /**< x509.h: some of the authority's, each as it stands there */
+    const struct ccz_key *identity; /**< what the certificate is for */
+    ccz_ratls_attest_fn attest;     /**< evidence of this workload, the one that `c` gives */
+    void *attest_arg;
+    int64_t life_s; /**< a minute to seven days; 0 = 24 hours */
+};
+struct ccz_kms_issued {
+    struct ccz_buf certificate, ca; /**< DER; the chain is these two */
+    int64_t
+        not_after_s; /**< may be sooner than asked for: with the evidence's collateral, grace, or the key */
+    struct ccz_kms_use use;
+};
+/** Before first use. */
+CCZ_API void ccz_kms_issued_init(struct ccz_kms_issued *p);
+/** What was only initialised is fine. */
+CCZ_API void ccz_kms_issued_deinit(struct ccz_kms_issued *p);
+/**
+ * Workload: a certificate for @p ask->identity with its evidence inside, which TLS stacks accept by the authority's certificate, and
+ * who verifies evidence by that (ccz_ratls_cert_verify()). It is on record: serial, names, digests.
+ * @param[out] out  initialised; emptied on failure
+ * @retval CCZ_E_DENIED  "x509:name-not-allowed", "kms:cert-workload"  @retval CCZ_E_EXPIRED "kms:cert-expired"
+ * @retval CCZ_E_ARG "kms:cert-life"  @retval CCZ_E_UNSUPPORTED "kms:cert-evidence"; "x509:...", "ratls:..." of the request
+ */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_issue_certificate(struct ccz_kms_issued *out,
+                                                      struct ccz_rpc_client *c,
+                                                      const struct ccz_kms_issue *ask,
+                                                      struct ccz_err *err);
+/** Auditor, or whoever reads metadata: appends the authority's certificate (DER). @retval CCZ_E_NOT_FOUND "kms:ca-none" */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_ca_certificate(struct ccz_buf *der, struct ccz_rpc_client *c,
+                                                   const char *key, struct ccz_err *err);
 
 #ifdef __cplusplus
 }

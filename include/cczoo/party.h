@@ -44,6 +44,9 @@ struct ccz_party_cfg {
     void *pin_arg;
     const char *const *alpn;
     enum ccz_ratls_emit emit;
+    ccz_ratls_certify_fn
+        certify; /**< who issues the own certificate, or NULL; asked at each renewal */
+    void *certify_arg;
     bool require_fresh; /**< the default profile is fresh; this refuses the others */
     int64_t reattest_interval_ms, reattest_timeout_ms;
     struct ccz_clock clock; /**< zeroed = the system's clock */

@@ -57,6 +57,8 @@ CCZ_API void ccz_pkey_free(struct ccz_pkey *k); /**< NULL is fine */
 CCZ_DEFINE_AUTO(ccz_pkey)
 CCZ_API enum ccz_pkey_kind ccz_pkey_kind(const struct ccz_pkey *k);
 CCZ_API bool ccz_pkey_is_private(const struct ccz_pkey *k);
+/** The EC key inside, borrowed: for certificates (x509.h). NULL: it is of another kind. */
+CCZ_API const struct ccz_key *ccz_pkey_ec(const struct ccz_pkey *k);
 /** "P-256", "P-384", "Ed25519", "RSA-2048", ...; "?" if there is no such kind. */
 CCZ_API const char *ccz_pkey_kind_name(enum ccz_pkey_kind kind);
 

@@ -56,6 +56,10 @@ typedef ccz_rc (*ccz_ratls_appraise_fn)(void *arg, struct ccz_claims *claims, st
 /** Accepts a peer by its SPKI instead of evidence (pinned administrator keys). Return CCZ_OK to accept. */
 typedef ccz_rc (*ccz_ratls_pin_fn)(void *arg, struct ccz_span spki, struct ccz_err *err);
 
+/** Appends a certificate (DER) for @p key from somebody else, with the evidence of this side inside: kms_use.h has one issued. */
+typedef ccz_rc (*ccz_ratls_certify_fn)(void *arg, struct ccz_buf *der, const struct ccz_key *key,
+                                       struct ccz_err *err);
+
 /** Which extensions an own certificate carries. Each costs a quote, in the handshake some 5 KB. SEV-SNP: always DICE. */
 enum ccz_ratls_emit {
     CCZ_RATLS_EMIT_DICE =
@@ -87,6 +91,10 @@ struct ccz_ratls_cfg {
     const char *const
         *alpn; /**< all but the SESSION profile, e.g. {"h2", NULL}, which gRPC needs */
     enum ccz_ratls_emit emit; /**< CERTIFICATE profile with `attest` */
+    /** CERTIFICATE profile with `attest`: the certificate is this one's, for peers that know its issuer, instead of a self-signed one.
+     *  It has to be for the key and carry evidence over it ("ratls:certified"). */
+    ccz_ratls_certify_fn certify;
+    void *certify_arg;
     /** The evidence of an attested peer must be made for this very connection: refuses the profiles that cannot do that. */
     bool require_fresh;
     /** SESSION profile with `appraise`: ask attested peers for evidence again, that often; 0 = never, INT64_MAX = only
@@ -225,6 +233,19 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_ratls_cert_verify(struct ccz_claims *claims,
                                                   const struct ccz_cert *cert,
                                                   ccz_ratls_appraise_fn appraise,
                                                   void *appraise_arg, struct ccz_err *err);
+/**
+ * The same of a request for a certificate, whose key is proven by its signature (x509.h). It asks for the evidence extension and
+ * for no other: what an issuer copies into a certificate is what was looked at.
+ * @retval CCZ_E_FORMAT  "ratls:csr-extensions"
+ */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_ratls_csr_verify(struct ccz_claims *claims,
+                                                 const struct ccz_csr *csr,
+                                                 ccz_ratls_appraise_fn appraise, void *appraise_arg,
+                                                 struct ccz_err *err);
+/** Appends a request (DER) for a certificate of @p key with evidence over it from @p attest, in the DICE extension. */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_ratls_csr_make(struct ccz_buf *out_der, const struct ccz_key *key,
+                                               ccz_ratls_attest_fn attest, void *attest_arg,
+                                               struct ccz_err *err);
 /**
  * Collateral that a certificate carries for verifiers without a network (extension 2.23.133.5.4.2, Intel quotes).
  * A transport, nothing more: views to hand to ccz_collateral_new(), which verifies them under the roots of the

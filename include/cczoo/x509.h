@@ -22,6 +22,8 @@
  *  - time: x509:not-yet-valid, x509:expired
  *  - CRLs: the same steps after "x509:crl-", and x509:crl, x509:crl-next-update, x509:crl-entry
  *  - issuing: x509:issue, x509:issue-name, x509:issue-issuer, x509:issue-validity
+ *  - certificate requests: x509:csr-size, x509:csr (shape), x509:csr-version, x509:csr-attribute, x509:csr-extensions,
+ *    x509:csr-key, x509:csr-signature and the like; names of certificates: x509:names, x509:name-not-allowed
  */
 #include <cczoo/crypto.h>
 
@@ -134,6 +136,7 @@ struct ccz_cert_cfg {
     int64_t not_before_s, not_after_s;
     uint64_t serial; /**< 0 = random 127 bits */
     bool ca; /**< basicConstraints CA:TRUE, keyUsage keyCertSign+cRLSign; else digitalSignature */
+    bool no_ca_below;                  /**< with `ca`: path length 0 */
     const struct ccz_cert_ext_in *ext; /**< further extensions */
     size_t ext_len;
 };
@@ -156,6 +159,59 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_crl_issue(struct ccz_buf *out_der, const struct 
                                           const struct ccz_key *issuer_key, int64_t this_update_s,
                                           int64_t next_update_s, const struct ccz_span *serials,
                                           size_t len);
+
+/* ------------------------------------------------------------------ certificate requests */
+
+/** A request for a certificate (PKCS#10, RFC 2986); owns its bytes. Immutable, shareable between threads. */
+struct ccz_csr;
+#define CCZ_CSR_EXT_LEN_MAX 8
+/**
+ * Exactly one DER request for a P-256 or P-384 key, whose signature is checked here: who made what parses had the private key.
+ * Strict: version 0, at most one attribute, which asks for extensions (RFC 2985, 5.4.2), at most CCZ_CSR_EXT_LEN_MAX.
+ * @param[out] out  owned by the caller, with its own copy of @p der
+ * @param der       untrusted, at most CCZ_CERT_SIZE_MAX bytes
+ * @retval CCZ_E_FORMAT, CCZ_E_LIMIT, CCZ_E_UNSUPPORTED  "x509:csr..."
+ * @retval CCZ_E_SIG  "x509:csr-signature"
+ */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_csr_parse(struct ccz_csr **out, struct ccz_span der,
+                                          struct ccz_err *err);
+CCZ_API void ccz_csr_free(struct ccz_csr *c); /**< NULL is fine */
+CCZ_DEFINE_AUTO(ccz_csr)
+/** The views below live as long as @p c. */
+CCZ_API struct ccz_span
+ccz_csr_spki(const struct ccz_csr *c); /**< SubjectPublicKeyInfo as carried */
+CCZ_API const struct ccz_key *ccz_csr_key(const struct ccz_csr *c); /**< never NULL */
+/** The extensions it asks for, in its order; what they say is for the issuer to judge. @param[out] len  0..CCZ_CSR_EXT_LEN_MAX */
+CCZ_API const struct ccz_cert_ext_in *ccz_csr_exts(size_t *len, const struct ccz_csr *c);
+/** As ccz_cert_ext(). */
+CCZ_API struct ccz_span ccz_csr_ext(bool *critical, const struct ccz_csr *c, const char *oid);
+/**
+ * Appends a DER request, signed by @p key.
+ * @param cn  subject, 1 to 64 bytes
+ * @retval CCZ_E_ARG  name or too many extensions  @retval CCZ_E_LIMIT  too large, or no OID
+ */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_csr_make(struct ccz_buf *out_der, const struct ccz_key *key,
+                                         const char *cn, const struct ccz_cert_ext_in *ext,
+                                         size_t ext_len, struct ccz_err *err);
+
+/* ---------------------------------------------------------------- names of certificates */
+
+/*
+ * DNS names and IP addresses as one text with commas, "als.example,10.0.0.7,fd00::7": each in its only spelling (lower case, no
+ * dot at the end, addresses as inet_ntop() writes them), each once, no wildcards.
+ */
+#define CCZ_NAMES_MAX      16
+#define CCZ_NAMES_SIZE_MAX 1024 /**< of the text */
+/** @retval CCZ_E_FORMAT, CCZ_E_LIMIT  "x509:names" */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_names_check(struct ccz_span names, struct ccz_err *err);
+/** Whether each of @p names is one of @p allowed, byte for byte; both are checked ones. @retval CCZ_E_DENIED "x509:name-not-allowed" */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_names_within(struct ccz_span names, struct ccz_span allowed,
+                                             struct ccz_err *err);
+/** Appends the value of subjectAltName (2.5.29.17, RFC 5280, 4.2.1.6) of checked names. */
+CCZ_API void ccz_names_put_san(struct ccz_buf *out, struct ccz_span names);
+/** Appends the value of nameConstraints (2.5.29.30, RFC 5280, 4.2.1.10): these names, what is below them in DNS, and no others. A
+ *  kind of name of which there is none is excluded as a whole. */
+CCZ_API void ccz_names_put_constraints(struct ccz_buf *out, struct ccz_span names);
 
 #ifdef __cplusplus
 }

@@ -52,6 +52,11 @@ enum ccz_pkey_kind ccz_pkey_kind(const struct ccz_pkey *k)
     return k->kind;
 }
 
+const struct ccz_key *ccz_pkey_ec(const struct ccz_pkey *k)
+{
+    return k->ec;
+}
+
 bool ccz_pkey_is_private(const struct ccz_pkey *k)
 {
     return k->is_private;

@@ -260,7 +260,7 @@ static ccz_rc refuse_issuer_key(const struct cczi_x509_kind *kind, struct ccz_er
                     kind->name);
 }
 
-static ccz_rc refuse_signature(const struct cczi_x509_kind *kind, ccz_rc rc, struct ccz_err *err)
+ccz_rc cczi_x509_refuse_signature(const struct cczi_x509_kind *kind, ccz_rc rc, struct ccz_err *err)
 {
     if (rc == CCZ_E_SIG)
         return ccz_fail(err, rc, kind->at_signature, 0,
@@ -270,14 +270,13 @@ static ccz_rc refuse_signature(const struct cczi_x509_kind *kind, ccz_rc rc, str
                     kind->name);
 }
 
-ccz_rc cczi_x509_signature_job(struct ccz_ecdsa_job *out, const struct cczi_signed *s,
-                               const struct ccz_cert *issuer, const struct cczi_x509_kind *kind,
-                               struct ccz_err *err)
+ccz_rc cczi_x509_key_job(struct ccz_ecdsa_job *out, const struct cczi_signed *s,
+                         const struct ccz_key *key, const struct cczi_x509_kind *kind,
+                         struct ccz_err *err)
 {
     const struct algorithm *a = find_algorithm(s, kind, err);
     if (!a)
         return CCZ_E_UNSUPPORTED;
-    const struct ccz_key *key = ccz_cert_key(issuer);
     if (!key || a->scheme != SCHEME_ECDSA)
         return refuse_issuer_key(kind, err);
     *out = (struct ccz_ecdsa_job){.key = key,
@@ -285,7 +284,14 @@ ccz_rc cczi_x509_signature_job(struct ccz_ecdsa_job *out, const struct cczi_sign
                                   .form = CCZ_SIG_DER,
                                   .digest_size = ccz_hash_size(a->hash)};
     ccz_rc rc = ccz_hash(out->digest, a->hash, &s->tbs, 1);
-    return rc == CCZ_OK ? rc : refuse_signature(kind, rc, err);
+    return rc == CCZ_OK ? rc : cczi_x509_refuse_signature(kind, rc, err);
+}
+
+ccz_rc cczi_x509_signature_job(struct ccz_ecdsa_job *out, const struct cczi_signed *s,
+                               const struct ccz_cert *issuer, const struct cczi_x509_kind *kind,
+                               struct ccz_err *err)
+{
+    return cczi_x509_key_job(out, s, ccz_cert_key(issuer), kind, err);
 }
 
 ccz_rc cczi_x509_check_signature(const struct cczi_signed *s, const struct ccz_cert *issuer,
@@ -306,5 +312,5 @@ ccz_rc cczi_x509_check_signature(const struct cczi_signed *s, const struct ccz_c
         if (rc == CCZ_E_UNSUPPORTED)
             return refuse_issuer_key(kind, err);
     }
-    return rc == CCZ_OK ? rc : refuse_signature(kind, rc, err);
+    return rc == CCZ_OK ? rc : cczi_x509_refuse_signature(kind, rc, err);
 }

@@ -91,12 +91,12 @@ static void put_rdn(struct ccz_buf *b, const char *oid, const char *text)
     cczi_der_close(b, set);
 }
 
-static void put_name(struct ccz_buf *b, const struct ccz_cert_cfg *cfg)
+void cczi_x509_put_name(struct ccz_buf *b, const char *org, const char *cn)
 {
     size_t name = cczi_der_open(b, CCZI_DER_SEQUENCE);
-    if (cfg->org)
-        put_rdn(b, "2.5.4.10", cfg->org);
-    put_rdn(b, "2.5.4.3", cfg->cn);
+    if (org)
+        put_rdn(b, "2.5.4.10", org);
+    put_rdn(b, "2.5.4.3", cn);
     cczi_der_close(b, name);
 }
 
@@ -133,6 +133,8 @@ static ccz_rc key_id_of(uint8_t id[KEY_ID_SIZE], const struct ccz_key *key)
 static ccz_rc put_exts(struct ccz_buf *b, const struct ccz_cert_cfg *cfg)
 {
     static const uint8_t ca_true[] = {CCZI_DER_SEQUENCE, 3, CCZI_DER_BOOLEAN, 1, 0xff};
+    static const uint8_t ca_last[] = {
+        CCZI_DER_SEQUENCE, 6, CCZI_DER_BOOLEAN, 1, 0xff, CCZI_DER_INTEGER, 1, 0};
     static const uint8_t ca_false[] = {CCZI_DER_SEQUENCE, 0};
     /* BIT STRING, one byte, and how many of its low bits are unused */
     static const uint8_t ca_usage[] = {CCZI_DER_BIT_STRING, 2, 1,
@@ -145,8 +147,9 @@ static ccz_rc put_exts(struct ccz_buf *b, const struct ccz_cert_cfg *cfg)
     size_t explicit3 = cczi_der_open(b, CCZI_DER_CONTEXT(3));
     size_t exts = cczi_der_open(b, CCZI_DER_SEQUENCE);
     cczi_x509_put_ext(b, "2.5.29.19", true,
-                      cfg->ca ? CCZ_SPAN(ca_true, sizeof(ca_true))
-                              : CCZ_SPAN(ca_false, sizeof(ca_false)));
+                      !cfg->ca           ? CCZ_SPAN(ca_false, sizeof(ca_false))
+                      : cfg->no_ca_below ? CCZ_SPAN(ca_last, sizeof(ca_last))
+                                         : CCZ_SPAN(ca_true, sizeof(ca_true)));
     cczi_x509_put_ext(b, "2.5.29.15", true,
                       cfg->ca ? CCZ_SPAN(ca_usage, sizeof(ca_usage))
                               : CCZ_SPAN(leaf_usage, sizeof(leaf_usage)));
@@ -173,12 +176,12 @@ static ccz_rc put_tbs(struct ccz_buf *b, const struct ccz_cert_cfg *cfg,
     if (cfg->issuer)
         ccz_buf_put_span(b, ccz_cert_subject(cfg->issuer));
     else
-        put_name(b, cfg);
+        cczi_x509_put_name(b, cfg->org, cfg->cn);
     size_t validity = cczi_der_open(b, CCZI_DER_SEQUENCE);
     cczi_x509_put_time(b, cfg->not_before_s);
     cczi_x509_put_time(b, cfg->not_after_s);
     cczi_der_close(b, validity);
-    put_name(b, cfg);
+    cczi_x509_put_name(b, cfg->org, cfg->cn);
     rc = ccz_key_spki(b, cfg->key);
     if (rc == CCZ_OK)
         rc = put_exts(b, cfg);
@@ -186,7 +189,7 @@ static ccz_rc put_tbs(struct ccz_buf *b, const struct ccz_cert_cfg *cfg,
     return rc;
 }
 
-static bool is_name_text(const char *s)
+bool cczi_x509_is_name_text(const char *s)
 {
     size_t size = strlen(s);
     return size > 0 && size <= NAME_SIZE_MAX;
@@ -195,7 +198,8 @@ static bool is_name_text(const char *s)
 ccz_rc ccz_cert_issue(struct ccz_buf *out_der, const struct ccz_cert_cfg *cfg, struct ccz_err *err)
 {
     const struct ccz_key *signer = cfg->issuer_key ? cfg->issuer_key : cfg->key;
-    if (!cfg->key || !cfg->cn || !is_name_text(cfg->cn) || (cfg->org && !is_name_text(cfg->org)))
+    if (!cfg->key || !cfg->cn || !cczi_x509_is_name_text(cfg->cn) ||
+        (cfg->org && !cczi_x509_is_name_text(cfg->org)))
         return ccz_fail(err, CCZ_E_ARG, "x509:issue-name", 0,
                         "a key and a name of 1 to %d bytes are needed", NAME_SIZE_MAX);
     if ((cfg->issuer != NULL) != (cfg->issuer_key != NULL))

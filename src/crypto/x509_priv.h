@@ -80,6 +80,13 @@ const struct cczi_ext *cczi_x509_ext_ce(const struct cczi_exts *exts, uint8_t ce
 CCZ_MUST_USE ccz_rc cczi_x509_signature_job(struct ccz_ecdsa_job *out, const struct cczi_signed *s,
                                             const struct ccz_cert *issuer,
                                             const struct cczi_x509_kind *kind, struct ccz_err *err);
+/* The same by a key that is given. @p key NULL: not of a kind used here */
+CCZ_MUST_USE ccz_rc cczi_x509_key_job(struct ccz_ecdsa_job *out, const struct cczi_signed *s,
+                                      const struct ccz_key *key, const struct cczi_x509_kind *kind,
+                                      struct ccz_err *err);
+/* Why a signature does not hold. @param rc  of its check. @return rc */
+ccz_rc cczi_x509_refuse_signature(const struct cczi_x509_kind *kind, ccz_rc rc,
+                                  struct ccz_err *err);
 /* Checks the signature over the bytes as carried with the key of @p issuer. */
 CCZ_MUST_USE ccz_rc cczi_x509_check_signature(const struct cczi_signed *s,
                                               const struct ccz_cert *issuer,
@@ -99,6 +106,9 @@ void cczi_x509_put_time(struct ccz_buf *b, int64_t t_s);
 void cczi_x509_put_ext(struct ccz_buf *b, const char *oid, bool critical, struct ccz_span value);
 void cczi_x509_put_authority_key_id(struct ccz_buf *b, struct ccz_span key_id);
 void cczi_x509_put_algorithm(struct ccz_buf *b, const struct ccz_key *issuer_key);
+/* Subject or issuer; @p org NULL = none. */
+void cczi_x509_put_name(struct ccz_buf *b, const char *org, const char *cn);
+bool cczi_x509_is_name_text(const char *s); /* 1 to 64 bytes */
 /* Appends SEQUENCE { tbs, algorithm, signature } made with @p issuer_key. */
 CCZ_MUST_USE ccz_rc cczi_x509_sign(struct ccz_buf *out, struct ccz_span tbs,
                                    const struct ccz_key *issuer_key);

@@ -30,6 +30,7 @@ static struct cczi_msg_key_req spec_msg(const struct ccz_kms_key_spec *spec)
         .unattested_insecure = spec->unattested_insecure,
         .expires_s = (uint64_t)spec->expires_s,
         .rotate_every_s = (uint64_t)spec->rotate_every_s,
+        .names = span_of(spec->names),
     };
 }
 

@@ -387,6 +387,7 @@ static bool print_key(struct ccz_buf *out, struct ccz_span body)
     print_text(out, "kind", m.kind);
     print_given(out, "ops", m.ops);
     print_given(out, "policy", m.policy);
+    print_given(out, "names", m.names);
     ccz_buf_printf(out, "%s%s expires_s=%llu rotate_every_s=%llu",
                    m.exportable ? " EXPORTABLE" : "",
                    m.unattested_insecure ? " USED WITHOUT EVIDENCE" : "",

@@ -183,6 +183,18 @@ static void put_shadow(struct ccz_buf *b, const struct cczi_kms_shadow *sh)
     ccz_buf_put_str(b, "}");
 }
 
+static void put_issued(struct ccz_buf *b, const struct cczi_kms_issued *c)
+{
+    if (!c->serial[0])
+        return;
+    ccz_buf_printf(b, ",\"certificate\":{\"serial\":\"%s\"", c->serial);
+    put_member(b, "names", c->names);
+    put_hex_member(b, "spki_sha256", c->spki_sha256, sizeof(c->spki_sha256));
+    put_hex_member(b, "sha256", c->sha256, sizeof(c->sha256));
+    put_time_member(b, "not_after", c->not_after_s);
+    ccz_buf_put_str(b, "}");
+}
+
 /* The audit entry of a call; `why` is NULL for an accepted one. */
 static void put_entry(struct ccz_buf *b, const struct cczi_kms_call *call, const char *op,
                       const struct ccz_err *why)
@@ -222,6 +234,7 @@ static void put_entry(struct ccz_buf *b, const struct cczi_kms_call *call, const
     if (call->has_evidence)
         put_hex_member(b, "evidence_sha256", call->evidence_sha256, sizeof(call->evidence_sha256));
     put_shadow(b, &call->shadow);
+    put_issued(b, &call->issued);
     if (why) {
         put_member(b, "where", why->where);
         put_member(b, "got", why->got);

@@ -13,6 +13,7 @@
 #define WRAP    (BIT(CCZI_OP_WRAP) | BIT(CCZI_OP_UNWRAP))
 #define SIGN    (BIT(CCZI_OP_SIGN) | BIT(CCZI_OP_VERIFY))
 #define MAC     (BIT(CCZI_OP_HMAC) | BIT(CCZI_OP_HMAC_VERIFY))
+#define ISSUE   BIT(CCZI_OP_ISSUE)
 #define PUBLIC  BIT(CCZI_OP_PUBLIC)
 #define DERIVE  BIT(CCZI_OP_DERIVE)
 #define EXPORT  BIT(CCZI_OP_EXPORT)
@@ -28,8 +29,8 @@ static const struct cczi_kms_key_traits traits[CCZI_KEY_KINDS] = {
     [CCZI_KEY_AES_256_GCM]       = {"aes-256-gcm", SEAL | WRAP | DERIVE | EXPORT, 32, 32, 0, true, CCZ_AES_256_GCM},
     [CCZI_KEY_CHACHA20_POLY1305] = {"chacha20-poly1305", SEAL | DERIVE | EXPORT, 32, 32, 0, true, CCZ_CHACHA20_POLY1305},
     [CCZI_KEY_HMAC_SHA256]       = {"hmac-sha256", MAC | DERIVE | EXPORT, 32, 64, 0, false, 0},
-    [CCZI_KEY_ECDSA_P256]        = {"ecdsa-p256", SIGN | PUBLIC | EXPORT, 0, 0, CCZ_PKEY_P256, false, 0},
-    [CCZI_KEY_ECDSA_P384]        = {"ecdsa-p384", SIGN | PUBLIC | EXPORT, 0, 0, CCZ_PKEY_P384, false, 0},
+    [CCZI_KEY_ECDSA_P256]        = {"ecdsa-p256", SIGN | PUBLIC | EXPORT | ISSUE, 0, 0, CCZ_PKEY_P256, false, 0},
+    [CCZI_KEY_ECDSA_P384]        = {"ecdsa-p384", SIGN | PUBLIC | EXPORT | ISSUE, 0, 0, CCZ_PKEY_P384, false, 0},
     [CCZI_KEY_ED25519]           = {"ed25519", SIGN | PUBLIC | EXPORT, 0, 0, CCZ_PKEY_ED25519, false, 0},
     [CCZI_KEY_RSA_2048]          = {"rsa-2048", RSA, 0, 0, CCZ_PKEY_RSA_2048, false, 0},
     [CCZI_KEY_RSA_3072]          = {"rsa-3072", RSA, 0, 0, CCZ_PKEY_RSA_3072, false, 0},
@@ -45,6 +46,7 @@ static const char *const op_names[CCZI_OPS] = {
     [CCZI_OP_HMAC] = "hmac",         [CCZI_OP_HMAC_VERIFY] = "hmac-verify",
     [CCZI_OP_SIGN] = "sign",         [CCZI_OP_VERIFY] = "verify",
     [CCZI_OP_PUBLIC] = "public-key", [CCZI_OP_EXPORT] = "export",
+    [CCZI_OP_ISSUE] = "issue",
 };
 
 const struct cczi_kms_key_traits *cczi_kms_key_traits(enum cczi_kms_key_kind k)

@@ -13,16 +13,19 @@ enum flag { EXPORTABLE = 1, IMPORTED = 2, DISABLED = 4, UNATTESTED = 8, FLAGS = 
 /* Operations that make something new: only recent versions do them. */
 #define MAKES                                                                                      \
     (BIT(CCZI_OP_ENCRYPT) | BIT(CCZI_OP_DATA_KEY) | BIT(CCZI_OP_WRAP) | BIT(CCZI_OP_HMAC) |        \
-     BIT(CCZI_OP_SIGN))
+     BIT(CCZI_OP_SIGN) | BIT(CCZI_OP_ISSUE))
 /* Those and what gives out something that is used afterwards, where no expiry is looked at. */
 #define ENDS_WITH_EXPIRY                                                                           \
     (MAKES | BIT(CCZI_OP_RELEASE) | BIT(CCZI_OP_EXPORT) | BIT(CCZI_OP_DERIVE) | BIT(CCZI_OP_REWRAP))
 
 /* ------------------------------------------------------------------------- consistency */
 
-/* False for nothing to do, and for both to sign and to decrypt: a signature of a chosen text could be a decryption. */
+/* False for nothing to do, for both to sign and to decrypt: a signature of a chosen text could be a decryption; and for issuing beside
+ * anything: a signature of a chosen text could be a certificate. */
 static bool use_ok(uint32_t ops)
 {
+    if ((ops & BIT(CCZI_OP_ISSUE)) && (ops & ~(BIT(CCZI_OP_ISSUE) | BIT(CCZI_OP_PUBLIC))))
+        return false;
     bool some = ops & ~(BIT(CCZI_OP_EXPORT) | BIT(CCZI_OP_PUBLIC));
     return some && !((ops & SIGNS) && (ops & SEALS));
 }
@@ -46,6 +49,12 @@ static bool time_ok(int64_t t_s)
     return t_s >= 0 && t_s <= TIME_MAX_S;
 }
 
+/* A certificate authority is made here, stays here, works for what has evidence, and is replaced by hand, with its certificate. */
+static bool ca_ok(uint32_t ops, bool exportable, bool imported, bool unattested, int64_t every_s)
+{
+    return !(ops & BIT(CCZI_OP_ISSUE)) || !(exportable || imported || unattested || every_s);
+}
+
 static bool meta_ok(const struct cczi_kms_key_meta *m)
 {
     uint32_t can = cczi_kms_key_kind_ops(m->kind);
@@ -54,7 +63,8 @@ static bool meta_ok(const struct cczi_kms_key_meta *m)
            minimum_ok(m->latest, m->min_decrypt, m->min_encrypt) && time_ok(m->created_s) &&
            time_ok(m->expires_s) && time_ok(m->deletion_s) && time_ok(m->next_rotation_s) &&
            period_ok(m->rotate_every_s) && (m->rotate_every_s == 0) == (m->next_rotation_s == 0) &&
-           !(m->imported && m->rotate_every_s != 0);
+           !(m->imported && m->rotate_every_s != 0) &&
+           ca_ok(m->ops, m->exportable, m->imported, m->unattested, m->rotate_every_s);
 }
 
 /* ------------------------------------------------------------------------------- making */
@@ -93,15 +103,22 @@ static ccz_rc check_use(const struct cczi_kms_key_spec *spec, uint32_t *ops, str
     uint32_t can = cczi_kms_key_kind_ops(spec->kind);
     if (can == 0)
         return ccz_fail(err, CCZ_E_ARG, "kms:key-kind", (int64_t)spec->kind, "no such kind of key");
-    *ops = spec->ops ? spec->ops : can;
+    *ops = spec->ops ? spec->ops : can & ~BIT(CCZI_OP_ISSUE); /* that has to be said */
     if (*ops & ~can)
         return ccz_fail(err, CCZ_E_UNSUPPORTED, "kms:key-op", (int64_t)(*ops & ~can),
                         "a key of kind %s cannot do all of that",
                         cczi_kms_key_kind_name(spec->kind));
     if (!use_ok(*ops))
         return ccz_refuse(err, CCZ_E_DENIED, "kms:key-usage",
-                          *ops & SIGNS ? "to sign and to decrypt" : "no use",
-                          "one use: to sign, or to encrypt and wrap");
+                          *ops & BIT(CCZI_OP_ISSUE) ? "to issue certificates and more"
+                          : *ops & SIGNS            ? "to sign and to decrypt"
+                                                    : "no use",
+                          "one use: to sign, to encrypt and wrap, or to issue");
+    if (!ca_ok(*ops, spec->exportable, spec->imported, spec->unattested_insecure,
+               spec->rotate_every_s))
+        return ccz_refuse(err, CCZ_E_DENIED, "kms:ca-key",
+                          "exportable, imported, without evidence, or rotated by itself",
+                          "none of these, for a key that issues certificates");
     return CCZ_OK;
 }
 
@@ -221,6 +238,9 @@ ccz_rc cczi_kms_key_rotate(struct cczi_kms_key_meta *m, bool imported, int64_t n
                            struct ccz_err *err)
 {
     ccz_rc rc = check_now(now_s, err);
+    if (rc == CCZ_OK && (m->ops & BIT(CCZI_OP_ISSUE))) /* clients hold its certificate */
+        rc = ccz_refuse(err, CCZ_E_DENIED, "kms:ca-rotate", "a key that issues certificates",
+                        "another one beside it");
     if (rc == CCZ_OK)
         rc = check_alive(m, err);
     if (rc == CCZ_OK && expired(m, now_s))
@@ -257,6 +277,9 @@ ccz_rc cczi_kms_key_set_period(struct cczi_kms_key_meta *m, int64_t rotate_every
     ccz_rc rc = check_now(now_s, err);
     if (rc == CCZ_OK)
         rc = check_period(rotate_every_s, m->imported, err);
+    if (rc == CCZ_OK && !ca_ok(m->ops, false, false, false, rotate_every_s))
+        rc = ccz_refuse(err, CCZ_E_DENIED, "kms:ca-rotate", "a key that issues certificates",
+                        "another one beside it");
     if (rc != CCZ_OK)
         return rc;
     m->rotate_every_s = rotate_every_s;

@@ -3,6 +3,7 @@
 #include "keys_priv.h"
 
 #include <cczoo/codec.h>
+#include <cczoo/x509.h>
 
 ccz_rc cczi_kms_key_public(struct ccz_buf *der, const struct cczi_kms_key *key, struct ccz_err *err)
 {
@@ -43,4 +44,17 @@ ccz_rc cczi_kms_key_verify(const struct cczi_kms_key *key, const struct ccz_sign
     if (rc == CCZ_OK)
         rc = cczi_kms_key_size_ok("message", in.size, 0, CCZI_KMS_KEY_MESSAGE_SIZE_MAX, err);
     return rc == CCZ_OK ? ccz_pkey_verify(key->pair, how, in, sig, err) : rc;
+}
+
+ccz_rc cczi_kms_key_issue(struct ccz_buf *der, const struct cczi_kms_key *key,
+                          const struct ccz_cert_cfg *cfg, struct ccz_err *err)
+{
+    ccz_rc rc = cczi_kms_key_can(key, CCZI_OP_ISSUE, err);
+    if (rc != CCZ_OK)
+        return rc;
+    struct ccz_cert_cfg with = *cfg;
+    with.issuer_key = cfg->issuer ? ccz_pkey_ec(key->pair) : NULL;
+    if (!cfg->issuer)
+        with.key = ccz_pkey_ec(key->pair);
+    return ccz_cert_issue(der, &with, err);
 }

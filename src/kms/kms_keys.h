@@ -58,6 +58,8 @@ enum cczi_kms_key_op {
     CCZI_OP_VERIFY = 11,
     CCZI_OP_PUBLIC = 12,
     CCZI_OP_EXPORT = 13, /* the material itself */
+    CCZI_OP_ISSUE =
+        14, /* certificates: the key is that of a certificate authority, and does nothing else */
     CCZI_OPS
 };
 #define CCZI_OP_BIT(op) (1u << (op))
@@ -154,6 +156,14 @@ ccz_rc cczi_kms_key_sign(struct ccz_buf *sig, const struct cczi_kms_key *key,
 ccz_rc cczi_kms_key_verify(const struct cczi_kms_key *key, const struct ccz_sign_how *how,
                            struct ccz_span in, struct ccz_span sig, struct ccz_err *err);
 
+/*
+ * A certificate by this key (EC kinds). @param cfg  its issuer_key is not looked at; issuer NULL: the key's own certificate, and then
+ * cfg->key is not looked at either. Appends DER.
+ */
+struct ccz_cert_cfg;
+ccz_rc cczi_kms_key_issue(struct ccz_buf *der, const struct cczi_kms_key *key,
+                          const struct ccz_cert_cfg *cfg, struct ccz_err *err);
+
 /* ------------------------------------------------------------------------------- as text */
 
 /* What a key made, with the version that made it: "ccz1:<version>:<base64url>", one text for one value. */
@@ -200,7 +210,8 @@ struct cczi_kms_key_spec {
     int64_t expires_s;      /* 0 = never */
     int64_t rotate_every_s; /* 0 = by hand; not of imported keys */
 };
-/* where = "kms:key-time", "kms:key-kind", "kms:key-op" (the kind cannot), "kms:key-usage" (nothing, or sign and decrypt), "kms:key-expiry",
+/* where = "kms:key-time", "kms:key-kind", "kms:key-op" (the kind cannot), "kms:key-usage" (nothing, or sign and decrypt, or issue and anything
+ * but public-key), "kms:ca-key" (a CA that could leave, came from outside, needs no evidence or rotates), "kms:key-expiry",
  * "kms:key-period", "kms:key-imported" */
 ccz_rc cczi_kms_key_meta_new(struct cczi_kms_key_meta *out, const struct cczi_kms_key_spec *spec,
                              int64_t now_s, struct ccz_err *err);
@@ -223,7 +234,7 @@ ccz_rc cczi_kms_key_may(const struct cczi_kms_key_meta *m, enum cczi_kms_key_op 
                         uint32_t version, enum cczi_kms_version_state state, int64_t now_s,
                         struct ccz_err *err);
 
-/* A new version becomes the latest one. where = "kms:key-time", "kms:key-deleting", "kms:key-disabled", "kms:key-expired", "kms:key-versions"
+/* A new version becomes the latest one. where = "kms:ca-rotate", "kms:key-time", "kms:key-deleting", "kms:key-disabled", "kms:key-expired", "kms:key-versions"
  * (too many), "kms:key-imported" (generated and imported versions do not mix) */
 ccz_rc cczi_kms_key_rotate(struct cczi_kms_key_meta *m, bool imported, int64_t now_s,
                            struct ccz_err *err);

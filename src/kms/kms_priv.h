@@ -4,6 +4,7 @@
 /* Shared by the sources of src/kms and their tests only. */
 #include <cczoo/crypto.h>
 #include <cczoo/kms.h>
+#include <cczoo/x509.h>
 
 #include "kms_db.h"
 #include "kms_rows.h"
@@ -628,6 +629,14 @@ enum {
 
 /* --------------------------------------------------------- handle.c, batch.c, methods.c */
 
+/* What the audit line says of a certificate. */
+struct cczi_kms_issued {
+    char serial[2 * 20 + 3]; /* hex */
+    char names[CCZ_NAMES_SIZE_MAX + 1];
+    uint8_t spki_sha256[32], sha256[32]; /* of its key, of all of it */
+    int64_t not_after_s;
+};
+
 /* One call on its way through: what methods fill in is what the audit and log line say. */
 struct cczi_kms_call {
     struct ccz_kms_store *store;
@@ -649,7 +658,8 @@ struct cczi_kms_call {
     bool has_evidence;
     bool
         shows_log; /* the answer vouches for lines of this transaction: withheld as that of a recorded call is */
-    bool has_ns; /* name it */
+    struct cczi_kms_issued issued; /* a certificate; serial "" = none */
+    bool has_ns;                   /* name it */
     uint64_t proposal;
     char principal[65], given[CCZ_KMS_ROLES_SIZE]; /* who gets which roles */
     bool system;                                   /* nobody's call but our own */
@@ -820,6 +830,9 @@ ccz_rc cczi_kms_change(struct ccz_kms_receipt *receipt, struct ccz_rpc_client *c
                        const char *method, const struct cczi_msg_field *fields, const void *msg,
                        struct ccz_err *err);
 ccz_rc cczi_kms_take_receipt(struct ccz_kms_receipt *out, struct ccz_span in, struct ccz_err *err);
+/* methods.c: a policy by its name, which the audit line names from here on. @param[out] out  borrowed until the next one is asked for */
+ccz_rc cczi_kms_policy_parsed(const struct ccz_policy **out, struct cczi_kms_call *call,
+                              const char *policy, struct ccz_err *err);
 /* methods.c: a policy by its name over the peer's claims; the audit line names it from here on. */
 ccz_rc cczi_kms_judge_by(struct cczi_kms_call *call, const char *policy, struct ccz_err *err);
 /* methods.c: whether a version may be released to the caller now: item, policy, door, state. From here on the audit line names it. @p it

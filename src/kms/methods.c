@@ -45,9 +45,11 @@ static ccz_rc load_policy(struct cczi_kms_policy *p, struct cczi_kms_call *call,
 
 /* -------------------------------------------------------------------------- release */
 
-ccz_rc cczi_kms_judge_by(struct cczi_kms_call *call, const char *policy, struct ccz_err *err)
+ccz_rc cczi_kms_policy_parsed(const struct ccz_policy **out, struct cczi_kms_call *call,
+                              const char *policy, struct ccz_err *err)
 {
     struct cczi_kms_policy p = {0};
+    *out = NULL;
     ccz_buf_init(&p.json, CCZ_POLICY_SIZE_MAX);
     ccz_rc rc = load_policy(&p, call, policy, err);
     struct cczi_kms_parsed *parsed = NULL;
@@ -55,8 +57,17 @@ ccz_rc cczi_kms_judge_by(struct cczi_kms_call *call, const char *policy, struct 
         rc = cczi_kms_policies_get(&parsed, call->store->policies, &p, err);
     if (rc == CCZ_OK)
         rc = cczi_kms_parsed_resolve(parsed, call->store, policy, err);
+    if (rc == CCZ_OK)
+        *out = parsed->policy;
     ccz_buf_free(&p.json);
-    return rc == CCZ_OK ? cczi_kms_verdict(call, parsed->policy, err) : rc;
+    return rc;
+}
+
+ccz_rc cczi_kms_judge_by(struct cczi_kms_call *call, const char *policy, struct ccz_err *err)
+{
+    const struct ccz_policy *parsed = NULL;
+    ccz_rc rc = cczi_kms_policy_parsed(&parsed, call, policy, err);
+    return rc == CCZ_OK ? cczi_kms_verdict(call, parsed, err) : rc;
 }
 
 /* The item's own policy over the peer's claims. */
@@ -554,6 +565,8 @@ const struct cczi_kms_method cczi_kms_methods[] = {
      false},
     {"Sign", true, CCZ_KMS_ROLE_CLIENT, true, cczi_kms_run_sign, CCZI_KMS_ON_NAME, false},
     {"Verify", true, CCZ_KMS_ROLE_CLIENT, true, cczi_kms_run_verify, CCZI_KMS_ON_NAME, false},
+    {"IssueCertificate", true, CCZ_KMS_ROLE_CLIENT, true, cczi_kms_run_issue_certificate,
+     CCZI_KMS_ON_NAME, false},
     {"PublicKey", true, CCZ_KMS_ROLE_CLIENT | CCZI_KMS_READERS, false, cczi_kms_run_public_key,
      CCZI_KMS_ON_NAME, false},
     {"Why", false, CCZ_KMS_ROLE_AUDITOR, false, cczi_kms_run_why, CCZI_KMS_ON_ANY, false},

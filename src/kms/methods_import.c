@@ -216,7 +216,7 @@ CCZI_KMS_RUN(import)
     if (rc == CCZ_OK)
         rc = open_blob(&material, call, &req, &spec, err);
     if (rc == CCZ_OK)
-        rc = cczi_kms_put_key(response, call, &m, material, err);
+        rc = cczi_kms_put_key(response, call, &m, material, (struct ccz_span){0}, err);
     if (rc == CCZ_OK && req.policy.size)
         rc = cczi_kms_bind_to(call, req.policy, CCZI_OP_RELEASE, err);
     return rc;

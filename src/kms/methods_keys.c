@@ -120,13 +120,13 @@ ccz_rc cczi_kms_key_is_new(struct cczi_kms_call *call, struct ccz_err *err)
 
 ccz_rc cczi_kms_put_key(struct ccz_buf *response, struct cczi_kms_call *call,
                         const struct cczi_kms_key_meta *m, const struct ccz_secret *material,
-                        struct ccz_err *err)
+                        struct ccz_span metadata, struct ccz_err *err)
 {
     struct cczi_kms_slot slot = {.ref = call->ref, .version = m->latest};
     (void)snprintf(slot.alg, sizeof(slot.alg), "%s", cczi_kms_key_kind_name(m->kind));
     ccz_rc rc = cczi_kms_meta_put(call, m, err);
     if (rc == CCZ_OK)
-        rc = cczi_kms_item_put(call->store, &slot, call->req->now_s, 0, (struct ccz_span){0},
+        rc = cczi_kms_item_put(call->store, &slot, call->req->now_s, 0, metadata,
                                CCZ_SPAN(ccz_secret_view(material), ccz_secret_size(material)), err);
     if (rc != CCZ_OK)
         return rc;
@@ -170,7 +170,9 @@ static ccz_rc make(const struct ccz_secret **material, struct ccz_secret **out,
 ccz_rc cczi_kms_guard_spec(const struct cczi_kms_call *call, const struct cczi_kms_key_spec *spec,
                            struct ccz_err *err)
 {
-    return spec->exportable || spec->unattested_insecure ? cczi_kms_guard(call, err) : CCZ_OK;
+    bool issues = spec->ops & CCZI_OP_BIT(CCZI_OP_ISSUE);
+    return spec->exportable || spec->unattested_insecure || issues ? cczi_kms_guard(call, err)
+                                                                   : CCZ_OK;
 }
 
 CCZI_KMS_RUN(generate)
@@ -179,7 +181,9 @@ CCZI_KMS_RUN(generate)
     struct cczi_kms_key_spec spec;
     struct cczi_kms_key_meta m = {0};
     CCZ_AUTO(ccz_secret) made = NULL;
+    CCZ_AUTO_BUF metadata;
     const struct ccz_secret *material = NULL;
+    ccz_buf_init(&metadata, CCZI_KMS_METADATA_SIZE_MAX);
     ccz_rc rc = cczi_msg_get(&req, cczi_msg_generate_req, call->req->body, err);
     if (rc == CCZ_OK)
         rc = cczi_kms_take_key(call, req.name, err);
@@ -194,7 +198,9 @@ CCZI_KMS_RUN(generate)
     if (rc == CCZ_OK)
         rc = make(&material, &made, call, m.kind, err);
     if (rc == CCZ_OK)
-        rc = cczi_kms_put_key(response, call, &m, material, err);
+        rc = cczi_kms_ca_metadata(&metadata, call, &m, material, req.names, err);
+    if (rc == CCZ_OK)
+        rc = cczi_kms_put_key(response, call, &m, material, ccz_buf_span(&metadata), err);
     if (rc == CCZ_OK && req.policy.size)
         rc = cczi_kms_bind_to(call, req.policy, CCZI_OP_RELEASE, err);
     return rc;
@@ -220,7 +226,8 @@ static ccz_rc rotate(struct ccz_buf *response, struct cczi_kms_call *call,
     ccz_rc rc = cczi_kms_hint(err, cczi_kms_key_rotate(m, false, call->req->now_s, err));
     if (rc == CCZ_OK)
         rc = make(&material, &made, call, m->kind, err);
-    return rc == CCZ_OK ? cczi_kms_put_key(response, call, m, material, err) : rc;
+    return rc == CCZ_OK ? cczi_kms_put_key(response, call, m, material, (struct ccz_span){0}, err)
+                        : rc;
 }
 
 CCZI_KMS_RUN(rotate)

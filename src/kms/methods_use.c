@@ -213,9 +213,8 @@ static ccz_rc take_request(uint32_t *given, struct cczi_kms_work *w, struct cczi
 
 /* ----------------------------------------------------------------------------- state */
 
-/* Behind who asks: the policy of the operation, over evidence; or a client of a key that wants none. */
-static ccz_rc allow(struct cczi_kms_call *call, const struct cczi_kms_key_meta *m,
-                    enum cczi_kms_key_op op, struct ccz_err *err)
+ccz_rc cczi_kms_allow_use(struct cczi_kms_call *call, const struct cczi_kms_key_meta *m,
+                          enum cczi_kms_key_op op, struct ccz_err *err)
 {
     if (call->req->peer->attested)
         return cczi_kms_judge(call, op, err);
@@ -239,6 +238,21 @@ ccz_rc cczi_kms_may_use(const struct cczi_kms_key_meta *m, enum cczi_kms_key_op 
     return rc == CCZ_OK ? cczi_kms_item_usable(it, now_s, err) : rc;
 }
 
+ccz_rc cczi_kms_open_version(struct cczi_kms_opened_key **out, struct cczi_kms_item *it,
+                             struct cczi_kms_call *call, const struct cczi_kms_key_meta *m,
+                             enum cczi_kms_key_op op, uint32_t version, struct ccz_err *err)
+{
+    ccz_rc rc = cczi_kms_item_get(it, call->store, &call->ref, version, err);
+    if (rc == CCZ_OK || rc == CCZ_E_NOT_FOUND)
+        rc = cczi_kms_may_use(m, op, version, rc == CCZ_OK ? it : NULL, call->req->now_s, err);
+    if (rc == CCZ_OK && strcmp(it->slot.alg, cczi_kms_key_kind_name(m->kind)) != 0)
+        rc = ccz_refuse(err, CCZ_E_SIG, "kms:key-meta", it->slot.alg,
+                        cczi_kms_key_kind_name(m->kind));
+    return rc == CCZ_OK ? cczi_kms_opened_get(out, call->store->opened, &call->store->sealer, it,
+                                              m->kind, err)
+                        : rc;
+}
+
 /* Opens one version, if it may be used. @param[out] made_for  its row, or NULL */
 static ccz_rc open_version(struct cczi_kms_opened_key **out, uint8_t *made_for,
                            struct cczi_kms_call *call, const struct cczi_kms_key_meta *m,
@@ -246,14 +260,7 @@ static ccz_rc open_version(struct cczi_kms_opened_key **out, uint8_t *made_for,
 {
     struct cczi_kms_item it;
     cczi_kms_item_init(&it);
-    ccz_rc rc = cczi_kms_item_get(&it, call->store, &call->ref, version, err);
-    if (rc == CCZ_OK || rc == CCZ_E_NOT_FOUND)
-        rc = cczi_kms_may_use(m, op, version, rc == CCZ_OK ? &it : NULL, call->req->now_s, err);
-    if (rc == CCZ_OK && strcmp(it.slot.alg, cczi_kms_key_kind_name(m->kind)) != 0)
-        rc = ccz_refuse(err, CCZ_E_SIG, "kms:key-meta", it.slot.alg,
-                        cczi_kms_key_kind_name(m->kind));
-    if (rc == CCZ_OK)
-        rc = cczi_kms_opened_get(out, call->store->opened, &call->store->sealer, &it, m->kind, err);
+    ccz_rc rc = cczi_kms_open_version(out, &it, call, m, op, version, err);
     if (rc == CCZ_OK && made_for)
         memcpy(made_for, it.mac, sizeof(it.mac));
     cczi_kms_item_deinit(&it);
@@ -337,7 +344,7 @@ static ccz_rc use(struct ccz_buf *response, struct cczi_kms_call *call, enum ccz
     if (rc == CCZ_OK)
         rc = cczi_kms_meta_of(&m, call, err);
     if (rc == CCZ_OK)
-        rc = allow(call, &m, op, err);
+        rc = cczi_kms_allow_use(call, &m, op, err);
     if (rc == CCZ_OK && (op == CCZI_OP_SIGN || op == CCZI_OP_VERIFY))
         rc = take_how(&w->how, &w->use, m.kind, err);
     if (rc == CCZ_OK)

@@ -3,6 +3,8 @@
 #include "msg_fields.h"
 #include "use_priv.h"
 
+#include <cczoo/x509.h>
+
 #include <stdio.h>
 #include <string.h>
 
@@ -28,6 +30,7 @@ const struct cczi_msg_field cczi_msg_generate_req[] = {
     KEY_REQ,
     SPAN(4, cczi_msg_key_req, policy, NAME_MAX_SIZE),
     UINT(8, cczi_msg_key_req, rotate_every_s, INT64_MAX),
+    SPAN(9, cczi_msg_key_req, names, 2 * CCZ_NAMES_SIZE_MAX),
     END,
 };
 const struct cczi_msg_field cczi_msg_import_token_req[] = {
@@ -149,6 +152,27 @@ const struct cczi_msg_field cczi_msg_use_resp[] = {
     SPAN(7, cczi_msg_use_resp, instance, CCZ_KMS_INSTANCE_SIZE),
     SPAN(CCZI_MSG_INCLUSION, cczi_msg_use_resp, inclusion, CCZ_KMS_INCLUSION_SIZE_MAX),
     SPAN(CCZI_MSG_RECEIPT, cczi_msg_use_resp, receipt, RECEIPT_SIZE),
+    END,
+};
+
+/* ---------------------------------------------------------------------- certificates */
+
+const struct cczi_msg_field cczi_msg_issue_req[] = {
+    SPAN(1, cczi_msg_issue_req, key, NAME_MAX_SIZE),
+    UINT(2, cczi_msg_issue_req, version, UINT32_MAX),
+    SPAN(3, cczi_msg_issue_req, names, 2 * CCZ_NAMES_SIZE_MAX),
+    SPAN(4, cczi_msg_issue_req, csr, CCZ_CERT_SIZE_MAX + 1),
+    UINT(5, cczi_msg_issue_req, life_s, INT64_MAX),
+    END,
+};
+const struct cczi_msg_field cczi_msg_issue_resp[] = {
+    SPAN(1, cczi_msg_issue_resp, certificate, CCZ_CERT_SIZE_MAX),
+    SPAN(2, cczi_msg_issue_resp, ca, CCZ_CERT_SIZE_MAX),
+    UINT(3, cczi_msg_issue_resp, not_after_s, INT64_MAX),
+    UINT(4, cczi_msg_issue_resp, version, CCZ_KMS_VERSIONS_MAX),
+    SPAN(7, cczi_msg_issue_resp, instance, CCZ_KMS_INSTANCE_SIZE),
+    SPAN(CCZI_MSG_INCLUSION, cczi_msg_issue_resp, inclusion, CCZ_KMS_INCLUSION_SIZE_MAX),
+    SPAN(CCZI_MSG_RECEIPT, cczi_msg_issue_resp, receipt, RECEIPT_SIZE),
     END,
 };
 

@@ -25,6 +25,7 @@ struct cczi_msg_key_req {
     uint64_t expires_s, rotate_every_s;
     struct ccz_span token, blob;
     uint64_t new_version, life_s;
+    struct ccz_span names; /* Generate: of a key that issues certificates */
 };
 struct cczi_msg_import_token_resp {
     struct ccz_span wrapping_key, token;
@@ -169,15 +170,15 @@ ccz_rc cczi_kms_take_key(struct cczi_kms_call *call, struct ccz_span name, struc
 /* What a request says of a new key. where = "kms:key-kind", "kms:key-op-name", "kms:key-unmanaged" */
 ccz_rc cczi_kms_spec_of(struct cczi_kms_key_spec *out, const struct cczi_msg_key_req *m,
                         struct ccz_err *err);
-/* A key that may leave, or be used without evidence, is made by as many as a policy is changed by. where = "kms:approval-needed" */
+/* A key that may leave, or be used without evidence, or vouches for names, is made by as many as a policy is changed by. where = "kms:approval-needed" */
 ccz_rc cczi_kms_guard_spec(const struct cczi_kms_call *call, const struct cczi_kms_key_spec *spec,
                            struct ccz_err *err);
 /* where = "kms:exists" */
 ccz_rc cczi_kms_key_is_new(struct cczi_kms_call *call, struct ccz_err *err);
-/* Stores metadata, and material as the version that they call the latest. Answers with the version. */
+/* Stores metadata, and material as the version that they call the latest. Answers with the version. @param metadata  of the version, JSON */
 ccz_rc cczi_kms_put_key(struct ccz_buf *response, struct cczi_kms_call *call,
                         const struct cczi_kms_key_meta *m, const struct ccz_secret *material,
-                        struct ccz_err *err);
+                        struct ccz_span metadata, struct ccz_err *err);
 #define CCZI_KMS_RUN(name)                                                                         \
     ccz_rc cczi_kms_run_##name(struct ccz_buf *response, struct cczi_kms_call *call,               \
                                struct ccz_err *err)
@@ -197,6 +198,13 @@ ccz_rc cczi_kms_may_leave(const struct cczi_kms_key_meta *m, const struct cczi_k
 ccz_rc cczi_kms_may_use(const struct cczi_kms_key_meta *m, enum cczi_kms_key_op op,
                         uint32_t version, const struct cczi_kms_item *it, int64_t now_s,
                         struct ccz_err *err);
+/* Behind who asks: the policy of the operation, over evidence; or a client of a key that wants none. where = "kms:key-unattested" */
+ccz_rc cczi_kms_allow_use(struct cczi_kms_call *call, const struct cczi_kms_key_meta *m,
+                          enum cczi_kms_key_op op, struct ccz_err *err);
+/* Opens a version, if it may be used for an operation. @param it  initialised, and freed by the caller in any case; its row */
+ccz_rc cczi_kms_open_version(struct cczi_kms_opened_key **out, struct cczi_kms_item *it,
+                             struct cczi_kms_call *call, const struct cczi_kms_key_meta *m,
+                             enum cczi_kms_key_op op, uint32_t version, struct ccz_err *err);
 CCZI_KMS_RUN(encrypt);
 CCZI_KMS_RUN(decrypt);
 CCZI_KMS_RUN(data_key);
@@ -209,6 +217,30 @@ CCZI_KMS_RUN(hmac_verify);
 CCZI_KMS_RUN(sign);
 CCZI_KMS_RUN(verify);
 CCZI_KMS_RUN(public_key);
+
+/* ------------------------------------------------------------------ methods_ca.c */
+
+struct cczi_msg_issue_req {
+    struct ccz_span key;
+    uint64_t version;
+    struct ccz_span names, csr;
+    uint64_t life_s;
+};
+struct cczi_msg_issue_resp {
+    struct ccz_span certificate, ca;
+    uint64_t not_after_s, version;
+    struct ccz_span instance, inclusion, receipt;
+};
+extern const struct cczi_msg_field cczi_msg_issue_req[], cczi_msg_issue_resp[];
+/*
+ * The certificate of a new authority, and for which names it may issue, as metadata of its version:
+ *     {"ca":{"names":"als.example,10.0.0.7","cert":"<base64 of DER>"}}
+ * They are of the row, so in its MAC, and never change. Appends. Of other keys: nothing, and names are refused ("kms:ca-names").
+ */
+ccz_rc cczi_kms_ca_metadata(struct ccz_buf *out, const struct cczi_kms_call *call,
+                            const struct cczi_kms_key_meta *m, const struct ccz_secret *material,
+                            struct ccz_span names, struct ccz_err *err);
+CCZI_KMS_RUN(issue_certificate);
 
 /* -------------------------------------------------------------- methods_import.c */
 

@@ -136,6 +136,8 @@ static ccz_rc open_ratls(struct ccz_party *p, const struct ccz_party_cfg *cfg, s
         .pin_arg = cfg->pin_arg,
         .alpn = cfg->alpn ? (const char *const *)p->alpn : NULL,
         .emit = cfg->emit,
+        .certify = cfg->certify,
+        .certify_arg = cfg->certify_arg,
         .require_fresh = cfg->require_fresh,
         .reattest_interval_ms = cfg->reattest_interval_ms,
         .reattest_timeout_ms = cfg->reattest_timeout_ms,

@@ -172,15 +172,22 @@ static const struct place {
               {OID_LEGACY_TDX, false},
               {OID_LEGACY_SNP, true}};
 
+/* What the evidence stands in: a certificate, or a request for one. */
+struct bearer {
+    const struct ccz_cert *cert; /* or NULL */
+    const struct ccz_csr *csr;
+};
+
 /* The only evidence extension, or DICE, which decides alone if it is there. A present but empty value has a pointer:
  * it decides, and then fails as evidence. */
 static ccz_rc find_extension(const struct place **where, struct ccz_span *value,
-                             const struct ccz_cert *cert, struct ccz_err *err)
+                             const struct bearer *of, struct ccz_err *err)
 {
     *where = NULL;
     for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
         bool critical;
-        struct ccz_span v = ccz_cert_ext(&critical, cert, places[i].oid);
+        struct ccz_span v = of->cert ? ccz_cert_ext(&critical, of->cert, places[i].oid)
+                                     : ccz_csr_ext(&critical, of->csr, places[i].oid);
         /* both profiles say non-critical: TLS stacks refuse critical extensions they do not know */
         if (critical)
             return ccz_refuse(err, CCZ_E_FORMAT, "ratls:cert-critical", "critical", "non-critical");
@@ -200,14 +207,14 @@ static ccz_rc find_extension(const struct place **where, struct ccz_span *value,
                     "the peer uses plain TLS; it must present an attested certificate");
 }
 
-ccz_rc ccz_ratls_cert_evidence(struct ccz_ratls_evidence *out, const struct ccz_cert *cert,
-                               struct ccz_err *err)
+static ccz_rc find_evidence(struct ccz_ratls_evidence *out, const struct bearer *of,
+                            struct ccz_err *err)
 {
     *out = (struct ccz_ratls_evidence){0};
     struct ccz_ratls_evidence found = {0};
-    struct ccz_span value, spki = ccz_cert_spki(cert);
+    struct ccz_span value, spki = of->cert ? ccz_cert_spki(of->cert) : ccz_csr_spki(of->csr);
     const struct place *where;
-    ccz_rc rc = find_extension(&where, &value, cert, err);
+    ccz_rc rc = find_extension(&where, &value, of, err);
     if (rc != CCZ_OK)
         return rc;
     rc = where == &places[0] ? parse_dice(&found, value, spki, err)
@@ -215,6 +222,12 @@ ccz_rc ccz_ratls_cert_evidence(struct ccz_ratls_evidence *out, const struct ccz_
     if (rc == CCZ_OK)
         *out = found;
     return rc;
+}
+
+ccz_rc ccz_ratls_cert_evidence(struct ccz_ratls_evidence *out, const struct ccz_cert *cert,
+                               struct ccz_err *err)
+{
+    return find_evidence(out, &(struct bearer){.cert = cert}, err);
 }
 
 ccz_rc cczi_ratls_appraise_cert(struct ccz_claims *claims, const struct ccz_ratls_evidence *e,
@@ -239,6 +252,21 @@ ccz_rc ccz_ratls_cert_verify(struct ccz_claims *claims, const struct ccz_cert *c
     ccz_rc rc = ccz_ratls_cert_evidence(&evidence, cert, err);
     return rc == CCZ_OK ? cczi_ratls_appraise_cert(claims, &evidence, appraise, appraise_arg, err)
                         : rc;
+}
+
+ccz_rc ccz_ratls_csr_verify(struct ccz_claims *claims, const struct ccz_csr *csr,
+                            ccz_ratls_appraise_fn appraise, void *appraise_arg, struct ccz_err *err)
+{
+    memset(claims, 0, sizeof(*claims));
+    struct ccz_ratls_evidence evidence;
+    ccz_rc rc = find_evidence(&evidence, &(struct bearer){.csr = csr}, err);
+    if (rc != CCZ_OK)
+        return rc;
+    size_t len;
+    (void)ccz_csr_exts(&len, csr);
+    if (len != 1) /* the others would be in the certificate, and nobody has looked at them */
+        return ccz_refuse_num(err, CCZ_E_FORMAT, "ratls:csr-extensions", (int64_t)len, 1);
+    return cczi_ratls_appraise_cert(claims, &evidence, appraise, appraise_arg, err);
 }
 
 /* ----------------------------------------------------------------------------- endorsements */
@@ -384,20 +412,38 @@ static ccz_rc make_values(struct ccz_buf *legacy, struct ccz_buf *dice, struct c
     return rc;
 }
 
+/* Both are initialised here, and freed by the caller in any case. */
+static ccz_rc make_for_key(struct ccz_buf *legacy, struct ccz_buf *dice, const struct ccz_key *key,
+                           enum ccz_ratls_emit emit, ccz_ratls_attest_fn attest, void *attest_arg,
+                           struct ccz_err *err)
+{
+    CCZ_AUTO_BUF spki;
+    ccz_buf_init(&spki, 1024);
+    ccz_buf_init(legacy, 0);
+    ccz_buf_init(dice, CCZ_QUOTE_SIZE_MAX + 256);
+    ccz_rc rc = ccz_key_spki(&spki, key);
+    if (rc != CCZ_OK)
+        return ccz_fail(err, rc, "ratls:cert-issue", 0, "the key could not be encoded");
+    return make_values(legacy, dice, ccz_buf_span(&spki), emit, attest, attest_arg, err);
+}
+
+ccz_rc ccz_ratls_csr_make(struct ccz_buf *out_der, const struct ccz_key *key,
+                          ccz_ratls_attest_fn attest, void *attest_arg, struct ccz_err *err)
+{
+    CCZ_AUTO_BUF legacy;
+    CCZ_AUTO_BUF dice;
+    ccz_rc rc = make_for_key(&legacy, &dice, key, CCZ_RATLS_EMIT_DICE, attest, attest_arg, err);
+    const struct ccz_cert_ext_in ext = {.oid = OID_DICE, .value = ccz_buf_span(&dice)};
+    return rc == CCZ_OK ? ccz_csr_make(out_der, key, "cczoo workload", &ext, 1, err) : rc;
+}
+
 ccz_rc ccz_ratls_cert_issue(struct ccz_buf *out_der, const struct ccz_key *key, int64_t now_s,
                             enum ccz_ratls_emit emit, ccz_ratls_attest_fn attest, void *attest_arg,
                             struct ccz_err *err)
 {
-    CCZ_AUTO_BUF spki;
     CCZ_AUTO_BUF legacy;
     CCZ_AUTO_BUF dice;
-    ccz_buf_init(&spki, 1024);
-    ccz_buf_init(&legacy, 0);
-    ccz_buf_init(&dice, CCZ_QUOTE_SIZE_MAX + 256);
-    ccz_rc rc = ccz_key_spki(&spki, key);
-    if (rc != CCZ_OK)
-        return ccz_fail(err, rc, "ratls:cert-issue", 0, "the key could not be encoded");
-    rc = make_values(&legacy, &dice, ccz_buf_span(&spki), emit, attest, attest_arg, err);
+    ccz_rc rc = make_for_key(&legacy, &dice, key, emit, attest, attest_arg, err);
     if (rc != CCZ_OK)
         return rc;
     struct ccz_cert_ext_in ext[2];

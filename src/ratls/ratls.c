@@ -60,6 +60,9 @@ static ccz_rc check_demands(const struct ccz_ratls_cfg *cfg, struct ccz_err *err
         (cfg->profile != CCZ_RATLS_CERTIFICATE || !cfg->attest ||
          (unsigned)cfg->emit > CCZ_RATLS_EMIT_LEGACY))
         return refuse_cfg(err, "extensions are chosen, but no certificate will carry evidence");
+    if (cfg->certify &&
+        (cfg->profile != CCZ_RATLS_CERTIFICATE || !cfg->attest || cfg->emit != CCZ_RATLS_EMIT_DICE))
+        return refuse_cfg(err, "somebody issues certificates, but none of these carries evidence");
     return CCZ_OK;
 }
 
@@ -92,9 +95,30 @@ static ccz_rc check_cfg(const struct ccz_ratls_cfg *cfg, struct ccz_err *err)
     return check_demands(cfg, err);
 }
 
+/* One that is for another key, or without evidence over it, would be noticed by peers at the earliest. */
+static ccz_rc certify(struct ccz_buf *der, const struct ccz_ratls_cfg *cfg,
+                      const struct ccz_key *key, struct ccz_err *err)
+{
+    CCZ_AUTO(ccz_cert) cert = NULL;
+    CCZ_AUTO_BUF spki;
+    struct ccz_ratls_evidence evidence;
+    ccz_buf_init(&spki, 256);
+    ccz_rc rc = cfg->certify(cfg->certify_arg, der, key, err);
+    if (rc == CCZ_OK)
+        rc = ccz_cert_parse(&cert, ccz_buf_span(der), err);
+    if (rc == CCZ_OK)
+        rc = ccz_key_spki(&spki, key);
+    if (rc == CCZ_OK && !ccz_span_eq(ccz_cert_spki(cert), ccz_buf_span(&spki)))
+        return ccz_refuse(err, CCZ_E_MISMATCH, "ratls:certified", "a certificate of another key",
+                          "one of the key that was asked for");
+    return rc == CCZ_OK ? ccz_ratls_cert_evidence(&evidence, cert, err) : rc;
+}
+
 ccz_rc cczi_ratls_make_cert(struct ccz_buf *der, const struct ccz_ratls_cfg *cfg,
                             const struct ccz_key *key, struct ccz_err *err)
 {
+    if (cfg->certify)
+        return certify(der, cfg, key, err);
     if (cfg->profile == CCZ_RATLS_CERTIFICATE && cfg->attest)
         return ccz_ratls_cert_issue(der, key, cfg->now_s, cfg->emit, cfg->attest, cfg->attest_arg,
                                     err);

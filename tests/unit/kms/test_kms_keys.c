@@ -135,6 +135,8 @@ static ccz_rc run(const struct cczi_kms_key *key, enum cczi_kms_key_op op)
         return cczi_kms_key_verify(key, &how, in, in, &err);
     case CCZI_OP_PUBLIC:
         return cczi_kms_key_public(&out, key, &err);
+    case CCZI_OP_ISSUE:
+        return cczi_kms_key_issue(&out, key, &(struct ccz_cert_cfg){.cn = "x", .ca = true}, &err);
     default:
         return CCZ_E_UNSUPPORTED;
     }
@@ -153,8 +155,8 @@ static void test_table(void)
         {CCZI_KEY_AES_256_GCM, "encrypt decrypt data-key rewrap wrap unwrap derive export"},
         {CCZI_KEY_CHACHA20_POLY1305, "encrypt decrypt data-key rewrap derive export"},
         {CCZI_KEY_HMAC_SHA256, "derive hmac hmac-verify export"},
-        {CCZI_KEY_ECDSA_P256, "sign verify public-key export"},
-        {CCZI_KEY_ECDSA_P384, "sign verify public-key export"},
+        {CCZI_KEY_ECDSA_P256, "sign verify public-key export issue"},
+        {CCZI_KEY_ECDSA_P384, "sign verify public-key export issue"},
         {CCZI_KEY_ED25519, "sign verify public-key export"},
         {CCZI_KEY_RSA_2048,
          "encrypt decrypt data-key rewrap wrap unwrap sign verify public-key export"},

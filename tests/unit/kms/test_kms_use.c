@@ -251,6 +251,7 @@ static const struct who {
     {"HmacVerify", WORKLOAD, "kms:key-mac", "mac", cczi_msg_hmac_verify_req},
     {"Sign", WORKLOAD, "", "pair", cczi_msg_sign_req},
     {"Verify", WORKLOAD, "pkey:signature", "pair", cczi_msg_verify_req},
+    {"IssueCertificate", WORKLOAD, "x509:csr", "ca", cczi_msg_issue_req},
     {"PublicKey", READER, "", "pair", cczi_msg_public_key_req},
 };
 enum { WHO_METHODS = sizeof(who_methods) / sizeof(who_methods[0]) };
@@ -267,9 +268,13 @@ static void who_request(struct ccz_buf *body, const struct who *w)
                                          .text = ccz_span_str("0123456789abcdef"),
                                          .sealed = ccz_span_str("ccz1:1:AQID"),
                                          .proof = ccz_span_str("0123456789abcdef01234567")};
-    const void *msg = w->need == WORKLOAD || w->need == READER ? (const void *)&use
-                      : w - who_methods < 3                    ? (const void *)&key
-                                                               : (const void *)&set;
+    const struct cczi_msg_issue_req issue = {.key = ccz_span_str(w->key),
+                                             .names = ccz_span_str("als.example"),
+                                             .csr = ccz_span_str("no request")};
+    const void *msg = w->fields == cczi_msg_issue_req            ? (const void *)&issue
+                      : w->need == WORKLOAD || w->need == READER ? (const void *)&use
+                      : w - who_methods < 3                      ? (const void *)&key
+                                                                 : (const void *)&set;
     ccz_buf_init(body, CCZ_KMS_MESSAGE_SIZE_MAX);
     cczi_msg_put(body, w->fields, msg);
 }
@@ -292,6 +297,7 @@ static void test_malformed(void)
     IS(use_make(s, "k", "aes-256-gcm", NULL, "server"), CCZ_OK, "");
     IS(use_make(s, "mac", "hmac-sha256", NULL, "server"), CCZ_OK, "");
     IS(use_make(s, "pair", "ecdsa-p256", NULL, "server"), CCZ_OK, "");
+    IS(use_make_ca(s, "ca", "als.example", "server"), CCZ_OK, "");
     for (size_t i = 0; i < WHO_METHODS; i++) {
         const struct who *w = &who_methods[i];
         enum fix_who who = w->need == WORKLOAD ? FIX_WORKLOAD : FIX_ADMIN;
@@ -337,6 +343,7 @@ static void test_who(void)
         IS(use_make(s, "k", "aes-256-gcm", NULL, "server"), CCZ_OK, "");
         IS(use_make(s, "mac", "hmac-sha256", NULL, "server"), CCZ_OK, "");
         IS(use_make(s, "pair", "ecdsa-p256", NULL, "server"), CCZ_OK, "");
+        IS(use_make_ca(s, "ca", "als.example", "server"), CCZ_OK, "");
         (void)snprintf(path, sizeof(path), "%s%s", CCZI_KMS_SERVICE, w->method);
         const struct cczi_kms_method *m = cczi_kms_method_find(path);
         CHECK(m);

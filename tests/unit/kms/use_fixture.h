@@ -35,6 +35,18 @@ static inline ccz_rc use_make(struct ccz_kms_store *s, const char *name, const c
     return use_make_at(s, &m, FIX_NOW);
 }
 
+/* A key that issues certificates. */
+static inline ccz_rc use_make_ca(struct ccz_kms_store *s, const char *name, const char *names,
+                                 const char *policy)
+{
+    const struct cczi_msg_key_req m = {.name = fix_str(name),
+                                       .kind = fix_str("ecdsa-p256"),
+                                       .ops = fix_str("issue,public-key"),
+                                       .policy = fix_str(policy),
+                                       .names = fix_str(names)};
+    return use_make_at(s, &m, FIX_NOW);
+}
+
 /* What a use gave. */
 struct use_got {
     struct ccz_buf response;

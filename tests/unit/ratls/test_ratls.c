@@ -415,6 +415,56 @@ static void test_tls_only(void)
     close_end(&s);
 }
 
+/* An issuer that is wrong in one way. */
+enum issued { ISSUED_WELL, ISSUED_FOR_ANOTHER_KEY, ISSUED_WITHOUT_EVIDENCE, ISSUED_NOTHING };
+struct issuer {
+    enum issued how;
+    struct end *end;
+    unsigned asked;
+};
+
+static ccz_rc certify(void *arg, struct ccz_buf *der, const struct ccz_key *key,
+                      struct ccz_err *err)
+{
+    struct issuer *is = arg;
+    CCZ_AUTO(ccz_key) other = NULL;
+    CHECK(ccz_key_generate(&other, CCZ_P256) == CCZ_OK);
+    is->asked++;
+    if (is->how == ISSUED_NOTHING)
+        return ccz_refuse(err, CCZ_E_DENIED, "test:issuer", "this one", "another one");
+    if (is->how == ISSUED_WITHOUT_EVIDENCE)
+        return ccz_cert_issue(der,
+                              &(struct ccz_cert_cfg){.cn = "x",
+                                                     .key = key,
+                                                     .not_before_s = RATLS_NOW - 1,
+                                                     .not_after_s = RATLS_NOW + 1000},
+                              err);
+    return ccz_ratls_cert_issue(der, is->how == ISSUED_WELL ? key : other, RATLS_NOW,
+                                CCZ_RATLS_EMIT_DICE, toy_attest, &is->end->toy, err);
+}
+
+static void test_certified(void)
+{
+    static const char *const where[] = {"", "ratls:certified", "ratls:no-evidence", "test:issuer"};
+    for (int how = ISSUED_WELL; how <= ISSUED_NOTHING; how++) {
+        struct end c, s;
+        make_end(&c, false, CCZ_RATLS_CERTIFICATE);
+        make_end(&s, true, CCZ_RATLS_CERTIFICATE);
+        struct issuer is = {.how = (enum issued)how, .end = &s};
+        s.cfg.certify = certify;
+        s.cfg.certify_arg = &is;
+        if (how != ISSUED_WELL) {
+            CHECK(ccz_ratls_ctx_new(&s.ctx, &s.cfg, &s.err) != CCZ_OK && !s.ctx);
+            CHECK(strcmp(s.err.where, where[how]) == 0);
+            continue;
+        }
+        open_and_run(&c, &s);
+        CHECK(is.asked == 1 && ccz_ratls_ready(c.r) && ccz_ratls_peer(c.r)->attested);
+        close_end(&c);
+        close_end(&s);
+    }
+}
+
 static void refuse_cfg(struct ccz_ratls_cfg cfg)
 {
     struct ccz_ratls_ctx *ctx = NULL;
@@ -438,6 +488,11 @@ static void test_config(void)
         (struct ccz_ratls_cfg){.profile = CCZ_RATLS_TLS_ONLY_INSECURE, .appraise = toy_appraise});
     refuse_cfg(
         (struct ccz_ratls_cfg){.profile = CCZ_RATLS_TLS_ONLY_INSECURE, .attest = toy_attest});
+    refuse_cfg((struct ccz_ratls_cfg){
+        .appraise = toy_appraise, .attest = toy_attest, .certify = certify}); /* session */
+    refuse_cfg((struct ccz_ratls_cfg){.profile = CCZ_RATLS_CERTIFICATE,
+                                      .appraise = toy_appraise,
+                                      .certify = certify}); /* without evidence */
     refuse_cfg(
         (struct ccz_ratls_cfg){.profile = (enum ccz_ratls_profile)9, .appraise = toy_appraise});
 }
@@ -491,6 +546,7 @@ static const struct ccz_test tests[] = {
     {"ratls.tls_certificate_not_found", test_certificate_not_found},
     {"ratls.tls_pin", test_pins},
     {"ratls.tls_only", test_tls_only},
+    {"ratls.certified", test_certified},
     {"ratls.config", test_config},
 };
 
