@@ -5,6 +5,7 @@
 CYCLES=${CYCLES:-200}
 run_begin test-kms-kill9
 kms_setup
+KMSD+=("${NO_RATES[@]}")
 kms_start
 kms policy put workload "$RUN/probe-policy.json" >/dev/null 2>&1
 kms_stop

@@ -25,6 +25,7 @@ PSQL=(psql -X -q -A -t -p 5499 -U tester -d postgres -v ON_ERROR_STOP=1)
 "${PSQL[@]}" -c 'DROP SCHEMA public CASCADE' -c 'CREATE SCHEMA public' 2>/dev/null
 DB=(--database "host=$PG port=5499 user=tester dbname=postgres")
 kms_setup "${DB[@]}"
+KMSD+=("${NO_RATES[@]}")
 kms_start
 kms policy put workload "$RUN/probe-policy.json" >/dev/null 2>&1
 kms_start_second

@@ -65,9 +65,9 @@ kill_loaded() {
         wait "$c" || status=$?
         [ "$status" = 0 ] || { cat "$RUN"/log/load.* >&2; die "cycle $i: status $status of a client (SEED=$SEED)"; }
     done
-    rm -f "$RUN"/log/load.*
     cat "$RUN"/new.* >"$RUN/last"
-    [ "$(cut -d ' ' -f 1 "$RUN/last" | sort -u | wc -l)" -gt 1 ] || die "cycle $i: there was no load"
+    [ "$(cut -d ' ' -f 1 "$RUN/last" | sort -u | wc -l)" -gt 1 ] || { tail -n 3 "$RUN"/log/load.* "$RUN/log/kms.log" >&2; die "cycle $i: there was no load (SEED=$SEED)"; }
+    rm -f "$RUN"/log/load.*
     cat "$RUN/last" >>"$RUN/acked"
 }
 
@@ -81,7 +81,7 @@ crash_store() {
     kms_setup "$@" --epoch "file:$RUN/counter/epoch"
     policy_for "$RUN/load-policy.json" "$BIN/kms-load"
     openssl req -x509 -new -key "$RUN/admin.key" -subj /CN=admin -days 2 -out "$RUN/admin.crt" 2>/dev/null
-    KMSD+=(--https 127.0.0.1:0 --https-port-file "$RUN/https.port" --tls-cert "$RUN/tls.crt" --tls-key "$RUN/tls.key")
+    KMSD+=(--https 127.0.0.1:0 --https-port-file "$RUN/https.port" --tls-cert "$RUN/tls.crt" --tls-key "$RUN/tls.key" "${NO_RATES[@]}")
     kms_start
     kms policy put workload "$RUN/load-policy.json" >/dev/null 2>&1
     for ((i = 1; i <= KILLS; i++)); do
