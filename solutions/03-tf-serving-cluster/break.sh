@@ -90,7 +90,23 @@ put 2 "$RUN/kept/2"
 cp "$RUN/kept/other/files/saved_model.pb" "$RUN/photos/efficientnet-onnx/2/files/model.onnx"
 not_loaded pf:metadata
 
+step "(h) the owner's own mistake: weights that were damaged before they were packed and signed; the two engines do not agree"
+mkdir -p "$RUN/damaged"
+cp "$PHOTOS/onnx/1/"* "$RUN/damaged/"
+chmod -R u+w "$RUN/damaged"
+dd if=/dev/zero of="$RUN/damaged/model.onnx" bs=64k seek=230 count=16 conv=notrunc status=none # in the last layer
+pack "$RUN/damaged" efficientnet-onnx 3 "$RUN/kept/3" >/dev/null
+put 3 "$RUN/kept/3"
+mkdir -p "$RUN/photos/efficientnet"
+cp -r "$RUN/kept/other" "$RUN/photos/efficientnet/1"
+start_photo_server efficientnet efficientnet-onnx
+status=0
+out=$(classify_photos 2>&1) || status=$?
+[ "$status" = 1 ] && grep -q '^refused: photos:disagree: ' <<<"$out" || { printf '%s\n' "$out" >&2; die "expected photos:disagree, got status $status"; }
+say "$(grep '^refused: ' <<<"$out")"
+stop photos
+
 step "and as it should be"
 put 2 "$RUN/kept/2"
 start_photo_server efficientnet-onnx
-say "ok: three attempts, three refusals; version 2 is served"
+say "ok: four attempts, four refusals; version 2 is served"

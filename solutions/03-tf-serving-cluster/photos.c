@@ -6,6 +6,7 @@
  *   LABELS: a line for each class.  PHOTO: 224 x 224 x 3 floats, red green blue, 0..255
  * Status: 0, 1 if the server or an answer is refused (also if models disagree), 2 usage, 3 anything else
  */
+#define _DEFAULT_SOURCE
 #include <cczoo/infer.h>
 #include <cczoo/party.h>
 #include <cczoo/rpc.h>
@@ -14,15 +15,8 @@
 #include <stdio.h>
 #include <string.h>
 
-enum {
-    SIDE = 224,
-    NUMBERS = SIDE * SIDE * 3,
-    CLASSES = 1000,
-    TOP = 5,
-    MODELS_MAX = 4,
-    LABELS_SIZE_MAX = 1 << 16,
-    NAME_SIZE = 64
-};
+enum { SIDE = 224, NUMBERS = SIDE * SIDE * 3, CLASSES = 1000 };
+enum { TOP = 5, MODELS_MAX = 4, LABELS_SIZE_MAX = 1 << 16 };
 
 static const float agree_within = 1e-3f; /* probabilities; engines round differently */
 
@@ -30,7 +24,7 @@ struct session {
     struct ccz_rpc_client *client;
     struct ccz_buf labels; /* lines, each ended by a zero */
     const char *label[CLASSES];
-    char model[MODELS_MAX][NAME_SIZE];
+    const char *model[MODELS_MAX];
     size_t models;
 };
 
@@ -48,18 +42,9 @@ static ccz_rc read_labels(struct session *s, const char *file, struct ccz_err *e
         n++;
         from = (char *)s->labels.ptr + i + 1;
     }
-    if (rc == CCZ_OK && n != CLASSES)
-        rc = ccz_refuse_num(err, CCZ_E_FORMAT, "photos:labels", (int64_t)n, CLASSES);
-    return rc;
-}
-
-static ccz_rc read_photo(struct ccz_buf *out, const char *file, struct ccz_err *err)
-{
-    ccz_rc rc = ccz_file_read(out, file, err);
-    if (rc == CCZ_OK && out->size != NUMBERS * sizeof(float))
-        rc = ccz_refuse_num(err, CCZ_E_FORMAT, "photos:size", (int64_t)out->size,
-                            (int64_t)(NUMBERS * sizeof(float)));
-    return rc;
+    if (rc != CCZ_OK || n == CLASSES)
+        return rc;
+    return ccz_refuse_num(err, CCZ_E_FORMAT, "photos:labels", (int64_t)n, CLASSES);
 }
 
 /* One Predict call: a photo in, a probability for each class out. */
@@ -91,30 +76,20 @@ static ccz_rc ask(float scores[CLASSES], const struct session *s, const char *mo
     return rc;
 }
 
-static void best(size_t top[TOP], const float scores[CLASSES])
-{
-    for (size_t k = 0; k < TOP; k++) {
-        size_t at = CLASSES;
-        for (size_t i = 0; i < CLASSES; i++) {
-            bool taken = false;
-            for (size_t j = 0; j < k; j++)
-                taken |= top[j] == i;
-            if (!taken && (at == CLASSES || scores[i] > scores[at]))
-                at = i;
-        }
-        top[k] = at;
-    }
-}
-
 static void print_top(const char *photo, const char *model, const struct session *s,
                       const float scores[CLASSES])
 {
-    size_t top[TOP];
     const char *slash = strrchr(photo, '/');
-    best(top, scores);
+    float left[CLASSES];
+    memcpy(left, scores, sizeof(left));
     (void)printf("%s by %s:\n", slash ? slash + 1 : photo, model);
-    for (size_t k = 0; k < TOP; k++)
-        (void)printf("  %5.1f %%  %s\n", (double)scores[top[k]] * 100, s->label[top[k]]);
+    for (size_t k = 0; k < TOP; k++) {
+        size_t most = 0;
+        for (size_t i = 1; i < CLASSES; i++)
+            most = left[i] > left[most] ? i : most;
+        (void)printf("  %5.1f %%  %s\n", (double)left[most] * 100, s->label[most]);
+        left[most] = -1;
+    }
 }
 
 /* The same network in two engines: a class more or less likely by a rounding error, and no more. */
@@ -139,7 +114,10 @@ static ccz_rc classify(const struct session *s, const char *photo, struct ccz_er
     static float scores[MODELS_MAX][CLASSES];
     CCZ_AUTO_BUF image;
     ccz_buf_init(&image, 1 << 20);
-    ccz_rc rc = read_photo(&image, photo, err);
+    ccz_rc rc = ccz_file_read(&image, photo, err);
+    if (rc == CCZ_OK && image.size != NUMBERS * sizeof(float))
+        rc = ccz_refuse_num(err, CCZ_E_FORMAT, "photos:size", (int64_t)image.size,
+                            (int64_t)(NUMBERS * sizeof(float)));
     for (size_t m = 0; rc == CCZ_OK && m < s->models; m++) {
         rc = ask(scores[m], s, s->model[m], ccz_buf_span(&image), err);
         if (rc == CCZ_OK)
@@ -171,17 +149,15 @@ static ccz_rc run(struct session *s, char **argv, struct ccz_err *err)
 }
 
 /* "a,b" */
-static bool take_models(struct session *s, const char *text)
+static bool take_models(struct session *s, char *text)
 {
-    for (;;) {
-        size_t n = strcspn(text, ",");
-        if (n == 0 || n >= NAME_SIZE || s->models == MODELS_MAX)
+    char *save = NULL;
+    for (char *m = strtok_r(text, ",", &save); m; m = strtok_r(NULL, ",", &save)) {
+        if (s->models == MODELS_MAX)
             return false;
-        memcpy(s->model[s->models++], text, n); /* the rest is zero */
-        if (!text[n])
-            return true;
-        text += n + 1;
+        s->model[s->models++] = m;
     }
+    return s->models > 0;
 }
 
 int main(int argc, char **argv)
