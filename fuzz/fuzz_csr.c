@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Parser of certificate requests, and of names. Invariant: what parses was signed by its key, its extensions have the OIDs they are
- * called by, and the same request can be made of them again; names that are checked are within themselves. */
+/* Parser of certificate requests, and of names. Invariants: a request that parses has a key, and its extensions are found by the OIDs
+ * they are called by; a refusal says where; names that pass are written, and are within themselves. */
 #include <cczoo/x509.h>
 
 #include <stdlib.h>

@@ -409,13 +409,13 @@ static void refuse_twice(void)
     ccz_recsys_builder_free(b);
 }
 
-/* Files without a name of this process, as the host could reach them. */
+/* Files without a name that this process has opened, as the host could reach them. What runs the tests may have left it some, too. */
 static size_t spill_files(int fd[16])
 {
     size_t len = 0;
-    for (int i = 3; i < 256 && len < 16; i++) {
+    for (int i = 3; i < FDS && len < 16; i++) {
         struct stat st;
-        if (fstat(i, &st) == 0 && S_ISREG(st.st_mode) && st.st_nlink == 0)
+        if (!inherited[i] && fstat(i, &st) == 0 && S_ISREG(st.st_mode) && st.st_nlink == 0)
             fd[len++] = i;
     }
     return len;
