@@ -35,7 +35,7 @@ struct served_tfs {
         *monitoring_file, *saved_model_tag, *channel_arguments, *socket_path;
     bool health, cors, batching, model_batching, unavailable_labels, warm_up, method_name_check,
         tensor_content, version;
-    struct ccz_serve_batching batching_params; /* from here on: of the files */
+    struct ccz_sched_batching batching_params; /* from here on: of the files */
     struct ccz_serve_monitoring monitoring;
 };
 void served_flags_default(struct served_tfs *t);

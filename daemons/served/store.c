@@ -66,7 +66,7 @@ struct warming {
 static ccz_rc own_batching(struct served_store *s, const char *model,
                            const struct ccz_model_cfg *cfg, struct ccz_err *err)
 {
-    struct ccz_serve_batching params;
+    struct ccz_sched_batching batching;
     size_t i = 0;
     while (i < cfg->files_len && strcmp(cfg->files[i].name, "batching_params.pbtxt") != 0)
         i++;
@@ -81,10 +81,9 @@ static ccz_rc own_batching(struct served_store *s, const char *model,
                               BATCHING_SIZE_MAX);
     ccz_rc rc = cfg->read_at(cfg->arg, i, 0, p, size, err);
     if (rc == CCZ_OK)
-        rc = ccz_serve_read_batching(&params, NULL, ccz_buf_span(&text), CCZ_SERVE_TEXT, err);
+        rc = ccz_serve_read_batching(&batching, NULL, ccz_buf_span(&text), CCZ_SERVE_TEXT, err);
     if (rc != CCZ_OK)
         return rc;
-    const struct ccz_sched_batching batching = ccz_sched_batching_from(&params);
     return ccz_sched_model(s->work->sched, model,
                            &(struct ccz_sched_model_cfg){.batching = &batching}, err);
 }

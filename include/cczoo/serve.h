@@ -11,6 +11,7 @@
  * catalog_policy.c, catalog_scan.c, catalog_work.c, catalog.c, catalog_infer.c.
  */
 #include <cczoo/infer.h>
+#include <cczoo/sched.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -71,24 +72,12 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_serve_one_model(struct ccz_serve_models *out, co
                                                 const char *base_path, const char *platform,
                                                 struct ccz_err *err);
 
-#define CCZ_SERVE_ALLOWED_MAX        64
-#define CCZ_SERVE_POOL_NAME_SIZE_MAX 63
-/** BatchingParameters; 0 = not given: what batches has its default. */
-struct ccz_serve_batching {
-    int64_t max_batch_size;
-    int64_t batch_timeout_us;
-    int64_t max_enqueued_batches;
-    int64_t num_batch_threads;
-    char thread_pool_name[CCZ_SERVE_POOL_NAME_SIZE_MAX + 1];
-    int64_t allowed_batch_sizes[CCZ_SERVE_ALLOWED_MAX]; /**< ascending */
-    size_t allowed_len;
-    bool pad_variable_length_inputs;
-    bool enable_large_batch_splitting;
-    int64_t max_execution_batch_size; /**< at most max_batch_size, with splitting only */
-};
-/** @retval CCZ_E_ARG  "serve:batching" a number out of its range, allowed_batch_sizes that do not ascend or do not end with the
- *                     largest batch, max_execution_batch_size without splitting */
-CCZ_API CCZ_MUST_USE ccz_rc ccz_serve_read_batching(struct ccz_serve_batching *out,
+/**
+ * BatchingParameters, switched on. A number that is given as 0 is refused, though sched.h knows it as "the default".
+ * @retval CCZ_E_ARG    "serve:batching" a number out of its range, a name that is too long; others from ccz_sched_batching_check()
+ * @retval CCZ_E_LIMIT  "serve:batching" too many allowed_batch_sizes
+ */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_serve_read_batching(struct ccz_sched_batching *out,
                                                     struct ccz_buf *notes, struct ccz_span in,
                                                     enum ccz_serve_form form, struct ccz_err *err);
 
