@@ -212,9 +212,8 @@ void served_als_free(struct served_als *a); /* after the models of its engine */
 
 /*
  * What is served and can be taken back. A thread asks the KMS every few seconds, as whoever was given the keys, and calls `gone` for
- * each version whose key would not be released any more; or for all, when the KMS has not answered for longer than the grace.
+ * each version whose key would not be released any more, and for each to which it has not said yes for longer than the grace.
  */
-#define SERVED_HELD_MAX 64
 struct served_held {
     char model[CCZ_INFER_NAME_SIZE_MAX + 1];
     int64_t version;
@@ -231,7 +230,7 @@ struct served_revoke_cfg {
 };
 ccz_rc served_revoke_start(struct served_revoke **out, const struct served_revoke_cfg *cfg,
                            struct ccz_err *err);
-/* From now on it is asked about. @param kms  which one gave the key  @retval CCZ_E_LIMIT served:held */
+/* From now on it is asked about. @param kms  which one gave the key  @retval CCZ_E_NOMEM served:held */
 ccz_rc served_revoke_hold(struct served_revoke *r, const struct served_held *held,
                           const struct ccz_kms_instance *kms, struct ccz_err *err);
 /* It is served no more, for other reasons. */
