@@ -201,10 +201,12 @@ struct ccz_catalog_ops {
     /** * The labels of a name, all or none. @p st as of ccz_infer_set_labels(). */
     void (*labels)(void *arg, const char *name, const struct ccz_infer_label *labels, size_t len,
                    bool allow_unavailable, struct ccz_run_status *st);
+    /** * A model is configured from now on; or it is gone, and its last version with it. NULL = nothing to do. */
+    void (*model)(void *arg, const char *name, bool there);
 };
 /** Zeroed = the defaults, which are TensorFlow Serving's. */
 struct ccz_catalog_cfg {
-    struct ccz_catalog_ops ops; /**< all but warm are required */
+    struct ccz_catalog_ops ops; /**< all but warm and model are required */
     void *arg;                  /**< of all functions */
     int64_t poll_ms; /**< between rounds; 0 = 1,000; CCZ_CATALOG_POLL_ONCE: the first one only */
     unsigned load_threads;         /**< 0 = 1, so that one model is loaded after the other */
@@ -239,6 +241,9 @@ struct ccz_catalog_infer {
      *  place to free what ccz_infer_set_user() attached (load() and warm() may attach it: the version is announced by then), and
      *  what load() keeps of it elsewhere. */
     void (*gone)(void *arg, const struct ccz_catalog_item *item);
+    /** May be NULL: a version is in service. What belongs to its name, and not to it, is set here. As the functions marked *. */
+    void (*published)(void *arg, const struct ccz_catalog_item *item);
+    void (*model)(void *arg, const char *name, bool there); /**< as of ccz_catalog_ops */
 };
 /** Fills in cfg->ops and cfg->arg; @p of outlives the catalog. */
 CCZ_API void ccz_catalog_use_infer(struct ccz_catalog_cfg *cfg, struct ccz_catalog_infer *of);

@@ -35,6 +35,8 @@ static ccz_rc publish(void *arg, void **model, const struct ccz_catalog_item *it
     struct ccz_model *m = *model;
     ccz_rc rc = ccz_infer_publish(a->infer, item->name, item->version, &m, err);
     *model = m;
+    if (rc == CCZ_OK && a->published)
+        a->published(a->arg, item);
     return rc;
 }
 
@@ -79,6 +81,13 @@ static void labels(void *arg, const char *name, const struct ccz_infer_label *l,
     (void)ccz_infer_set_labels(a->infer, name, l, len, allow_unavailable, st);
 }
 
+static void configured(void *arg, const char *name, bool there)
+{
+    const struct ccz_catalog_infer *a = arg;
+    if (a->model)
+        a->model(a->arg, name, there);
+}
+
 void ccz_catalog_use_infer(struct ccz_catalog_cfg *cfg, struct ccz_catalog_infer *of)
 {
     cfg->arg = of;
@@ -89,7 +98,8 @@ void ccz_catalog_use_infer(struct ccz_catalog_cfg *cfg, struct ccz_catalog_infer
                                         .withdraw = withdraw,
                                         .remove = remove_version,
                                         .state = state,
-                                        .labels = labels};
+                                        .labels = labels,
+                                        .model = configured};
 }
 
 /* ------------------------------------------------------------------------ warm-up */
