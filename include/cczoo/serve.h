@@ -124,14 +124,20 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_serve_read_platforms(struct ccz_buf *notes, stru
     "assets.extra/tf_serving_warmup_requests" /**< in the folder of a version */
 #define CCZ_SERVE_WARMUP_RECORDS_MAX     1000
 #define CCZ_SERVE_WARMUP_RECORD_SIZE_MAX 67108864
+#define CCZ_SERVE_WARMUP_TIME_MS         600000
 struct ccz_serve_warmup {
     /** Bytes put at @p to (at most @p size), 0 at the end, -1 and @p err on an error. */
     ptrdiff_t (*read)(void *arg, void *to, size_t size, struct ccz_err *err);
-    /** Runs one request on the model that is being loaded. @param path  CCZ_INFER_PATH_PREDICT, _CLASSIFY, _REGRESS or _MULTI */
-    ccz_rc (*replay)(void *arg, const char *path, struct ccz_span request, struct ccz_err *err);
+    /** Runs one request on the model that is being loaded. @param path  CCZ_INFER_PATH_PREDICT, _CLASSIFY, _REGRESS or _MULTI
+     *  @param timeout_ms  what is left of the time, at least 1 */
+    ccz_rc (*replay)(void *arg, const char *path, struct ccz_span request, uint32_t timeout_ms,
+                     struct ccz_err *err);
     void *arg;
     unsigned iterations;    /**< of each record; 0 = 1 */
     size_t record_size_max; /**< 0 = CCZ_SERVE_WARMUP_RECORD_SIZE_MAX */
+    /** That all of it may take; 0 = CCZ_SERVE_WARMUP_TIME_MS. Other models wait for the thread that loads this one. */
+    uint32_t time_ms;
+    int64_t (*mono_ms)(void *arg); /**< tests: the clock; NULL = the system's */
 };
 /**
  * Replays the requests of a TFRecord file of PredictionLogs, each one while the next is not read yet. A record
@@ -140,7 +146,7 @@ struct ccz_serve_warmup {
  * @retval CCZ_E_FORMAT       "serve:warmup-record" length or data do not have their CRC, or the file ends in a record;
  *                            "serve:warmup-log" no PredictionLog; aux = record, from 1
  * @retval CCZ_E_UNSUPPORTED  "serve:warmup-log" a log of sessions or streams, as there
- * @retval CCZ_E_LIMIT        "serve:warmup-records", "serve:warmup-size"
+ * @retval CCZ_E_LIMIT        "serve:warmup-records", "serve:warmup-size", "serve:warmup-time" it takes longer than it may
  * @retval others             from read and replay
  * @source TensorFlow: core/lib/io/record_writer.h, core/lib/hash/crc32c.h; saved_model_warmup_util.cc
  */
@@ -148,7 +154,7 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_serve_warmup(size_t *records, const struct ccz_s
                                              struct ccz_err *err);
 
 /**
- * The same with requests run by ccz_infer_warm() on @p model, whatever model they name; w->replay is not looked at.
+ * The same with requests run by ccz_infer_warm() on @p model, whatever model they name; w->replay and w->mono_ms are not looked at.
  * @retval others  "serve:warmup-run" a request failed: its status
  */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_serve_warmup_infer(size_t *records, struct ccz_infer *infer,

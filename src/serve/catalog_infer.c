@@ -116,12 +116,14 @@ static ptrdiff_t warm_read(void *arg, void *to, size_t size, struct ccz_err *err
     return a->w->read(a->w->arg, to, size, err);
 }
 
-static ccz_rc warm_replay(void *arg, const char *path, struct ccz_span request, struct ccz_err *err)
+static ccz_rc warm_replay(void *arg, const char *path, struct ccz_span request, uint32_t timeout_ms,
+                          struct ccz_err *err)
 {
     const struct warm *a = arg;
     struct ccz_run_status st;
-    ccz_infer_warm(&st, a->infer, a->model,
-                   &(struct ccz_infer_call){.path = path, .request = request});
+    ccz_infer_warm(
+        &st, a->infer, a->model,
+        &(struct ccz_infer_call){.path = path, .request = request, .timeout_ms = timeout_ms});
     return st.code == CCZ_RUN_OK ? CCZ_OK
                                  : ccz_fail(err, ccz_run_rc(st.code), "serve:warmup-run",
                                             (int64_t)st.code, "%s", st.msg);
@@ -134,6 +136,7 @@ ccz_rc ccz_serve_warmup_infer(size_t *records, struct ccz_infer *infer, struct c
     struct ccz_serve_warmup own = *w;
     own.read = warm_read;
     own.replay = warm_replay;
+    own.mono_ms = NULL;
     own.arg = &a;
     return ccz_serve_warmup(records, &own, err);
 }
