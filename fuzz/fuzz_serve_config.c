@@ -35,12 +35,12 @@ static void models(struct ccz_span in, enum ccz_serve_form form, struct ccz_buf 
 
 static void batching(struct ccz_span in, enum ccz_serve_form form, struct ccz_buf *notes)
 {
-    struct ccz_serve_batching b;
+    struct ccz_sched_batching b;
     if (ccz_serve_read_batching(&b, notes, in, form, NULL) != CCZ_OK)
         return;
     expect(b.max_batch_size >= 0 && b.batch_timeout_us >= 0 && b.num_batch_threads >= 0);
-    expect(b.allowed_len <= CCZ_SERVE_ALLOWED_MAX &&
-           b.thread_pool_name[CCZ_SERVE_POOL_NAME_SIZE_MAX] == 0);
+    expect(b.allowed_len <= CCZ_SCHED_ALLOWED_MAX &&
+           b.thread_pool_name[CCZ_SCHED_POOL_NAME_MAX] == 0);
     for (size_t i = 1; i < b.allowed_len; i++)
         expect(b.allowed_batch_sizes[i - 1] < b.allowed_batch_sizes[i]);
 }

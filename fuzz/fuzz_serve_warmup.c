@@ -30,10 +30,11 @@ static ptrdiff_t give(void *arg, void *to, size_t size, struct ccz_err *err)
     return (ptrdiff_t)n;
 }
 
-static ccz_rc replay(void *arg, const char *path, struct ccz_span request, struct ccz_err *err)
+static ccz_rc replay(void *arg, const char *path, struct ccz_span request, uint32_t timeout_ms,
+                     struct ccz_err *err)
 {
     struct run *r = arg;
-    expect(path[0] == '/');
+    expect(path[0] == '/' && timeout_ms > 0);
     r->requests++;
     r->size += request.size;
     for (size_t i = 0; i < request.size; i++)

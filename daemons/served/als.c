@@ -12,13 +12,14 @@
 struct served_als {
     const struct served_opts *opts;
     struct ccz_attester *attester;
+    struct served_single *single;
     struct ccz_kms_instance kms;   /* where keys and orders come from, at every load */
     struct ccz_party *judge;       /* of trainers */
     struct ccz_recsys_order order; /* as the KMS had it at the last load */
     struct ccz_recsys_engine_cfg cfg;
     struct ccz_engine *engine;
     uint64_t loaded,
-        served; /* versions: of the model that was loaded last, of the one in service */
+        served; /* versions: of the model that was loaded last, of the one that was in service last */
     uint8_t loaded_sha256[32], served_sha256[32]; /* of their manifests */
 };
 
@@ -34,13 +35,14 @@ static ccz_rc judge(void *arg, struct ccz_span cert, struct ccz_err *err)
 }
 
 ccz_rc served_als_new(struct served_als **out, const struct served_opts *o,
-                      struct ccz_attester *attester, struct ccz_err *err)
+                      struct ccz_attester *attester, struct served_single *single,
+                      struct ccz_err *err)
 {
     *out = NULL;
     struct served_als *a = calloc(1, sizeof(*a));
     if (!a)
         return ccz_fail(err, CCZ_E_NOMEM, "served:als", 0, "out of memory");
-    *a = (struct served_als){.opts = o, .attester = attester, .kms = o->instance};
+    *a = (struct served_als){.opts = o, .attester = attester, .single = single, .kms = o->instance};
     const struct ccz_party_cfg party = {.collateral_dir = o->collateral,
                                         .trust_sim_dir = o->trust_sim,
                                         .collateral_from = o->collateral_from,
@@ -64,13 +66,10 @@ ccz_rc served_als_new(struct served_als **out, const struct served_opts *o,
 }
 
 /* A version names one model: clients, and who compares servers, go by it. */
-static ccz_rc same_again(const struct served_als *a, struct ccz_err *err)
+static ccz_rc check_same(const struct served_als *a, struct ccz_err *err)
 {
-    if (memcmp(a->loaded_sha256, a->served_sha256, sizeof(a->served_sha256)) == 0) {
-        ccz_log(CCZ_LOG_INFO, "served", "model name=%s version=%" PRIu64 " unchanged",
-                a->opts->model_name, a->served);
+    if (memcmp(a->loaded_sha256, a->served_sha256, sizeof(a->served_sha256)) == 0)
         return CCZ_OK;
-    }
     char hex[2][65], got[128], expected[128];
     ccz_hex(hex[0], a->loaded_sha256, 32);
     ccz_hex(hex[1], a->served_sha256, 32);
@@ -97,7 +96,22 @@ static ccz_rc ask_kms(struct ccz_secret **key, struct served_als *a, struct ccz_
                     : CCZ_OK;
 }
 
-ccz_rc served_als_load(struct served_als *a, struct ccz_infer *infer, struct ccz_err *err)
+/* In service from now on, and asked about. */
+static ccz_rc publish(struct served_als *a, struct ccz_model **model, struct ccz_err *err)
+{
+    struct served_held held = {.version = (int64_t)a->loaded,
+                               .key_version = a->cfg.bundle.key_version};
+    (void)snprintf(held.model, sizeof(held.model), "%s", a->opts->model_name);
+    (void)snprintf(held.item, sizeof(held.item), "%s", a->opts->kms_key);
+    ccz_rc rc = served_single_publish(a->single, &held, &a->kms, model, err);
+    if (rc != CCZ_OK)
+        return rc;
+    a->served = a->loaded;
+    memcpy(a->served_sha256, a->loaded_sha256, sizeof(a->served_sha256));
+    return CCZ_OK;
+}
+
+ccz_rc served_als_load(struct served_als *a, struct ccz_err *err)
 {
     const struct served_opts *o = a->opts;
     CCZ_AUTO(ccz_secret) key = NULL;
@@ -113,12 +127,16 @@ ccz_rc served_als_load(struct served_als *a, struct ccz_infer *infer, struct ccz
     if (rc != CCZ_OK)
         return rc;
     if (a->loaded == a->served)
-        return same_again(a, err);
-    rc = ccz_infer_add(infer, o->model_name, (int64_t)a->loaded, &model, err);
+        rc = check_same(a, err);
+    if (rc == CCZ_OK && served_single_version(a->single) == (int64_t)a->loaded) {
+        ccz_log(CCZ_LOG_INFO, "served", "model name=%s version=%" PRIu64 " unchanged",
+                o->model_name, a->served);
+        return CCZ_OK;
+    }
+    if (rc == CCZ_OK)
+        rc = publish(a, &model, err);
     if (rc != CCZ_OK)
         return rc;
-    a->served = a->loaded;
-    memcpy(a->served_sha256, a->loaded_sha256, sizeof(a->served_sha256));
     ccz_log(CCZ_LOG_INFO, "served", "model name=%s version=%llu key_version=%u loaded_ms=%lld",
             o->model_name, (unsigned long long)a->served, a->cfg.bundle.key_version,
             (long long)(ccz_mono_ms() - t0));

@@ -7,7 +7,6 @@
 #include "served.h"
 
 #include <inttypes.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,50 +14,21 @@
 struct served_bundle {
     const struct served_opts *opts;
     struct ccz_attester *attester;
-    struct ccz_infer *infer;
     struct served_engines *engines;
-    struct served_revoke *revoke;
+    struct served_single *single;
     struct ccz_kms_instance kms; /* where keys come from, at every load */
-    pthread_mutex_t lock;        /* of what follows: loads and revocations are of two threads */
     int64_t floor;               /* older versions are refused */
-    int64_t served;              /* 0 = none */
     int64_t last;                /* that was served last, and the digest of its manifest */
     uint8_t last_sha256[32];
 };
 
-/* -------------------------------------------------------------------------------------- revocation */
-
-static void gone(void *arg, const struct served_held *held, const char *why)
-{
-    struct served_bundle *b = arg;
-    struct ccz_err err = {0};
-    (void)pthread_mutex_lock(&b->lock);
-    if (b->served == held->version)
-        b->served = 0;
-    (void)pthread_mutex_unlock(&b->lock);
-    /* no call gets it from here on; blocks until those that have it are through */
-    ccz_rc rc = ccz_infer_remove(b->infer, held->model, held->version, &err);
-    if (rc != CCZ_OK && rc != CCZ_E_NOT_FOUND)
-        ccz_log_err(CCZ_LOG_ERROR, "served", "model=not-unloaded", &err);
-    else
-        ccz_log(CCZ_LOG_WARN, "served",
-                "model=unloaded name=%s version=%" PRId64 " key=%s key_version=%u where=%s",
-                held->model, held->version, held->item, held->key_version,
-                why[0] ? why : "served:kms-grace");
-}
-
-/* ------------------------------------------------------------------------------------------ load */
-
 /* A version names one model: clients, and who compares servers, go by it. @param[out] there  it is served already */
-static ccz_rc is_new(bool *there, struct served_bundle *b, const struct ccz_bundle_manifest *m,
-                     struct ccz_err *err)
+static ccz_rc is_new(bool *there, const struct served_bundle *b,
+                     const struct ccz_bundle_manifest *m, struct ccz_err *err)
 {
-    (void)pthread_mutex_lock(&b->lock);
-    const int64_t last = b->last, served = b->served;
     const bool same = memcmp(b->last_sha256, m->sha256, sizeof(m->sha256)) == 0;
-    (void)pthread_mutex_unlock(&b->lock);
-    *there = served != 0 && served == m->version && same;
-    if (last != m->version || same)
+    *there = same && served_single_version(b->single) == m->version;
+    if (b->last != m->version || same)
         return CCZ_OK;
     char got[64];
     (void)snprintf(got, sizeof(got), "version %" PRId64 " with another manifest", m->version);
@@ -75,24 +45,14 @@ static ccz_rc publish(struct served_bundle *b, const struct ccz_bundle_manifest 
     struct served_held held = {.version = m->version, .key_version = m->key_version};
     (void)snprintf(held.model, sizeof(held.model), "%s", m->name);
     (void)snprintf(held.item, sizeof(held.item), "%s", m->key);
-    (void)pthread_mutex_lock(&b->lock);
-    const int64_t before = b->served;
-    ccz_rc rc = ccz_infer_add(b->infer, m->name, m->version, model, err);
-    if (rc == CCZ_OK) {
-        b->served = b->last = m->version;
-        memcpy(b->last_sha256, m->sha256, sizeof(b->last_sha256));
-        if (b->floor < m->version)
-            b->floor = m->version;
-    }
-    (void)pthread_mutex_unlock(&b->lock);
+    ccz_rc rc = served_single_publish(b->single, &held, &b->kms, model, err);
     if (rc != CCZ_OK)
         return rc;
-    if (before)
-        served_revoke_let_go(b->revoke, m->name, before);
-    rc = served_revoke_hold(b->revoke, &held, &b->kms, err);
-    if (rc != CCZ_OK) /* what nobody asks about is not served */
-        gone(b, &held, "served:held");
-    return rc;
+    b->last = m->version;
+    memcpy(b->last_sha256, m->sha256, sizeof(b->last_sha256));
+    if (b->floor < m->version)
+        b->floor = m->version;
+    return CCZ_OK;
 }
 
 ccz_rc served_bundle_load(struct served_bundle *b, struct ccz_err *err)
@@ -103,10 +63,8 @@ ccz_rc served_bundle_load(struct served_bundle *b, struct ccz_err *err)
     bool there = false;
     const struct served_source source = {
         .opts = b->opts, .attester = b->attester, .kms = &b->kms, .engines = b->engines};
-    (void)pthread_mutex_lock(&b->lock);
     const struct served_want want = {
         .dir = b->opts->model_dir, .name = b->opts->model_name, .version_min = b->floor};
-    (void)pthread_mutex_unlock(&b->lock);
     ccz_rc rc = served_trust_open(&bundle, &source, &want, err);
     if (rc != CCZ_OK)
         return rc;
@@ -129,7 +87,7 @@ ccz_rc served_bundle_load(struct served_bundle *b, struct ccz_err *err)
 
 ccz_rc served_bundle_new(struct served_bundle **out, const struct served_opts *o,
                          struct ccz_attester *attester, struct served_engines *engines,
-                         struct ccz_infer *infer, struct ccz_err *err)
+                         struct served_single *single, struct ccz_err *err)
 {
     *out = NULL;
     struct served_bundle *b = calloc(1, sizeof(*b));
@@ -138,35 +96,14 @@ ccz_rc served_bundle_new(struct served_bundle **out, const struct served_opts *o
     *b = (struct served_bundle){.opts = o,
                                 .attester = attester,
                                 .engines = engines,
-                                .infer = infer,
+                                .single = single,
                                 .kms = o->instance,
                                 .floor = o->model_version};
-    if (pthread_mutex_init(&b->lock, NULL) != 0) {
-        free(b);
-        return ccz_fail(err, CCZ_E_NOMEM, "served:bundle", 0, "no mutex");
-    }
-    const struct served_revoke_cfg revoke = {
-        .opts = o, .attester = attester, .gone = gone, .arg = b};
-    ccz_rc rc = served_revoke_start(&b->revoke, &revoke, err);
-    if (rc == CCZ_OK)
-        *out = b;
-    else
-        served_bundle_free(b);
-    return rc;
-}
-
-void served_bundle_stop(struct served_bundle *b)
-{
-    if (!b)
-        return;
-    served_revoke_stop(b->revoke);
+    *out = b;
+    return CCZ_OK;
 }
 
 void served_bundle_free(struct served_bundle *b)
 {
-    if (!b)
-        return;
-    served_revoke_free(b->revoke);
-    (void)pthread_mutex_destroy(&b->lock);
     free(b);
 }

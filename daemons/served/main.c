@@ -13,9 +13,11 @@
 struct served {
     struct ccz_attester *attester;
     struct served_engines *engines;
-    struct served_als *als; /* one of these, or none: one model of protected files */
+    struct served_store *store;   /* many models; NULL: one, in service by `single` */
+    struct served_single *single; /* and loaded by one of these, or as protected files */
+    struct served_als *als;
     struct served_bundle *bundle;
-    struct served_store *store;
+    struct ccz_kms_instance kms; /* of protected files */
     struct served_work work;
     struct ccz_party *party, *rest_party;
     struct ccz_rpc_server *rpc;
@@ -26,31 +28,6 @@ struct served {
     atomic_bool loaded; /* many models: or given up */
     bool ended;         /* a signal has ended it before */
 };
-
-/* One folder of protected files. The key is wiped before the first client is served: the model is all that is needed from then on. */
-static ccz_rc load_protected(struct served *s, const struct served_opts *o, struct ccz_err *err)
-{
-    struct served_item key = {.name = o->kms_key};
-    struct served_folder *folder = NULL;
-    CCZ_AUTO(ccz_model) model = NULL;
-    struct ccz_kms_instance kms = o->instance;
-    const int64_t t0 = ccz_mono_ms();
-    ccz_rc rc = served_get_items(&key, 1, o, &kms, s->attester, err);
-    if (rc == CCZ_OK)
-        rc = served_folder_open(&folder, o->model_dir, key.value, err);
-    if (rc == CCZ_OK)
-        rc = served_folder_load(&model, folder, s->engines, o->tfs.saved_model_tag, err);
-    if (rc == CCZ_OK && o->tfs.warm_up)
-        served_first_run(model);
-    if (rc == CCZ_OK)
-        ccz_log(CCZ_LOG_INFO, "served", "model name=%s files=%zu loaded_ms=%lld", o->model_name,
-                served_folder_cfg(folder).files_len, (long long)(ccz_mono_ms() - t0));
-    served_folder_free(folder);
-    ccz_secret_free(key.value);
-    return rc == CCZ_OK
-               ? ccz_infer_add(s->work.models, o->model_name, o->model_version, &model, err)
-               : rc;
-}
 
 /* A model may let others wait for ever. Until the main thread waits for signals, this one does. */
 static void *wait_early(void *arg)
@@ -100,6 +77,14 @@ static ccz_rc load_many(struct served *s, const struct served_opts *o, struct cc
     return load_all(s, err);
 }
 
+/* What lies in the model folder now. */
+static ccz_rc load_single(struct served *s, const struct served_opts *o, struct ccz_err *err)
+{
+    return s->als      ? served_als_load(s->als, err)
+           : s->bundle ? served_bundle_load(s->bundle, err)
+                       : served_protected_load(s->single, o, &s->kms, s->attester, s->engines, err);
+}
+
 static ccz_rc load(struct served *s, const struct served_opts *o, struct ccz_err *err)
 {
     ccz_rc rc = served_open_attester(&s->attester, o, err);
@@ -115,14 +100,13 @@ static ccz_rc load(struct served *s, const struct served_opts *o, struct ccz_err
     rc = ccz_sched_model(s->work.sched, o->model_name, &(struct ccz_sched_model_cfg){0}, err);
     if (rc != CCZ_OK)
         return rc;
-    if (o->bundle_signer) {
-        rc = served_bundle_new(&s->bundle, o, s->attester, s->engines, s->work.models, err);
-        return rc == CCZ_OK ? served_bundle_load(s->bundle, err) : rc;
-    }
-    if (strcmp(o->engine, "als") != 0)
-        return load_protected(s, o, err);
-    rc = served_als_new(&s->als, o, s->attester, err);
-    return rc == CCZ_OK ? served_als_load(s->als, s->work.models, err) : rc;
+    rc = served_single_new(&s->single, o, s->attester, s->work.models, err);
+    if (rc == CCZ_OK && o->bundle_signer)
+        rc = served_bundle_new(&s->bundle, o, s->attester, s->engines, s->single, err);
+    else if (rc == CCZ_OK && strcmp(o->engine, "als") == 0)
+        rc = served_als_new(&s->als, o, s->attester, s->single, err);
+    s->kms = o->instance;
+    return rc == CCZ_OK ? load_single(s, o, err) : rc;
 }
 
 static ccz_rc open_party(struct ccz_party **out, const struct served *s,
@@ -233,27 +217,25 @@ static void shut_down(struct served *s, int64_t grace_ms)
     ccz_party_free(s->party);
     ccz_party_free(s->rest_party);
     served_cert_free(s->cert);
-    served_bundle_stop(s->bundle);
+    served_single_stop(s->single);
     served_store_free(s->store);
     served_work_free(&s->work);
     served_als_free(s->als);
     served_bundle_free(s->bundle);
+    served_single_free(s->single);
     served_engines_free(s->engines);
     ccz_attester_free(s->attester);
 }
 
-/* SIGHUP: collateral and identities anew, for new connections; the others go on. Models: those of a changed configuration, or a newer
- * bundle. */
-static void reload(struct served *s)
+/* SIGHUP: collateral and identities anew, for new connections; the others go on. Models: those of the configuration, a newer
+ * bundle, or what was taken out of service and may be served again. */
+static void reload(struct served *s, const struct served_opts *o)
 {
     struct ccz_err err = {0};
     (void)ccz_party_reload(s->party, "served");
     if (s->rest_party)
         (void)ccz_party_reload(s->rest_party, "served-rest");
-    ccz_rc rc = s->als      ? served_als_load(s->als, s->work.models, &err)
-                : s->bundle ? served_bundle_load(s->bundle, &err)
-                : s->store  ? served_store_configure(s->store, false, &err)
-                            : CCZ_OK;
+    ccz_rc rc = s->store ? served_store_reload(s->store, &err) : load_single(s, o, &err);
     if (rc != CCZ_OK)
         ccz_log_err(CCZ_LOG_ERROR, "served", "model=kept", &err);
 }
@@ -271,7 +253,7 @@ static void wait_for_end(struct served *s, const struct served_opts *o, const si
         }
         struct ccz_err err = {0};
         if (signo == SIGHUP)
-            reload(s);
+            reload(s, o);
         else if (poll_s && served_store_configure(s->store, false, &err) != CCZ_OK)
             ccz_log_err(CCZ_LOG_ERROR, "served", "configuration=kept", &err);
     }

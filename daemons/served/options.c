@@ -95,6 +95,10 @@ static bool check_bundle(const struct served_opts *o)
         ui_error("--bundle-owner needs --bundle-signer");
         return true;
     }
+    if (o->unsigned_too && (!o->many || !o->bundle_signer)) {
+        ui_error("--unsigned-too needs --bundle-signer and a configuration");
+        return true;
+    }
     if (o->bundle_signer && strcmp(o->engine, "als") == 0) {
         ui_error("--bundle-signer does not go with --engine als: its bundles are of another kind");
         return true;
@@ -278,15 +282,18 @@ int served_options(struct served_opts *o, int argc, char **argv)
          "a file or as secret/NAME of the KMS; the bundle names its own key there"},
         {"bundle-owner", &o->bundle_owner, NULL, NULL, "FILE|SECRET",
          "public key of the owner of the model, who must have signed as well"},
+        {"unsigned-too", NULL, NULL, &o->unsigned_too, NULL,
+         "with a configuration and --bundle-signer: versions that are no bundles are loaded as "
+         "protected files under key/NAME, as without it"},
         {"cert-from-kms", &o->cert_from, NULL, NULL, "ITEM",
          "REST: key/NAME of the KMS that issues the certificate, which stock clients know"},
         {"cert-names", &o->cert_names, NULL, NULL, "LIST", "its names, e.g. als.example,10.0.0.7"},
         {"cert-life", NULL, &o->cert_life_s, NULL, "SECONDS",
          "60 to 604800; default: 24 hours. A new one comes after two thirds"},
         {"kms-poll", NULL, &o->kms_poll_s, NULL, "SECONDS",
-         "bundles: how often the KMS is asked whether the model may still be served, default 2"},
+         "how often the KMS is asked whether the model may still be served, default 2"},
         {"kms-grace", NULL, &o->kms_grace_s, NULL, "SECONDS",
-         "bundles: how long to go on while the KMS does not answer, default 3600; 0 = for ever"},
+         "how long to go on while the KMS does not answer, default 3600; 0 = for ever"},
         {"insecure-tls-only", NULL, NULL, &o->insecure_tls_only, NULL,
          "no attestation on the gRPC port: for tests with stock clients"},
         {0},

@@ -2,7 +2,10 @@
 /*
  * Whether what is served may still be. One connection to the KMS is kept, and asked every few seconds; the KMS records nothing as long as
  * the answer is yes. Only an answer counts: a KMS that is away, refuses the call or is another one has said neither yes nor no, and then
- * the grace runs.
+ * the grace runs: of each version since the KMS said yes to it, so that a network that lets some answers through keeps nobody else.
+ *
+ * A round asks about every entry of the list once, in groups, and nothing that grows is copied: entries carry the round in which they were
+ * asked about last. A "no" takes effect with its group, before anything else is asked that may fail.
  */
 #include "served.h"
 
@@ -13,12 +16,18 @@
 #include <string.h>
 #include <time.h>
 
-enum { REMIND_MS = 60000 };
+enum { REMIND_MS = 60000, LIST_FIRST = 16 };
 
-/* What is asked about in this round: a copy, since the list may change meanwhile. */
-struct round {
-    struct served_held held[SERVED_HELD_MAX];
-    struct ccz_kms_held ask[SERVED_HELD_MAX];
+struct entry {
+    struct served_held held;
+    uint64_t round;   /* that has asked about it; 0 = none */
+    int64_t known_ms; /* when the KMS has said yes last: by giving the key, at the beginning */
+};
+
+/* What one call asks about: copies, since the list may change meanwhile. */
+struct group {
+    struct served_held held[CCZ_KMS_HELD_MAX];
+    struct ccz_kms_held ask[CCZ_KMS_HELD_MAX];
     size_t len;
     struct ccz_kms_instance kms;
 };
@@ -30,14 +39,16 @@ struct served_revoke {
     pthread_mutex_t lock; /* of what follows */
     pthread_cond_t changed;
     bool stopping;
-    struct served_held held[SERVED_HELD_MAX];
-    size_t len;
+    struct entry *list;
+    size_t len, cap;
     struct ccz_kms_instance kms;
     /* of the thread alone */
-    struct round round;
+    uint64_t round;
+    struct group group;
     struct served_kms link;
-    int64_t answered_ms; /* when the KMS has answered last, or there was nothing to ask */
-    int64_t told_ms;     /* when the log was last told that it does not; 0 = it does */
+    bool fresh;          /* the link was opened in this round */
+    int64_t answered_ms; /* when a round was answered last, or there was nothing to ask */
+    int64_t told_ms;     /* when the log was last told that it was not; 0 = it was */
 };
 
 /* ------------------------------------------------------------------------------------ the list */
@@ -45,9 +56,32 @@ struct served_revoke {
 static size_t find(const struct served_revoke *r, const char *model, int64_t version)
 {
     size_t i = 0;
-    while (i < r->len && (r->held[i].version != version || strcmp(r->held[i].model, model) != 0))
+    while (i < r->len &&
+           (r->list[i].held.version != version || strcmp(r->list[i].held.model, model) != 0))
         i++;
     return i;
+}
+
+/* The entry that is asked about in @p held: not one that has ended, or was loaded again under another key. */
+static struct entry *find_same(const struct served_revoke *r, const struct served_held *held)
+{
+    const size_t i = find(r, held->model, held->version);
+    const bool same = i < r->len && r->list[i].held.key_version == held->key_version &&
+                      strcmp(r->list[i].held.item, held->item) == 0;
+    return same ? &r->list[i] : NULL;
+}
+
+static bool room_for_one(struct served_revoke *r)
+{
+    if (r->len < r->cap)
+        return true;
+    const size_t cap = r->cap ? 2 * r->cap : LIST_FIRST;
+    struct entry *list = realloc(r->list, cap * sizeof(*list));
+    if (!list)
+        return false;
+    r->list = list;
+    r->cap = cap;
+    return true;
 }
 
 ccz_rc served_revoke_hold(struct served_revoke *r, const struct served_held *held,
@@ -55,16 +89,16 @@ ccz_rc served_revoke_hold(struct served_revoke *r, const struct served_held *hel
 {
     (void)pthread_mutex_lock(&r->lock);
     const size_t i = find(r, held->model, held->version);
-    const bool room = i < SERVED_HELD_MAX;
+    const bool room = i < r->len || room_for_one(r);
     if (room) {
-        r->held[i] = *held;
+        r->list[i] = (struct entry){.held = *held, .known_ms = ccz_mono_ms()};
         r->len += i == r->len;
         r->kms = *kms;
     }
     (void)pthread_mutex_unlock(&r->lock);
     return room ? CCZ_OK
-                : ccz_refuse_num(err, CCZ_E_LIMIT, "served:held", SERVED_HELD_MAX + 1,
-                                 SERVED_HELD_MAX);
+                : ccz_fail(err, CCZ_E_NOMEM, "served:held", (int64_t)i,
+                           "no memory to ask the KMS about one more version");
 }
 
 void served_revoke_let_go(struct served_revoke *r, const char *model, int64_t version)
@@ -72,94 +106,131 @@ void served_revoke_let_go(struct served_revoke *r, const char *model, int64_t ve
     (void)pthread_mutex_lock(&r->lock);
     const size_t i = find(r, model, version);
     if (i < r->len)
-        r->held[i] = r->held[--r->len];
+        r->list[i] = r->list[--r->len];
     (void)pthread_mutex_unlock(&r->lock);
 }
 
-/* ------------------------------------------------------------------------------------- one round */
+/* ------------------------------------------------------------------------------------- one call */
 
-static void begin(struct round *q, struct served_revoke *r)
+/* Entries that this round has not asked about yet. */
+static void next_group(struct group *g, struct served_revoke *r)
 {
+    g->len = 0;
     (void)pthread_mutex_lock(&r->lock);
-    q->len = r->len;
-    memcpy(q->held, r->held, r->len * sizeof(q->held[0]));
-    q->kms = r->kms;
+    for (size_t i = 0; i < r->len && g->len < CCZ_KMS_HELD_MAX; i++)
+        if (r->list[i].round != r->round) {
+            r->list[i].round = r->round;
+            g->held[g->len++] = r->list[i].held;
+        }
+    g->kms = r->kms;
     (void)pthread_mutex_unlock(&r->lock);
-    for (size_t i = 0; i < q->len; i++)
-        q->ask[i] =
-            (struct ccz_kms_held){.item = q->held[i].item, .version = q->held[i].key_version};
 }
 
-static ccz_rc ask_all(struct served_revoke *r, struct round *q, struct ccz_err *err)
+static ccz_rc ask(struct served_revoke *r, struct group *g, struct ccz_err *err)
 {
-    ccz_rc rc =
-        r->link.client ? CCZ_OK : served_kms_open(&r->link, r->cfg.opts, r->cfg.attester, err);
-    for (size_t i = 0; rc == CCZ_OK && i < q->len; i += CCZ_KMS_HELD_MAX)
-        rc = ccz_kms_still_released(&q->ask[i],
-                                    q->len - i < CCZ_KMS_HELD_MAX ? q->len - i : CCZ_KMS_HELD_MAX,
-                                    &q->kms, r->link.client, err);
+    ccz_rc rc = CCZ_OK;
+    if (!r->link.client) {
+        rc = served_kms_open(&r->link, r->cfg.opts, r->cfg.attester, err);
+        r->fresh = rc == CCZ_OK;
+    }
+    for (size_t i = 0; i < g->len; i++)
+        g->ask[i] =
+            (struct ccz_kms_held){.item = g->held[i].item, .version = g->held[i].key_version};
+    if (rc == CCZ_OK)
+        rc = ccz_kms_still_released(g->ask, g->len, &g->kms, r->link.client, err);
     if (rc != CCZ_OK)
         served_kms_close(&r->link);
     return rc;
 }
 
-/* A policy has refused evidence that is as old as the connection: it may have grown out of date, which says nothing of us now. */
-static bool is_stale(const struct round *q)
+/* ------------------------------------------------------------------------------------ answers */
+
+static void confirm(struct served_revoke *r, const struct served_held *held)
 {
-    for (size_t i = 0; i < q->len; i++)
-        if (!q->ask[i].released && strncmp(q->ask[i].where, "policy:", 7) == 0)
-            return true;
-    return false;
+    (void)pthread_mutex_lock(&r->lock);
+    struct entry *e = find_same(r, held);
+    if (e)
+        e->known_ms = ccz_mono_ms();
+    (void)pthread_mutex_unlock(&r->lock);
 }
 
-static ccz_rc ask(struct served_revoke *r, struct round *q, struct ccz_err *err)
+static void drop(struct served_revoke *r, const struct served_held *held,
+                 const struct ccz_kms_held *answer)
 {
-    const bool fresh = !r->link.client;
-    ccz_rc rc = ask_all(r, q, err);
+    ccz_log(CCZ_LOG_WARN, "served", "revoked item=%s version=%u where=%s decision=D%" PRIu64,
+            held->item, held->key_version, answer->where, answer->decision);
+    (void)pthread_mutex_lock(&r->lock);
+    struct entry *e = find_same(r, held);
+    if (e)
+        *e = r->list[--r->len];
+    (void)pthread_mutex_unlock(&r->lock);
+    if (e)
+        r->cfg.gone(r->cfg.arg, held, answer->where);
+}
+
+/* A policy has refused evidence that is as old as the connection: it may have grown out of date, which says nothing of us now. */
+static bool is_stale(const struct served_revoke *r, const struct ccz_kms_held *answer)
+{
+    return !r->fresh && !answer->released && strncmp(answer->where, "policy:", 7) == 0;
+}
+
+/* Puts the answers into effect. What they leave open stays in the group. */
+static void take_answers(struct served_revoke *r, struct group *g)
+{
+    size_t open = 0;
+    for (size_t i = 0; i < g->len; i++)
+        if (is_stale(r, &g->ask[i]))
+            g->held[open++] = g->held[i];
+        else if (g->ask[i].released)
+            confirm(r, &g->held[i]);
+        else
+            drop(r, &g->held[i], &g->ask[i]);
+    g->len = open;
+}
+
+static ccz_rc settle_group(struct served_revoke *r, struct group *g, struct ccz_err *err)
+{
+    const bool old = r->link.client && !r->fresh;
+    ccz_rc rc = ask(r, g, err);
     /* the connection has ended with the server that it was to: there may be another one. Who waits for an answer says so first */
-    if ((rc == CCZ_E_CLOSED || rc == CCZ_E_UNAVAILABLE) && !fresh)
-        rc = ask_all(r, q, err);
-    else if (rc == CCZ_OK && !fresh && is_stale(q)) {
-        served_kms_close(&r->link);
-        rc = ask_all(r, q, err);
-    }
+    if ((rc == CCZ_E_CLOSED || rc == CCZ_E_UNAVAILABLE) && old)
+        rc = ask(r, g, err);
+    if (rc != CCZ_OK)
+        return rc;
+    take_answers(r, g);
+    if (g->len == 0)
+        return CCZ_OK;
+    served_kms_close(&r->link);
+    rc = ask(r, g, err);
+    if (rc == CCZ_OK)
+        take_answers(r, g);
     return rc;
 }
 
-/* Unless it has ended meanwhile, or was loaded again under another key: the answer says nothing of that one. */
-static void drop(struct served_revoke *r, const struct served_held *held, const char *why)
+/* -------------------------------------------------------------------------------------- silence */
+
+/* Takes one off the list whose grace is over. */
+static bool take_overdue(struct served_held *held, struct served_revoke *r)
 {
+    const int64_t grace_ms = r->cfg.opts->kms_grace_s * 1000, now = ccz_mono_ms();
+    size_t i = 0;
     (void)pthread_mutex_lock(&r->lock);
-    const size_t i = find(r, held->model, held->version);
-    const bool same = i < r->len && r->held[i].key_version == held->key_version &&
-                      strcmp(r->held[i].item, held->item) == 0;
-    if (same)
-        r->held[i] = r->held[--r->len];
+    while (i < r->len && now - r->list[i].known_ms < grace_ms)
+        i++;
+    const bool found = grace_ms && i < r->len;
+    if (found) {
+        *held = r->list[i].held;
+        r->list[i] = r->list[--r->len];
+    }
     (void)pthread_mutex_unlock(&r->lock);
-    if (same)
-        r->cfg.gone(r->cfg.arg, held, why);
+    return found;
 }
 
-static void answered(struct served_revoke *r, const struct round *q)
+static void silent(struct served_revoke *r, const struct ccz_err *err)
 {
-    if (r->told_ms)
-        ccz_log(CCZ_LOG_INFO, "served", "kms=answers silent_ms=%" PRId64,
-                ccz_mono_ms() - r->answered_ms);
-    r->told_ms = 0;
-    r->answered_ms = ccz_mono_ms();
-    for (size_t i = 0; i < q->len; i++)
-        if (!q->ask[i].released) {
-            ccz_log(CCZ_LOG_WARN, "served",
-                    "revoked item=%s version=%u where=%s decision=D%" PRIu64, q->held[i].item,
-                    q->held[i].key_version, q->ask[i].where, q->ask[i].decision);
-            drop(r, &q->held[i], q->ask[i].where);
-        }
-}
-
-static void silent(struct served_revoke *r, const struct round *q, const struct ccz_err *err)
-{
-    const int64_t now = ccz_mono_ms(), grace_ms = r->cfg.opts->kms_grace_s * 1000;
-    const bool over = grace_ms && now - r->answered_ms >= grace_ms;
+    struct served_held held;
+    const int64_t now = ccz_mono_ms();
+    bool over = take_overdue(&held, r);
     if (over || !r->told_ms || now - r->told_ms >= REMIND_MS) {
         ccz_log(CCZ_LOG_WARN, "served",
                 "kms=silent silent_ms=%" PRId64 " grace_s=%" PRId64 " model=%s",
@@ -167,22 +238,36 @@ static void silent(struct served_revoke *r, const struct round *q, const struct 
         ccz_log_err(CCZ_LOG_WARN, "served", "kms=silent", err);
         r->told_ms = now;
     }
-    for (size_t i = 0; over && i < q->len; i++)
-        drop(r, &q->held[i], "");
+    for (; over; over = take_overdue(&held, r))
+        r->cfg.gone(r->cfg.arg, &held, "");
 }
 
-static void one_round(struct served_revoke *r, struct round *q)
+static void answered(struct served_revoke *r)
+{
+    if (r->told_ms)
+        ccz_log(CCZ_LOG_INFO, "served", "kms=answers silent_ms=%" PRId64,
+                ccz_mono_ms() - r->answered_ms);
+    r->told_ms = 0;
+    r->answered_ms = ccz_mono_ms();
+}
+
+static void one_round(struct served_revoke *r)
 {
     struct ccz_err err = {0};
-    begin(q, r);
-    if (q->len == 0) {
+    ccz_rc rc = CCZ_OK;
+    r->round++;
+    r->fresh = false;
+    next_group(&r->group, r);
+    if (r->group.len == 0) {
         r->answered_ms = ccz_mono_ms();
         return;
     }
-    if (ask(r, q, &err) == CCZ_OK)
-        answered(r, q);
+    for (; rc == CCZ_OK && r->group.len > 0; next_group(&r->group, r))
+        rc = settle_group(r, &r->group, &err);
+    if (rc == CCZ_OK)
+        answered(r);
     else
-        silent(r, q, &err);
+        silent(r, &err);
 }
 
 /* ---------------------------------------------------------------------------------------- thread */
@@ -207,7 +292,7 @@ static void *run(void *arg)
     struct served_revoke *r = arg;
     r->answered_ms = ccz_mono_ms();
     while (wait_for_next(r))
-        one_round(r, &r->round);
+        one_round(r);
     served_kms_close(&r->link);
     return NULL;
 }
@@ -263,5 +348,6 @@ void served_revoke_free(struct served_revoke *r)
     served_revoke_stop(r);
     (void)pthread_cond_destroy(&r->changed);
     (void)pthread_mutex_destroy(&r->lock);
+    free(r->list);
     free(r);
 }

@@ -7,7 +7,7 @@
  *   config.c   its configuration files
  *   keys.c     own evidence; keys from the KMS
  *   engines.c, folder.c, trust.c   what a model is loaded by, and from: protected files, files in clear, signed bundles
- *   one model (--model-dir):  main.c (protected files), als.c (recommenders), bundle.c (a newer one at SIGHUP)
+ *   one model (--model-dir):  protected.c (protected files), als.c (recommenders), bundle.c (a newer one at SIGHUP); single.c what they share
  *   many models (--model_config_file, --model_base_path):  store.c
  *   revoke.c   asks the KMS whether what is served may still be, and has it unloaded if not
  *   work.c     the scheduler, whose workers run the models; metrics
@@ -35,7 +35,7 @@ struct served_tfs {
         *monitoring_file, *saved_model_tag, *channel_arguments, *socket_path;
     bool health, cors, batching, model_batching, unavailable_labels, warm_up, method_name_check,
         tensor_content, version;
-    struct ccz_serve_batching batching_params; /* from here on: of the files */
+    struct ccz_sched_batching batching_params; /* from here on: of the files */
     struct ccz_serve_monitoring monitoring;
 };
 void served_flags_default(struct served_tfs *t);
@@ -75,7 +75,8 @@ struct served_opts {
     const char *kms, *kms_policy, *kms_key, *kms_id;
     const char
         *bundle_signer; /* --model-dir is a bundle: FILE or secret/NAME of who must have signed */
-    const char *bundle_owner;           /* the same of the owner, or NULL */
+    const char *bundle_owner; /* the same of the owner, or NULL */
+    bool unsigned_too;        /* many, bundle_signer: protected files are loaded as well */
     const char *cert_from, *cert_names; /* REST: key/NAME of the KMS that issues the certificate */
     int64_t cert_life_s;                /* 0 = as the KMS does it */
     int64_t kms_poll_s;                 /* bundles: how often the KMS is asked */
@@ -203,20 +204,10 @@ ccz_rc served_trust_open(struct ccz_bundle **out, const struct served_source *s,
 ccz_rc served_trust_load(struct ccz_model **out, const struct served_source *s,
                          struct ccz_bundle *bundle, struct ccz_err *err);
 
-/* Bundles of recommenders: engine, key and model, again and again. */
-struct served_als;
-ccz_rc served_als_new(struct served_als **out, const struct served_opts *o,
-                      struct ccz_attester *attester, struct ccz_err *err);
-/* What lies in the model folder now, if it is newer than what is served; keeps that if it is not, or is refused
- * (recsys:version-reused: another model under the version that is served). */
-ccz_rc served_als_load(struct served_als *a, struct ccz_infer *infer, struct ccz_err *err);
-void served_als_free(struct served_als *a); /* after the models of its engine */
-
 /*
  * What is served and can be taken back. A thread asks the KMS every few seconds, as whoever was given the keys, and calls `gone` for
- * each version whose key would not be released any more; or for all, when the KMS has not answered for longer than the grace.
+ * each version whose key would not be released any more, and for each to which it has not said yes for longer than the grace.
  */
-#define SERVED_HELD_MAX 64
 struct served_held {
     char model[CCZ_INFER_NAME_SIZE_MAX + 1];
     int64_t version;
@@ -233,7 +224,7 @@ struct served_revoke_cfg {
 };
 ccz_rc served_revoke_start(struct served_revoke **out, const struct served_revoke_cfg *cfg,
                            struct ccz_err *err);
-/* From now on it is asked about. @param kms  which one gave the key  @retval CCZ_E_LIMIT served:held */
+/* From now on it is asked about. @param kms  which one gave the key  @retval CCZ_E_NOMEM served:held */
 ccz_rc served_revoke_hold(struct served_revoke *r, const struct served_held *held,
                           const struct ccz_kms_instance *kms, struct ccz_err *err);
 /* It is served no more, for other reasons. */
@@ -242,15 +233,44 @@ void served_revoke_stop(
     struct served_revoke *r); /* no more `gone`; the list may still be changed; NULL is fine */
 void served_revoke_free(struct served_revoke *r); /* stopped or not; NULL is fine */
 
+/* One model under a key of the KMS: in service, and taken out of it when the key is taken back (revoke.c). */
+struct served_single;
+ccz_rc served_single_new(struct served_single **out, const struct served_opts *o,
+                         struct ccz_attester *attester, struct ccz_infer *infer,
+                         struct ccz_err *err);
+/* Takes the place of the version that is served, and is asked about from now on; or is not served. One thread at a time.
+ * @param model  on CCZ_OK owned by the server and set to NULL */
+ccz_rc served_single_publish(struct served_single *s, const struct served_held *held,
+                             const struct ccz_kms_instance *kms, struct ccz_model **model,
+                             struct ccz_err *err);
+/* In service; 0 = none: not yet, or not any more. */
+int64_t served_single_version(struct served_single *s);
+void served_single_stop(struct served_single *s); /* no more revocations; NULL is fine */
+void served_single_free(struct served_single *s); /* NULL is fine */
+
+/* Protected files: what lies in the model folder, unless something is served. @param[in,out] kms  which one: the first answer decides */
+ccz_rc served_protected_load(struct served_single *single, const struct served_opts *o,
+                             struct ccz_kms_instance *kms, struct ccz_attester *attester,
+                             struct served_engines *engines, struct ccz_err *err);
+
+/* Bundles of recommenders: engine, key and model, again and again. */
+struct served_als;
+ccz_rc served_als_new(struct served_als **out, const struct served_opts *o,
+                      struct ccz_attester *attester, struct served_single *single,
+                      struct ccz_err *err);
+/* What lies in the model folder now, if it is newer than what is served; keeps that if it is not, or is refused
+ * (recsys:version-reused: another model under the version that was served last). Also what was revoked, if the KMS gives its key again. */
+ccz_rc served_als_load(struct served_als *a, struct ccz_err *err);
+void served_als_free(struct served_als *a); /* after the models of its engine */
+
 /* A signed bundle: engine, keys and model, again and again. */
 struct served_bundle;
 ccz_rc served_bundle_new(struct served_bundle **out, const struct served_opts *o,
                          struct ccz_attester *attester, struct served_engines *engines,
-                         struct ccz_infer *infer, struct ccz_err *err);
+                         struct served_single *single, struct ccz_err *err);
 /* What lies in the model folder now, as served_als_load(). Also what was revoked, if the KMS gives its key again. */
 ccz_rc served_bundle_load(struct served_bundle *b, struct ccz_err *err);
-void served_bundle_stop(struct served_bundle *b); /* before the models are freed */
-void served_bundle_free(struct served_bundle *b); /* after that */
+void served_bundle_free(struct served_bundle *b);
 
 /* Models by a configuration. */
 struct served_store;
@@ -261,7 +281,10 @@ ccz_rc served_store_new(struct served_store **out, const struct served_opts *o,
 struct ccz_catalog *served_store_catalog(const struct served_store *s);
 /* Puts the configuration into effect if it is another one. @param wait  until every new model is there or has failed, which is an error */
 ccz_rc served_store_configure(struct served_store *s, bool wait, struct ccz_err *err);
-void served_store_stop(struct served_store *s); /* who waits for models, waits no more */
+/* The same also if it is the one that was in effect last: a client may have replaced it since. */
+ccz_rc served_store_reload(struct served_store *s, struct ccz_err *err);
+/* Who waits for models, waits no more; and the scheduler is left alone from now on. */
+void served_store_stop(struct served_store *s);
 void served_store_free(struct served_store *s); /* before the models are freed */
 
 /* Registers the gRPC surface on @p server. */

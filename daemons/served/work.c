@@ -15,8 +15,8 @@ static ccz_rc new_sched(struct served_work *w, const struct served_opts *o, stru
         .on_batch = ccz_serve_metrics_batch,
         .arg = w->metrics,
     };
-    if (t->batching)
-        cfg.batching = ccz_sched_batching_from(&t->batching_params);
+    cfg.batching = t->batching_params;
+    cfg.batching.on = t->batching; /* also without a file */
     return ccz_sched_new(&w->sched, &cfg, err);
 }
 

@@ -26,9 +26,6 @@ extern "C" {
 
 #define CCZ_SCHED_INFER_RELOADS_MAX 4
 
-/** A file of parameters (ccz_serve_read_batching()) as those of the scheduler, switched on. */
-CCZ_API struct ccz_sched_batching ccz_sched_batching_from(const struct ccz_serve_batching *b);
-
 struct ccz_sched_infer;
 struct ccz_sched_infer_cfg {
     struct ccz_infer *infer; /**< borrowed, as all three */

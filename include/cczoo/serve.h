@@ -11,6 +11,7 @@
  * catalog_policy.c, catalog_scan.c, catalog_work.c, catalog.c, catalog_infer.c.
  */
 #include <cczoo/infer.h>
+#include <cczoo/sched.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -71,24 +72,12 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_serve_one_model(struct ccz_serve_models *out, co
                                                 const char *base_path, const char *platform,
                                                 struct ccz_err *err);
 
-#define CCZ_SERVE_ALLOWED_MAX        64
-#define CCZ_SERVE_POOL_NAME_SIZE_MAX 63
-/** BatchingParameters; 0 = not given: what batches has its default. */
-struct ccz_serve_batching {
-    int64_t max_batch_size;
-    int64_t batch_timeout_us;
-    int64_t max_enqueued_batches;
-    int64_t num_batch_threads;
-    char thread_pool_name[CCZ_SERVE_POOL_NAME_SIZE_MAX + 1];
-    int64_t allowed_batch_sizes[CCZ_SERVE_ALLOWED_MAX]; /**< ascending */
-    size_t allowed_len;
-    bool pad_variable_length_inputs;
-    bool enable_large_batch_splitting;
-    int64_t max_execution_batch_size; /**< at most max_batch_size, with splitting only */
-};
-/** @retval CCZ_E_ARG  "serve:batching" a number out of its range, allowed_batch_sizes that do not ascend or do not end with the
- *                     largest batch, max_execution_batch_size without splitting */
-CCZ_API CCZ_MUST_USE ccz_rc ccz_serve_read_batching(struct ccz_serve_batching *out,
+/**
+ * BatchingParameters, switched on. A number that is given as 0 is refused, though sched.h knows it as "the default".
+ * @retval CCZ_E_ARG    "serve:batching" a number out of its range, a name that is too long; others from ccz_sched_batching_check()
+ * @retval CCZ_E_LIMIT  "serve:batching" too many allowed_batch_sizes
+ */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_serve_read_batching(struct ccz_sched_batching *out,
                                                     struct ccz_buf *notes, struct ccz_span in,
                                                     enum ccz_serve_form form, struct ccz_err *err);
 
@@ -135,14 +124,20 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_serve_read_platforms(struct ccz_buf *notes, stru
     "assets.extra/tf_serving_warmup_requests" /**< in the folder of a version */
 #define CCZ_SERVE_WARMUP_RECORDS_MAX     1000
 #define CCZ_SERVE_WARMUP_RECORD_SIZE_MAX 67108864
+#define CCZ_SERVE_WARMUP_TIME_MS         600000
 struct ccz_serve_warmup {
     /** Bytes put at @p to (at most @p size), 0 at the end, -1 and @p err on an error. */
     ptrdiff_t (*read)(void *arg, void *to, size_t size, struct ccz_err *err);
-    /** Runs one request on the model that is being loaded. @param path  CCZ_INFER_PATH_PREDICT, _CLASSIFY, _REGRESS or _MULTI */
-    ccz_rc (*replay)(void *arg, const char *path, struct ccz_span request, struct ccz_err *err);
+    /** Runs one request on the model that is being loaded. @param path  CCZ_INFER_PATH_PREDICT, _CLASSIFY, _REGRESS or _MULTI
+     *  @param timeout_ms  what is left of the time, at least 1 */
+    ccz_rc (*replay)(void *arg, const char *path, struct ccz_span request, uint32_t timeout_ms,
+                     struct ccz_err *err);
     void *arg;
     unsigned iterations;    /**< of each record; 0 = 1 */
     size_t record_size_max; /**< 0 = CCZ_SERVE_WARMUP_RECORD_SIZE_MAX */
+    /** That all of it may take; 0 = CCZ_SERVE_WARMUP_TIME_MS. Other models wait for the thread that loads this one. */
+    uint32_t time_ms;
+    int64_t (*mono_ms)(void *arg); /**< tests: the clock; NULL = the system's */
 };
 /**
  * Replays the requests of a TFRecord file of PredictionLogs, each one while the next is not read yet. A record
@@ -151,7 +146,7 @@ struct ccz_serve_warmup {
  * @retval CCZ_E_FORMAT       "serve:warmup-record" length or data do not have their CRC, or the file ends in a record;
  *                            "serve:warmup-log" no PredictionLog; aux = record, from 1
  * @retval CCZ_E_UNSUPPORTED  "serve:warmup-log" a log of sessions or streams, as there
- * @retval CCZ_E_LIMIT        "serve:warmup-records", "serve:warmup-size"
+ * @retval CCZ_E_LIMIT        "serve:warmup-records", "serve:warmup-size", "serve:warmup-time" it takes longer than it may
  * @retval others             from read and replay
  * @source TensorFlow: core/lib/io/record_writer.h, core/lib/hash/crc32c.h; saved_model_warmup_util.cc
  */
@@ -159,7 +154,7 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_serve_warmup(size_t *records, const struct ccz_s
                                              struct ccz_err *err);
 
 /**
- * The same with requests run by ccz_infer_warm() on @p model, whatever model they name; w->replay is not looked at.
+ * The same with requests run by ccz_infer_warm() on @p model, whatever model they name; w->replay and w->mono_ms are not looked at.
  * @retval others  "serve:warmup-run" a request failed: its status
  */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_serve_warmup_infer(size_t *records, struct ccz_infer *infer,
@@ -212,10 +207,12 @@ struct ccz_catalog_ops {
     /** * The labels of a name, all or none. @p st as of ccz_infer_set_labels(). */
     void (*labels)(void *arg, const char *name, const struct ccz_infer_label *labels, size_t len,
                    bool allow_unavailable, struct ccz_run_status *st);
+    /** * A model is configured from now on; or it is gone, and its last version with it. NULL = nothing to do. */
+    void (*model)(void *arg, const char *name, bool there);
 };
 /** Zeroed = the defaults, which are TensorFlow Serving's. */
 struct ccz_catalog_cfg {
-    struct ccz_catalog_ops ops; /**< all but warm are required */
+    struct ccz_catalog_ops ops; /**< all but warm and model are required */
     void *arg;                  /**< of all functions */
     int64_t poll_ms; /**< between rounds; 0 = 1,000; CCZ_CATALOG_POLL_ONCE: the first one only */
     unsigned load_threads;         /**< 0 = 1, so that one model is loaded after the other */
@@ -250,6 +247,9 @@ struct ccz_catalog_infer {
      *  place to free what ccz_infer_set_user() attached (load() and warm() may attach it: the version is announced by then), and
      *  what load() keeps of it elsewhere. */
     void (*gone)(void *arg, const struct ccz_catalog_item *item);
+    /** May be NULL: a version is in service. What belongs to its name, and not to it, is set here. As the functions marked *. */
+    void (*published)(void *arg, const struct ccz_catalog_item *item);
+    void (*model)(void *arg, const char *name, bool there); /**< as of ccz_catalog_ops */
 };
 /** Fills in cfg->ops and cfg->arg; @p of outlives the catalog. */
 CCZ_API void ccz_catalog_use_infer(struct ccz_catalog_cfg *cfg, struct ccz_catalog_infer *of);

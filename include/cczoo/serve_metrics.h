@@ -18,7 +18,8 @@
  * that is a bucket's bound counts in that bucket (Prometheus's "le"; there: in the next), and sums are written with all digits.
  *
  * What a client sends can make no new series: names of models are labels only if a model of that name is there
- * (struct ccz_infer_done), and there are at most CCZ_SERVE_METRICS_MAX series.
+ * (struct ccz_infer_done), and there are at most CCZ_SERVE_METRICS_MAX series. But sizes of batches, which are labels of padding_size: of
+ * them there are at most CCZ_SERVE_METRICS_PADDING_MAX; and CCZ_SERVE_METRICS_KEPT series are for request_count and request_latency alone.
  *
  * Threads: everything from any thread.
  */
@@ -31,6 +32,8 @@ extern "C" {
 
 #define CCZ_SERVE_METRICS_MAX                                                                      \
     8192 /**< series; a value that would need another is counted as dropped */
+#define CCZ_SERVE_METRICS_PADDING_MAX 1024
+#define CCZ_SERVE_METRICS_KEPT        2048
 
 struct ccz_serve_metrics;
 /** @retval CCZ_E_NOMEM "serve:metrics" */

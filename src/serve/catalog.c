@@ -48,7 +48,7 @@ void ccz_catalog_free(struct ccz_catalog *c)
         }
     for (struct cczi_model *m; (m = c->models) != NULL;) {
         c->models = m->next;
-        cczi_model_free(m);
+        cczi_catalog_forget(c, m);
     }
     for (struct cczi_revoked *r; (r = c->revoked) != NULL;) {
         c->revoked = r->next;
@@ -254,6 +254,8 @@ static void commit(struct ccz_catalog *c, struct cczi_model *made)
             made->fresh = true;
             *end = made;
             end = &made->next;
+            if (c->cfg.ops.model)
+                c->cfg.ops.model(c->cfg.arg, made->name, true);
         }
         made = next;
     }

@@ -35,6 +35,8 @@ static ccz_rc publish(void *arg, void **model, const struct ccz_catalog_item *it
     struct ccz_model *m = *model;
     ccz_rc rc = ccz_infer_publish(a->infer, item->name, item->version, &m, err);
     *model = m;
+    if (rc == CCZ_OK && a->published)
+        a->published(a->arg, item);
     return rc;
 }
 
@@ -79,6 +81,13 @@ static void labels(void *arg, const char *name, const struct ccz_infer_label *l,
     (void)ccz_infer_set_labels(a->infer, name, l, len, allow_unavailable, st);
 }
 
+static void configured(void *arg, const char *name, bool there)
+{
+    const struct ccz_catalog_infer *a = arg;
+    if (a->model)
+        a->model(a->arg, name, there);
+}
+
 void ccz_catalog_use_infer(struct ccz_catalog_cfg *cfg, struct ccz_catalog_infer *of)
 {
     cfg->arg = of;
@@ -89,7 +98,8 @@ void ccz_catalog_use_infer(struct ccz_catalog_cfg *cfg, struct ccz_catalog_infer
                                         .withdraw = withdraw,
                                         .remove = remove_version,
                                         .state = state,
-                                        .labels = labels};
+                                        .labels = labels,
+                                        .model = configured};
 }
 
 /* ------------------------------------------------------------------------ warm-up */
@@ -106,12 +116,14 @@ static ptrdiff_t warm_read(void *arg, void *to, size_t size, struct ccz_err *err
     return a->w->read(a->w->arg, to, size, err);
 }
 
-static ccz_rc warm_replay(void *arg, const char *path, struct ccz_span request, struct ccz_err *err)
+static ccz_rc warm_replay(void *arg, const char *path, struct ccz_span request, uint32_t timeout_ms,
+                          struct ccz_err *err)
 {
     const struct warm *a = arg;
     struct ccz_run_status st;
-    ccz_infer_warm(&st, a->infer, a->model,
-                   &(struct ccz_infer_call){.path = path, .request = request});
+    ccz_infer_warm(
+        &st, a->infer, a->model,
+        &(struct ccz_infer_call){.path = path, .request = request, .timeout_ms = timeout_ms});
     return st.code == CCZ_RUN_OK ? CCZ_OK
                                  : ccz_fail(err, ccz_run_rc(st.code), "serve:warmup-run",
                                             (int64_t)st.code, "%s", st.msg);
@@ -124,6 +136,7 @@ ccz_rc ccz_serve_warmup_infer(size_t *records, struct ccz_infer *infer, struct c
     struct ccz_serve_warmup own = *w;
     own.read = warm_read;
     own.replay = warm_replay;
+    own.mono_ms = NULL;
     own.arg = &a;
     return ccz_serve_warmup(records, &own, err);
 }

@@ -104,6 +104,8 @@ struct cczi_version *cczi_version_enter(struct cczi_model *m, int64_t number, co
 /* Why it is revoked, or NULL. */
 const char *cczi_revoked_why(const struct ccz_catalog *c, const char *name, int64_t version);
 void cczi_text_set(char **to, const char *text); /* a copy; NULL if there is no memory */
+/* Tells that it is gone, and frees it. */
+void cczi_catalog_forget(struct ccz_catalog *c, struct cczi_model *m);
 /* Drops entries that say nothing any more, and models that are gone. */
 void cczi_catalog_sweep(struct ccz_catalog *c);
 

@@ -178,6 +178,13 @@ static void sweep_versions(struct cczi_model *m)
     }
 }
 
+void cczi_catalog_forget(struct ccz_catalog *c, struct cczi_model *m)
+{
+    if (c->cfg.ops.model)
+        c->cfg.ops.model(c->cfg.arg, m->name, false);
+    cczi_model_free(m);
+}
+
 void cczi_catalog_sweep(struct ccz_catalog *c)
 {
     for (struct cczi_model **at = &c->models; *at;) {
@@ -188,6 +195,6 @@ void cczi_catalog_sweep(struct ccz_catalog *c)
             continue;
         }
         *at = m->next;
-        cczi_model_free(m);
+        cczi_catalog_forget(c, m);
     }
 }

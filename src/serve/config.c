@@ -67,23 +67,16 @@ static ccz_rc copy_text(char *out, size_t size, struct ccz_span s, const char *w
 
 /* ------------------------------------------------------------------------ batching */
 
-static ccz_rc add_allowed(struct ccz_serve_batching *b, uint64_t v, struct ccz_err *err)
+static ccz_rc add_allowed(struct ccz_sched_batching *b, uint64_t v, struct ccz_err *err)
 {
-    const int64_t size = (int64_t)v;
-    const int64_t last = b->allowed_len ? b->allowed_batch_sizes[b->allowed_len - 1] : 0;
-    if (b->allowed_len == CCZ_SERVE_ALLOWED_MAX)
-        return ccz_refuse_num(err, CCZ_E_LIMIT, "serve:batching", CCZ_SERVE_ALLOWED_MAX + 1,
-                              CCZ_SERVE_ALLOWED_MAX);
-    if (size <= last)
-        return ccz_fail(err, CCZ_E_ARG, "serve:batching", size,
-                        "allowed_batch_sizes must be in increasing order: got %" PRId64
-                        " after %" PRId64,
-                        size, last);
-    b->allowed_batch_sizes[b->allowed_len++] = size;
+    if (b->allowed_len == CCZ_SCHED_ALLOWED_MAX)
+        return ccz_refuse_num(err, CCZ_E_LIMIT, "serve:batching", CCZ_SCHED_ALLOWED_MAX + 1,
+                              CCZ_SCHED_ALLOWED_MAX);
+    b->allowed_batch_sizes[b->allowed_len++] = (int64_t)v;
     return CCZ_OK;
 }
 
-static ccz_rc put_allowed(struct ccz_serve_batching *b, const struct ccz_pb_field *f,
+static ccz_rc put_allowed(struct ccz_sched_batching *b, const struct ccz_pb_field *f,
                           struct ccz_err *err)
 {
     if (f->wire == CCZ_PB_VARINT)
@@ -105,7 +98,7 @@ static ccz_rc put_number(int64_t *out, const char *name, int64_t min, const stru
                     "%s: got %" PRId64 ", expected %" PRId64 " to %d", name, *out, min, INT32_MAX);
 }
 
-static ccz_rc batching_field(struct ccz_serve_batching *b, const struct ccz_pb_field *f,
+static ccz_rc batching_field(struct ccz_sched_batching *b, const struct ccz_pb_field *f,
                              struct ccz_err *err)
 {
     switch (f->number) {
@@ -133,32 +126,10 @@ static ccz_rc batching_field(struct ccz_serve_batching *b, const struct ccz_pb_f
     }
 }
 
-/* What the fields say of each other. */
-static ccz_rc batching_whole(const struct ccz_serve_batching *b, struct ccz_err *err)
-{
-    const bool split = b->enable_large_batch_splitting;
-    const int64_t execution = b->max_execution_batch_size;
-    const int64_t largest = split && execution ? execution : b->max_batch_size;
-    const int64_t last = b->allowed_len ? b->allowed_batch_sizes[b->allowed_len - 1] : largest;
-    if (execution && !split)
-        return ccz_fail(
-            err, CCZ_E_ARG, "serve:batching", execution,
-            "max_execution_batch_size needs enable_large_batch_splitting { value: true }");
-    if (execution && b->max_batch_size && execution > b->max_batch_size)
-        return ccz_refuse_num(err, CCZ_E_ARG, "serve:batching", execution, b->max_batch_size);
-    if (largest && last != largest)
-        return ccz_fail(
-            err, CCZ_E_ARG, "serve:batching", last,
-            "last entry in allowed_batch_sizes must match the largest batch: got %" PRId64
-            ", expected %" PRId64,
-            last, largest);
-    return CCZ_OK;
-}
-
-ccz_rc ccz_serve_read_batching(struct ccz_serve_batching *out, struct ccz_buf *notes,
+ccz_rc ccz_serve_read_batching(struct ccz_sched_batching *out, struct ccz_buf *notes,
                                struct ccz_span in, enum ccz_serve_form form, struct ccz_err *err)
 {
-    struct ccz_serve_batching b = {0};
+    struct ccz_sched_batching b = {0};
     struct ccz_span wire;
     CCZ_AUTO_BUF buf = room();
     struct ccz_pb_field f;
@@ -169,8 +140,9 @@ ccz_rc ccz_serve_read_batching(struct ccz_serve_batching *out, struct ccz_buf *n
     cczi_config_note(notes, "", wire, &cczi_batching_parameters);
     while (rc == CCZ_OK && ccz_pb_next(&f, &r))
         rc = batching_field(&b, &f, err);
-    if (rc == CCZ_OK)
-        rc = batching_whole(&b, err);
+    if (rc == CCZ_OK) /* what the fields say of each other */
+        rc = ccz_sched_batching_check(&b, err);
+    b.on = true;
     if (rc == CCZ_OK)
         *out = b;
     return rc;

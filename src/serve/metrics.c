@@ -84,11 +84,20 @@ struct ccz_serve_metrics {
     double bounds[METRICS_LEN][BOUNDS_MAX];
     struct series *buckets[BUCKETS];
     struct series *first[METRICS_LEN], *last[METRICS_LEN];
-    size_t len;
+    size_t len, padding_len;
     uint64_t dropped;
 };
 
 /* ------------------------------------------------------------------------ series */
+
+/* What clients can make more of leaves room for what tells of requests. */
+static bool has_room(const struct ccz_serve_metrics *m, enum metric metric)
+{
+    if (metric == REQUESTS || metric == LATENCY)
+        return m->len < CCZ_SERVE_METRICS_MAX;
+    return m->len < CCZ_SERVE_METRICS_MAX - CCZ_SERVE_METRICS_KEPT &&
+           (metric != PADDING || m->padding_len < CCZ_SERVE_METRICS_PADDING_MAX);
+}
 
 /* @p values: as many as the metric has labels. With the lock. NULL: there are too many. */
 static struct series *series_of(struct ccz_serve_metrics *m, enum metric metric,
@@ -113,7 +122,7 @@ static struct series *series_of(struct ccz_serve_metrics *m, enum metric metric,
         s = s->next;
     if (s)
         return s;
-    if (m->len >= CCZ_SERVE_METRICS_MAX || !(s = calloc(1, sizeof(*s) + size))) {
+    if (!has_room(m, metric) || !(s = calloc(1, sizeof(*s) + size))) {
         m->dropped++;
         return NULL;
     }
@@ -128,6 +137,7 @@ static struct series *series_of(struct ccz_serve_metrics *m, enum metric metric,
         m->first[metric] = s;
     m->last[metric] = s;
     m->len++;
+    m->padding_len += metric == PADDING;
     return s;
 }
 

@@ -293,27 +293,6 @@ void ccz_sched_infer_rest(struct ccz_sched_infer *a, const struct ccz_sched_rest
 
 /* ------------------------------------------------------------------------ new, free */
 
-struct ccz_sched_batching ccz_sched_batching_from(const struct ccz_serve_batching *b)
-{
-    struct ccz_sched_batching s = {
-        .on = true,
-        .max_batch_size = b->max_batch_size,
-        .batch_timeout_us = b->batch_timeout_us,
-        .max_enqueued_batches = b->max_enqueued_batches,
-        .num_batch_threads = b->num_batch_threads,
-        .allowed_len = b->allowed_len,
-        .pad_variable_length_inputs = b->pad_variable_length_inputs,
-        .enable_large_batch_splitting = b->enable_large_batch_splitting,
-        .max_execution_batch_size = b->max_execution_batch_size,
-    };
-    _Static_assert(sizeof(s.thread_pool_name) == sizeof(b->thread_pool_name) &&
-                       sizeof(s.allowed_batch_sizes) == sizeof(b->allowed_batch_sizes),
-                   "the same limits");
-    memcpy(s.thread_pool_name, b->thread_pool_name, sizeof(s.thread_pool_name));
-    memcpy(s.allowed_batch_sizes, b->allowed_batch_sizes, sizeof(s.allowed_batch_sizes));
-    return s;
-}
-
 ccz_rc ccz_sched_infer_new(struct ccz_sched_infer **out, const struct ccz_sched_infer_cfg *cfg,
                            struct ccz_err *err)
 {

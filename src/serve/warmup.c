@@ -15,6 +15,7 @@ struct reader {
     uint8_t *data;
     size_t cap, max;
     size_t record; /* from 1 */
+    int64_t end_ms;
 };
 
 static void crc_table(uint32_t table[256])
@@ -144,14 +145,33 @@ static ccz_rc open_log(const char **path, struct ccz_span *request, const struct
     return CCZ_OK;
 }
 
+static int64_t now_ms(const struct ccz_serve_warmup *w)
+{
+    return w->mono_ms ? w->mono_ms(w->arg) : ccz_mono_ms();
+}
+
+/* What is left of the time. */
+static ccz_rc time_left(uint32_t *ms, const struct reader *r, struct ccz_err *err)
+{
+    const int64_t now = now_ms(r->w);
+    *ms = now < r->end_ms ? (uint32_t)(r->end_ms - now) : 0;
+    return *ms ? CCZ_OK
+               : ccz_fail(err, CCZ_E_LIMIT, "serve:warmup-time", (int64_t)r->record,
+                          "warm-up record %zu: the time for all of them is over", r->record);
+}
+
 static ccz_rc replay(const struct reader *r, struct ccz_span record, struct ccz_err *err)
 {
     const char *path;
     struct ccz_span request;
     ccz_rc rc = open_log(&path, &request, r, record, err);
     const unsigned iterations = r->w->iterations ? r->w->iterations : 1;
-    for (unsigned i = 0; rc == CCZ_OK && path && i < iterations; i++)
-        rc = r->w->replay(r->w->arg, path, request, err);
+    uint32_t left_ms = 0;
+    for (unsigned i = 0; rc == CCZ_OK && path && i < iterations; i++) {
+        rc = time_left(&left_ms, r, err);
+        if (rc == CCZ_OK)
+            rc = r->w->replay(r->w->arg, path, request, left_ms, err);
+    }
     return rc;
 }
 
@@ -182,6 +202,7 @@ ccz_rc ccz_serve_warmup(size_t *records, const struct ccz_serve_warmup *w, struc
     size_t done = 0;
     if (w->record_size_max)
         r.max = w->record_size_max;
+    r.end_ms = now_ms(w) + (w->time_ms ? w->time_ms : CCZ_SERVE_WARMUP_TIME_MS);
     crc_table(r.table);
     ccz_rc rc = each_record(&done, &r, &own);
     if (r.data)

@@ -239,7 +239,7 @@ static void test_one_model(void)
                      "serve:base-path"));
 }
 
-static ccz_rc batching(struct ccz_serve_batching *b, const char *text)
+static ccz_rc batching(struct ccz_sched_batching *b, const char *text)
 {
     err = (struct ccz_err){0};
     return ccz_serve_read_batching(b, NULL, ccz_span_str(text), CCZ_SERVE_TEXT, &err);
@@ -247,7 +247,7 @@ static ccz_rc batching(struct ccz_serve_batching *b, const char *text)
 
 static void test_batching(void)
 {
-    struct ccz_serve_batching b;
+    struct ccz_sched_batching b;
     CHECK(batching(&b,
                    "max_batch_size { value: 128 }\nbatch_timeout_micros { value: 0 }\n"
                    "max_enqueued_batches { value: 1000000 }\nnum_batch_threads { value: 8 }\n") ==
@@ -265,7 +265,7 @@ static void test_batching(void)
                        "allowed_batch_sizes: [2, 8] "
                        "enable_large_batch_splitting { value: true }") == CCZ_OK);
     CHECK(b.enable_large_batch_splitting && b.max_execution_batch_size == 8 && b.allowed_len == 2);
-    CHECK(batching(&b, "") == CCZ_OK && b.max_batch_size == 0);
+    CHECK(batching(&b, "") == CCZ_OK && b.on && b.max_batch_size == 0);
     static const uint8_t packed[] = {0x0a, 2, 8, 16, 0x32, 2, 8, 16};
     CHECK(ccz_serve_read_batching(&b, NULL, CCZ_SPAN(packed, sizeof(packed)), CCZ_SERVE_WIRE,
                                   &err) == CCZ_OK);
@@ -274,34 +274,39 @@ static void test_batching(void)
 
 static void test_batching_refused(void)
 {
-    static const char *const bad[] = {
-        "max_batch_size { value: 0 }",
-        "max_batch_size { }",
-        "max_batch_size { value: 2147483648 }",
-        "batch_timeout_micros { value: -1 }",
-        "max_enqueued_batches { value: 0 }",
-        "num_batch_threads { value: -2 }",
-        "max_batch_size { value: 16 } allowed_batch_sizes: [4, 8]",
-        "max_batch_size { value: 8 } allowed_batch_sizes: [8, 4]",
-        "max_batch_size { value: 8 } allowed_batch_sizes: [8, 8]",
-        "allowed_batch_sizes: [0]",
-        "max_execution_batch_size { value: 8 }",
-        "max_batch_size { value: 4 } max_execution_batch_size { value: 8 } "
-        "enable_large_batch_splitting { value: true }",
-        "thread_pool_name { value: "
-        "'0123456789012345678901234567890123456789012345678901234567890123' }",
+    static const struct {
+        const char *text, *where;
+    } bad[] = {
+        {"max_batch_size { value: 0 }", "serve:batching"},
+        {"max_batch_size { }", "serve:batching"},
+        {"max_batch_size { value: 2147483648 }", "serve:batching"},
+        {"batch_timeout_micros { value: -1 }", "serve:batching"},
+        {"max_enqueued_batches { value: 0 }", "serve:batching"},
+        {"num_batch_threads { value: -2 }", "serve:batching"},
+        {"thread_pool_name { value: "
+         "'0123456789012345678901234567890123456789012345678901234567890123' }",
+         "serve:batching"},
+        {"max_batch_size { value: 16 } allowed_batch_sizes: [4, 8]", "sched:batching"},
+        {"max_batch_size { value: 8 } allowed_batch_sizes: [8, 4]", "sched:batching"},
+        {"max_batch_size { value: 8 } allowed_batch_sizes: [8, 8]", "sched:batching"},
+        {"allowed_batch_sizes: [4, 8]", "sched:batching"}, /* the largest batch is 1000 */
+        {"allowed_batch_sizes: [0]", "sched:batching"},
+        {"max_execution_batch_size { value: 8 }", "sched:batching"},
+        {"max_batch_size { value: 4 } max_execution_batch_size { value: 8 } "
+         "enable_large_batch_splitting { value: true }",
+         "sched:batching"},
     };
-    struct ccz_serve_batching b;
+    struct ccz_sched_batching b;
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
-        if (!is_refused(batching(&b, bad[i]), CCZ_E_ARG, &err, "serve:batching"))
-            fprintf(stderr, "%s\n", bad[i]);
-        CHECK(strcmp(err.where, "serve:batching") == 0 && b.max_batch_size == 0);
+        if (!is_refused(batching(&b, bad[i].text), CCZ_E_ARG, &err, bad[i].where))
+            fprintf(stderr, "%s\n", bad[i].text);
+        CHECK(strcmp(err.where, bad[i].where) == 0 && b.max_batch_size == 0 && !b.on);
     }
     CHECK(is_refused(batching(&b, "max_batch_size: 128"), CCZ_E_FORMAT, &err, "textpb:value"));
     CHECK(strstr(err.hint, "max_batch_size { value: .. }"));
     CCZ_AUTO_BUF many;
     ccz_buf_init(&many, 4096);
-    for (int i = 1; i <= CCZ_SERVE_ALLOWED_MAX + 1; i++)
+    for (int i = 1; i <= CCZ_SCHED_ALLOWED_MAX + 1; i++)
         ccz_buf_printf(&many, "allowed_batch_sizes: %d ", i);
     CHECK(is_refused(batching(&b, ccz_buf_str(&many)), CCZ_E_LIMIT, &err, "serve:batching"));
 }

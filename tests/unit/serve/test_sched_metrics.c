@@ -208,6 +208,47 @@ static void test_limit(void)
           CCZ_SERVE_METRICS_MAX + 1);
 }
 
+/* Clients choose how many rows a batch has: that takes no room from what is counted of requests, nor from other models. */
+static void test_reserve(void)
+{
+    CCZ_AUTO(ccz_serve_metrics) m = NULL;
+    CCZ_AUTO_BUF b;
+    char name[32];
+    ccz_buf_init(&b, 0);
+    CHECK(ccz_serve_metrics_new(&m, NULL) == CCZ_OK);
+    for (int i = 1; i <= CCZ_SERVE_METRICS_MAX; i++)
+        ccz_serve_metrics_batch(m, &(struct ccz_sched_batch_info){.model = "m",
+                                                                  .thread_pool_name = "pool",
+                                                                  .rows = i,
+                                                                  .padded_rows = i,
+                                                                  .jobs = 1,
+                                                                  .rows_each = (int64_t[]){i},
+                                                                  .queued_ns = (int64_t[]){1},
+                                                                  .inputs = 1,
+                                                                  .run_ns = 1});
+    ccz_serve_metrics_runtime(m, "later", "Predict", 1000);
+    const char *text = text_of(&b, m, NULL);
+    has(text,
+        ":tensorflow:serving:batching_session:padding_size_count{execution_batch_size=\"1024\"} 1");
+    CHECK(!strstr(text, "padding_size_count{execution_batch_size=\"1025\"}"));
+    has(text, ":tensorflow:serving:runtime_latency_count{model_name=\"later\",API=\"Predict\","
+              "runtime=\"TF1\"} 1");
+    for (int i = 0; i < CCZ_SERVE_METRICS_MAX; i++) { /* of other paths than those of requests */
+        snprintf(name, sizeof(name), "/path-%d", i);
+        ccz_serve_metrics_load(m, name, false, 1);
+    }
+    for (int i = 0; i < CCZ_SERVE_METRICS_KEPT / 2; i++) {
+        snprintf(name, sizeof(name), "model-%d", i);
+        done(m, name, "Predict", false, CCZ_RUN_OK, 0);
+    }
+    ccz_serve_metrics_latency(m, "model-9", "Predict", false, 1000);
+    text = text_of(&b, m, NULL);
+    has(text, ":tensorflow:serving:request_count{model_name=\"model-1023\",status=\"OK\"} 1");
+    has(text, ":tensorflow:serving:request_latency_count{model_name=\"model-9\",API=\"Predict\","
+              "entrypoint=\"GRPC\"} 1");
+    CHECK(!strstr(text, "/path-8191"));
+}
+
 static const struct ccz_sched_job_ops ops = {kit_cancelled, kit_decode, NULL, kit_finish,
                                              kit_release};
 
@@ -264,7 +305,8 @@ int main(int argc, char **argv)
     static const struct ccz_test tests[] = {
         {"serve_metrics.names", test_names},     {"serve_metrics.buckets", test_buckets},
         {"serve_metrics.batches", test_batches}, {"serve_metrics.limit", test_limit},
-        {"serve_metrics.queues", test_queues},   {"serve_metrics.threads", test_threads},
+        {"serve_metrics.reserve", test_reserve}, {"serve_metrics.queues", test_queues},
+        {"serve_metrics.threads", test_threads},
     };
     return ccz_test_main(tests, sizeof(tests) / sizeof(tests[0]), argc, argv);
 }

@@ -57,6 +57,8 @@ struct run {
     size_t fail_after; /* requests; 0 = never */
     size_t seen;
     char log[512];
+    int64_t clock_ms, took_ms; /* what time it is, what one request takes */
+    uint32_t timeout_ms;       /* of the last request */
 };
 
 static ptrdiff_t give(void *arg, void *to, size_t size, struct ccz_err *e)
@@ -79,9 +81,18 @@ static ptrdiff_t give_error(void *arg, void *to, size_t size, struct ccz_err *e)
     return -1;
 }
 
-static ccz_rc replay(void *arg, const char *path, struct ccz_span request, struct ccz_err *e)
+static int64_t clock_ms(void *arg)
+{
+    const struct run *r = arg;
+    return r->clock_ms;
+}
+
+static ccz_rc replay(void *arg, const char *path, struct ccz_span request, uint32_t timeout_ms,
+                     struct ccz_err *e)
 {
     struct run *r = arg;
+    r->clock_ms += r->took_ms;
+    r->timeout_ms = timeout_ms;
     if (r->fail_after && r->seen + 1 == r->fail_after)
         return ccz_fail(e, CCZ_E_FORMAT, "test:run", 0, "the model refused it");
     const size_t n = strlen(r->log);
@@ -197,6 +208,31 @@ static void test_limits(void)
     CHECK(is_refused(warm(&n, &r, CCZ_SPAN(huge, 12), 0), CCZ_E_LIMIT, &err, "serve:warmup-size"));
 }
 
+/* Others wait for the thread that loads this model: not for ever. */
+static void test_time(void)
+{
+    CCZ_AUTO_BUF f;
+    struct run r = {.clock_ms = 5000, .took_ms = 100000};
+    size_t n;
+    ccz_buf_init(&f, 65536);
+    for (int i = 0; i < 3; i++)
+        put_log(&f, 6, "a");
+    struct ccz_serve_warmup w = {
+        .read = give, .replay = replay, .arg = &r, .iterations = 2, .mono_ms = clock_ms};
+    r.left = ccz_buf_span(&f);
+    CHECK(ccz_serve_warmup(&n, &w, &err) == CCZ_OK && n == 3 && r.seen == 6);
+    CHECK(r.timeout_ms == 100000); /* of ten minutes */
+    w.iterations = 3;
+    r.left = ccz_buf_span(&f);
+    err = (struct ccz_err){0};
+    CHECK(is_refused(ccz_serve_warmup(&n, &w, &err), CCZ_E_LIMIT, &err, "serve:warmup-time"));
+    CHECK(n == 2 && r.seen == 12 && err.aux == 3);
+    w.time_ms = 100001;
+    r.left = ccz_buf_span(&f);
+    CHECK(is_refused(ccz_serve_warmup(&n, &w, &err), CCZ_E_LIMIT, &err, "serve:warmup-time"));
+    CHECK(n == 0 && r.seen == 14 && r.timeout_ms == 1);
+}
+
 static void test_failures(void)
 {
     CCZ_AUTO_BUF f;
@@ -218,9 +254,9 @@ static void test_failures(void)
 int main(int argc, char **argv)
 {
     static const struct ccz_test tests[] = {
-        {"warmup.replays", test_replays},   {"warmup.kinds", test_kinds},
-        {"warmup.damaged", test_damaged},   {"warmup.limits", test_limits},
-        {"warmup.failures", test_failures},
+        {"warmup.replays", test_replays}, {"warmup.kinds", test_kinds},
+        {"warmup.damaged", test_damaged}, {"warmup.limits", test_limits},
+        {"warmup.time", test_time},       {"warmup.failures", test_failures},
     };
     return ccz_test_main(tests, sizeof(tests) / sizeof(tests[0]), argc, argv);
 }
