@@ -106,6 +106,7 @@ struct ccz_infer_task {
     struct cczi_version *v;    /* held, or NULL */
     struct cczi_version *only; /* set: this one, whatever the request says (warm-up) */
     struct cczi_scratch scratch;
+    const struct ccz_signature *united; /* of v's model, in use by us; NULL = none */
     size_t examples;
     cczi_answer_fn answer; /* set: a model has to run */
     void *detail;          /* what `answer` wants to know, in scratch */
