@@ -66,7 +66,11 @@ struct ccz_infer {
     size_t len;     /* versions */
     uint64_t ended; /* counter */
     struct ccz_infer_cfg cfg;
-    locale_t c_locale; /* JSON numbers have a point whatever the process's locale is */
+    locale_t c_locale;          /* JSON numbers have a point whatever the process's locale is */
+    pthread_mutex_t watch_lock; /* held while it is called; never inside of `lock` */
+    ccz_infer_watch_fn watch;
+    void *watch_arg;
+    bool leaving;
 };
 /* Under the lock. */
 struct cczi_name *cczi_find_name(const struct ccz_infer *s, struct ccz_span name);
