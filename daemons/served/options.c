@@ -104,6 +104,21 @@ static bool check_bundle(const struct served_opts *o)
     return !o->bundle_signer && !o->many && missing("kms-key", o->kms_key);
 }
 
+/* gRPC's own TLS library knows no limits of authorities to addresses, and refuses what is under one. */
+static void warn_of_addresses(const char *names)
+{
+    for (const char *n = names; *n; n += strcspn(n, ","), n += *n == ',') {
+        const size_t len = strcspn(n, ",");
+        if (strspn(n, "0123456789.") == len || memchr(n, ':', len)) {
+            ui_say(
+                "warning: --cert-names %.*s: stock gRPC clients (BoringSSL) accept no certificate "
+                "for an address; they need a list of names alone",
+                (int)len, n);
+            return;
+        }
+    }
+}
+
 static bool check_cert(const struct served_opts *o)
 {
     if (!o->cert_from && !o->cert_names && !o->cert_life_s)
@@ -118,6 +133,8 @@ static bool check_cert(const struct served_opts *o)
                                   : "--insecure-tls-only shows another certificate");
         return true;
     }
+    if (!o->insecure_tls_only)
+        warn_of_addresses(o->cert_names);
     return !ui_count("cert-life", o->cert_life_s, 0, 7 * 86400);
 }
 
