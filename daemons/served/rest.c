@@ -208,6 +208,30 @@ static void begin_drain(void *arg)
     ccz_http_server_drain(r->http, stop_loop, r);
 }
 
+static void put_metrics(void *arg, struct ccz_buf *out)
+{
+    const struct served_rest *r = arg;
+    struct ccz_http_server_stats st;
+    ccz_http_server_stats(&st, r->http);
+    const struct {
+        const char *reason;
+        uint64_t n;
+    } refused[] = {{"connections", st.refused_connections},
+                   {"address", st.refused_address},
+                   {"size", st.refused_size},
+                   {"slow", st.refused_slow}};
+    ccz_buf_printf(out,
+                   "# TYPE cczoo_served_rest_connections gauge\n"
+                   "cczoo_served_rest_connections %zu\n"
+                   "# TYPE cczoo_served_rest_request_bytes gauge\n"
+                   "cczoo_served_rest_request_bytes %zu\n"
+                   "# TYPE cczoo_served_rest_refused_total counter\n",
+                   st.connections, st.kept_size);
+    for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++)
+        ccz_buf_printf(out, "cczoo_served_rest_refused_total{reason=\"%s\"} %llu\n",
+                       refused[i].reason, (unsigned long long)refused[i].n);
+}
+
 ccz_rc served_rest_start(struct served_rest **out, const struct served_rest_cfg *rest,
                          struct ccz_err *err)
 {
@@ -231,6 +255,8 @@ ccz_rc served_rest_start(struct served_rest **out, const struct served_rest_cfg 
     if (rc == CCZ_OK)
         rc = ccz_http_server_new(&r->http, r->loop, &cfg, err);
     if (rc == CCZ_OK) {
+        r->work->put_more = put_metrics; /* before any thread asks */
+        r->work->more_arg = r;
         int e = pthread_create(&r->thread, NULL, loop_main, r);
         r->running = e == 0;
         if (e != 0)
@@ -271,6 +297,7 @@ void served_rest_free(struct served_rest *r)
 {
     if (!r)
         return;
+    r->work->put_more = NULL;
     ccz_http_server_free(r->http);
     ccz_timer_free(r->grace);
     ccz_loop_free(r->loop); /* runs the answers that workers posted meanwhile */

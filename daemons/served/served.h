@@ -167,6 +167,8 @@ struct served_work {
     struct ccz_sched_infer *infer;
     struct ccz_serve_monitoring monitoring;
     struct served_hooks hooks;
+    void (*put_more)(void *arg, struct ccz_buf *out); /* metrics of a transport; NULL = none */
+    void *more_arg;
 };
 ccz_rc served_work_open(struct served_work *w, const struct served_opts *o, struct ccz_err *err);
 /* Before the first call. @param catalog  takes reloads, if clients may ask for them; NULL: there are none */

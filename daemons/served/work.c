@@ -78,6 +78,8 @@ void served_work_put_metrics(void *work, struct ccz_buf *out)
     ccz_serve_metrics_put(w->metrics, w->sched, out);
     ccz_buf_printf(out, "# TYPE cczoo_served_ready gauge\ncczoo_served_ready %d\n",
                    ccz_infer_ready(w->models, NULL) ? 1 : 0);
+    if (w->put_more)
+        w->put_more(w->more_arg, out);
 }
 
 bool served_work_metrics(struct served_work *w, struct ccz_buf *out, const struct ccz_http_req *req)
