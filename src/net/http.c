@@ -44,10 +44,7 @@ struct ccz_http_server {
 struct ccz_http_req {
     struct ccz_http_server *server; /* not used once `gone` is set: the server may go first */
     struct evhttp_request *ev;      /* ours (evhttp_request_own()) until the answer is under way */
-    struct cczi_http_bound *counted;
-    struct cczi_http_conn *conn; /* NULL once `gone` is set, as below */
-    size_t orphan;               /* then: what its bytes count for */
-    bool gone;                   /* the connection was closed before the answer */
+    bool gone;                      /* the connection was closed before the answer */
     char peer[CCZ_ADDR_TEXT_SIZE];
 };
 
@@ -209,8 +206,6 @@ void ccz_http_reply(struct ccz_http_req *req, const struct ccz_http_answer *answ
         req->ev->flags &= ~EVHTTP_USER_OWNED; /* from here on it goes with its connection */
         send_answer(req->ev, answer, answer->close || req->server->draining);
     }
-    cczi_http_bound_give(req->counted, req->orphan);
-    cczi_http_bound_unref(req->counted);
     free(req);
 }
 
@@ -279,8 +274,6 @@ static void on_gone(struct evhttp_connection *con, void *arg)
     struct ccz_http_req *req = arg;
     evhttp_connection_set_closecb(con, NULL, NULL);
     req->gone = true;
-    req->orphan = cczi_http_conn_orphan(req->conn);
-    req->conn = NULL;
     end_active(req->server);
 }
 
@@ -309,9 +302,7 @@ static void on_http(struct evhttp_request *ev, void *arg)
                    ip ? ip : "", port);
     req->server = s;
     req->ev = ev;
-    req->counted = cczi_http_bound_ref(s->counted);
-    req->conn = counted(s, con);
-    cczi_http_conn_busy(req->conn);
+    cczi_http_conn_busy(counted(s, con));
     s->active++;
     evhttp_request_own(ev);
     evhttp_connection_set_closecb(con, on_gone, req);
@@ -455,9 +446,7 @@ void ccz_http_server_free(struct ccz_http_server *s)
         close_listener(s);
         evhttp_free(s->http);
     }
-    if (s->counted)
-        cczi_http_bound_end(s->counted);
-    cczi_http_bound_unref(s->counted);
+    cczi_http_bound_free(s->counted);
     cczi_sigpipe_restore(&sigpipe);
     if (s->rest_ev)
         event_free(s->rest_ev);

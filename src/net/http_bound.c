@@ -40,7 +40,6 @@ struct cczi_http_conn {
 };
 
 struct cczi_http_bound {
-    unsigned refs;
     unsigned connections_max, address_max;
     size_t kept_max, one_max;
     int64_t request_ms;
@@ -274,38 +273,26 @@ struct cczi_http_bound *cczi_http_bound_new(struct event_base *base,
     struct cczi_http_bound *b = calloc(1, sizeof(*b));
     if (!b)
         return NULL;
-    b->refs = 1;
     set_limits(b, cfg);
     b->work = event_new(base, -1, 0, on_work, b);
     b->sweep = event_new(base, -1, EV_PERSIST, on_sweep, b);
     if (b->work && b->sweep)
         return b;
-    cczi_http_bound_end(b);
-    cczi_http_bound_unref(b);
+    cczi_http_bound_free(b);
     return NULL;
 }
 
-struct cczi_http_bound *cczi_http_bound_ref(struct cczi_http_bound *b)
+void cczi_http_bound_free(struct cczi_http_bound *b)
 {
-    b->refs++;
-    return b;
-}
-
-void cczi_http_bound_unref(struct cczi_http_bound *b)
-{
-    if (b && --b->refs == 0)
-        free(b);
-}
-
-void cczi_http_bound_end(struct cczi_http_bound *b)
-{
+    if (!b)
+        return;
     while (b->first)
         forget(b->first);
     if (b->work)
         event_free(b->work);
     if (b->sweep)
         event_free(b->sweep);
-    b->work = b->sweep = NULL;
+    free(b);
 }
 
 bool cczi_http_bound_add(struct cczi_http_bound *b, struct bufferevent *bev, bool refused)
@@ -359,20 +346,6 @@ void cczi_http_conn_idle(struct cczi_http_conn *c)
     const size_t more = evbuffer_get_length(bufferevent_get_input(c->bev));
     set_kept(c, more);
     c->from_ms = more ? ccz_mono_ms() : 0;
-}
-
-size_t cczi_http_conn_orphan(struct cczi_http_conn *c)
-{
-    const size_t size = c ? c->kept : 0;
-    if (c)
-        c->kept = 0; /* and not of the sum */
-    return size;
-}
-
-void cczi_http_bound_give(struct cczi_http_bound *b, size_t size)
-{
-    b->kept -= size;
-    atomic_store(&b->kept_now, b->kept);
 }
 
 void cczi_http_bound_stats(struct ccz_http_server_stats *out, const struct cczi_http_bound *b)

@@ -8,16 +8,14 @@
 #include "net/net_priv.h"
 
 struct bufferevent;
-struct cczi_http_bound; /* counted: requests outlive connections and servers */
+struct cczi_http_bound;
 struct cczi_http_conn;
 
 /* @param cfg  as the caller gave it; defaults are filled in here */
 struct cczi_http_bound *cczi_http_bound_new(struct event_base *base,
                                             const struct ccz_http_server_cfg *cfg);
-struct cczi_http_bound *cczi_http_bound_ref(struct cczi_http_bound *b);
-void cczi_http_bound_unref(struct cczi_http_bound *b); /* NULL is fine */
-/* The server ends: after evhttp, before the base. */
-void cczi_http_bound_end(struct cczi_http_bound *b);
+/* After evhttp, before the base. NULL is fine. */
+void cczi_http_bound_free(struct cczi_http_bound *b);
 /* A connection begins. @param refused  it is closed as soon as it has a socket. @return false: no memory, nothing was kept */
 bool cczi_http_bound_add(struct cczi_http_bound *b, struct bufferevent *bev, bool refused);
 /* NULL: not counted. */
@@ -27,9 +25,6 @@ struct cczi_http_conn *cczi_http_bound_find(struct cczi_http_bound *b,
 void cczi_http_conn_busy(struct cczi_http_conn *c);
 /* Its answer has been sent. */
 void cczi_http_conn_idle(struct cczi_http_conn *c);
-/* It is over before the answer: @return the bytes of its request, which stay counted until cczi_http_bound_give() */
-size_t cczi_http_conn_orphan(struct cczi_http_conn *c);
-void cczi_http_bound_give(struct cczi_http_bound *b, size_t size);
 /* Any thread. */
 void cczi_http_bound_stats(struct ccz_http_server_stats *out, const struct cczi_http_bound *b);
 

@@ -251,12 +251,16 @@ static void test_chunks(void)
         send_some(fds[i], HALF);
         (void)send(fds[i], "\r\n", 2, MSG_NOSIGNAL);
     }
+    for (int i = 0; i < 8; i++) { /* and the next one, by itself */
+        rest();
+        (void)send(fds[i], "1\r\nx", 4, MSG_NOSIGNAL);
+    }
     while (stats(&s).refused_size < 3)
         rest();
     CHECK(stats(&s).kept_size <= 4 * (size_t)BODY && closed(fds[0]));
-    const char end[] = "0\r\n\r\n";
-    net_send_all(fds[7], end, strlen(end)); /* and the last is a whole one */
-    expect_ok(fds[7], "49152");
+    const char end[] = "\r\n0\r\n\r\n";
+    net_send_all(fds[7], end, strlen(end)); /* the last is a whole one */
+    expect_ok(fds[7], "49153");
     for (int i = 0; i < 8; i++)
         close(fds[i]);
     close_site(&s);
