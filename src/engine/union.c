@@ -6,6 +6,7 @@
  */
 #include "engine/engine_priv.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -37,6 +38,7 @@ void cczi_unions_free(struct cczi_unions *u)
     while (u->head) {
         struct cczi_union *d = u->head;
         u->head = d->next;
+        assert(d->users == 0); /* whoever got it would use what is gone */
         union_free(d);
     }
     pthread_mutex_destroy(&u->lock);

@@ -583,7 +583,11 @@ static void union_limit(struct ccz_model *m, size_t kept)
     ccz_model_union_release(m, used[0]);
     CHECK(!unite(m, 9, 8));
     ccz_model_union_release(m, used[0]);
-    CHECK(unite(m, 9, 8) != NULL);
+    const struct ccz_signature *last = unite(m, 9, 8);
+    CHECK(last != NULL);
+    ccz_model_union_release(m, last);
+    for (size_t i = 1; i < made; i++)
+        ccz_model_union_release(m, used[i]);
     ccz_model_union_release(m, ccz_model_signature(m, "part0")); /* no union: nothing to release */
 }
 
@@ -607,6 +611,7 @@ static void test_union(void)
     CHECK(ccz_model_union(&v, m, pair, 2, NULL) == CCZ_OK && v == u);
     CHECK(ccz_model_union(&v, m, turned, 2, NULL) == CCZ_OK && v != u &&
           strcmp(v->out[0].name, "out") == 0);
+    const struct ccz_signature *w = v;
     const struct ccz_signature *of_union[] = {u, first};
     CHECK(ccz_model_union(&v, m, of_union, 2, NULL) == CCZ_E_ARG && !v);
 
@@ -617,6 +622,9 @@ static void test_union(void)
           ccz_result_at(r, 2)->data.ptr == (const uint8_t *)x6);
     union_refuses(m);
     union_limit(m, 2);
+    ccz_model_union_release(m, u);
+    ccz_model_union_release(m, u);
+    ccz_model_union_release(m, w);
 }
 
 static void test_values(void)
