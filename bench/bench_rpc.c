@@ -4,7 +4,8 @@
  * process: one connection, one server thread, one client thread. TLS without attestation and RA-TLS
  * with session evidence do the same work once connected.
  *
- *   bench_rpc [seconds]     lines: name, profile, size, streams, calls/s, p50 us, p99 us, CPU us per call
+ *   bench_rpc [seconds [bulk]]     bulk: only RA-TLS with messages of 1 MiB
+ * Lines: name, profile, size, streams, calls/s, p50 us, p99 us, CPU us per call
  *
  * The last column (both ends together) is the one to compare on a machine that does other things too.
  */
@@ -16,6 +17,7 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 enum { SAMPLES_MAX = 1 << 20, STREAMS_MAX = 64 };
@@ -128,7 +130,8 @@ static void measure(struct ccz_rpc_client *client, const char *profile, size_t s
     free(body);
 }
 
-static void measure_profile(enum ccz_ratls_profile profile, const char *name, double seconds)
+static void measure_profile(enum ccz_ratls_profile profile, const char *name, double seconds,
+                            bool bulk_only)
 {
     static const char *const h2[] = {"h2", NULL};
     bool session = profile == CCZ_RATLS_SESSION;
@@ -161,16 +164,17 @@ static void measure_profile(enum ccz_ratls_profile profile, const char *name, do
     if (ccz_rpc_client_new(&client, &ccfg, NULL) != CCZ_OK ||
         ccz_rpc_client_connect(NULL, client, NULL) != CCZ_OK)
         stop("client");
-    measure(client, name, 1024, 1, seconds);
-    measure(client, name, 1024, 8, seconds);
-    measure(client, name, 1024, 64, seconds);
+    for (unsigned streams = 1; streams <= 64 && !bulk_only; streams *= 8)
+        measure(client, name, 1024, streams, seconds);
     measure(client, name, 1 << 20, 4, seconds);
 }
 
 int main(int argc, char **argv)
 {
     double seconds = argc > 1 ? strtod(argv[1], NULL) : 1.0;
-    measure_profile(CCZ_RATLS_TLS_ONLY_INSECURE, "tls", seconds);
-    measure_profile(CCZ_RATLS_SESSION, "ra-tls", seconds);
+    bool bulk_only = argc > 2 && strcmp(argv[2], "bulk") == 0;
+    if (!bulk_only)
+        measure_profile(CCZ_RATLS_TLS_ONLY_INSECURE, "tls", seconds, false);
+    measure_profile(CCZ_RATLS_SESSION, "ra-tls", seconds, bulk_only);
     return 0;
 }

@@ -85,20 +85,20 @@ p99() { get "$RUN/$1.json" latency_ms.p99; }
 
 # ------------------------------------------------------------------------------ bars
 
-# Pinned; one model thread, one image at a time; in process and served take turns. Two calls under way: the model never waits for one.
+# One model thread, one image at a time; in process and served take turns. Server and client share both cores. Two calls under way: the model never waits for one.
 # Beside the rates the processor time of a call, of which the server's includes transport: all there is to say on a machine that is not idle.
 overhead_of() { # ENGINE FOLDER
     local lib=$TF/libtensorflow_cc.so.2 i line call
     local rate_in=() rate_served=() cpu_in=() cpu_served=()
     [ "$1" = tensorflow ] || lib=$ORT/libonnxruntime.so.1
     call=(--model "efficientnet-$1" --input "images:$IMAGE=@$PHOTOS/china.f32" --in-flight 2)
-    CORES=0 server "efficientnet-$1"
-    CLIENT_CORES=1 load warm "${call[@]}" --seconds 1
+    server "efficientnet-$1"
+    load warm "${call[@]}" --seconds 1
     for ((i = 0; i < ROUNDS; i++)); do
-        line=$(TF_CPP_MIN_LOG_LEVEL=3 taskset -c 0 "$(program bench_engine)" --engine "$1" --lib "$lib" --model "$2" --batch 1 \
+        line=$(TF_CPP_MIN_LOG_LEVEL=3 taskset -c 0,1 "$(program bench_engine)" --engine "$1" --lib "$lib" --model "$2" --batch 1 \
             --threads 1 --intra 1 --inter -1 --seconds "$RUN_S" 2>>"$RUN/log/engine.log" | tail -n 1)
         rate_in+=("$(cut -f6 <<<"$line")") cpu_in+=("$(cut -f8 <<<"$line")")
-        CLIENT_CORES=1 timed_load overhead "${call[@]}"
+        timed_load overhead "${call[@]}"
         rate_served+=("$(rate overhead)") cpu_served+=("$CPU_MS")
     done
     at_least "EfficientNet-Lite0 b1, $1: served over in process" "$(median "${rate_served[@]}")" "$(median "${rate_in[@]}")" 0.97 images/s
@@ -123,7 +123,7 @@ image() {
     written image
     server image
     for ((i = 0; i < ROUNDS; i++)); do
-        raw+=("$("$(program bench_rpc)" "$RUN_S" | awk -F'\t' '$2 == "ra-tls" && $3 == 1048576 {print $5 * 1.048576}')")
+        raw+=("$("$(program bench_rpc)" "$RUN_S" bulk | awk -F'\t' '{print $5 * 1.048576}')")
         load image --model image --input "images:$IMAGE=random" --in-flight 4
         served+=("$(calc "$(rate image) * 0.602112")")
     done
@@ -229,19 +229,19 @@ swap() {
     row "hot swap: p99 over steady p99" "$(calc "$swapping / $steady" 2) ($swapping of $steady ms at $rate calls/s)" "<= 2" "$(met "$swapping / $steady <= 2")"
 }
 
-# 64 clients, one model thread, pinned. A call may wait for the run before it, then for the delay; then comes its own run.
+# 64 clients, one model thread, server and client on both cores. A call may wait for the run before it, then for the delay; then comes its own run.
 batching() {
     local delay_us=2000 run_ms bound one many cpu_one call=(--model cpu --input 'x:float[1,64]=random' --in-flight 64)
     written cpu
     printf 'max_batch_size { value: 64 }\nbatch_timeout_micros { value: %d }\nnum_batch_threads { value: 1 }\nmax_enqueued_batches { value: 64 }\n' \
         $delay_us >"$RUN/batching.config"
-    CORES=0 server cpu
-    CLIENT_CORES=1 load one "${call[@]}" --seconds 1
-    CLIENT_CORES=1 timed_load one "${call[@]}"
+    server cpu
+    load one "${call[@]}" --seconds 1
+    timed_load one "${call[@]}"
     cpu_one=$CPU_MS
-    CORES=0 server cpu --enable_batching --batching_parameters_file "$RUN/batching.config"
-    CLIENT_CORES=1 load many "${call[@]}" --seconds 1
-    CLIENT_CORES=1 timed_load many "${call[@]}"
+    server cpu --enable_batching --batching_parameters_file "$RUN/batching.config"
+    load many "${call[@]}" --seconds 1
+    timed_load many "${call[@]}"
     mkdir -p "$RUN/in-process"
     ln -sfn "$RUN/written/cpu" "$RUN/in-process/1"
     run_ms=$(taskset -c 0 "$(program bench_engine)" --engine onnxruntime --lib "$ORT/libonnxruntime.so.1" --model "$RUN/in-process" --batch 64 \

@@ -143,17 +143,12 @@ static bool check_launch(struct agent_opts *o)
 
 static bool check(struct agent_opts *o)
 {
-    const struct {
-        const char *name, *value;
-    } required[] = {{"kms", o->measurement ? "" : o->kms},
-                    {"policy", o->policy},
-                    {"tee", o->tee},
-                    {"socket", o->launch.argv || o->measurement ? "" : o->socket}};
-    for (size_t i = 0; i < sizeof(required) / sizeof(required[0]); i++)
-        if (!required[i].value) {
-            ui_error("--%s is required", required[i].name);
-            return false;
-        }
+    const struct ui_need needs[] = {{"kms", o->measurement || o->kms},
+                                    {"policy", o->policy},
+                                    {"tee", o->tee},
+                                    {"socket", o->launch.argv || o->measurement || o->socket}};
+    if (!ui_needs(needs, sizeof(needs) / sizeof(needs[0])))
+        return false;
     if (!split(&o->unwraps, "unwrap", o->unwrap) || !split(&o->wraps, "wrap", o->wrap) ||
         !split(&o->secrets, "secret", o->secret) || !check_launch(o))
         return false;

@@ -11,6 +11,7 @@
 #include "kms_reference.h"
 #include "kms_roles.h"
 #include "kms_session.h"
+#include "kms_show.h"
 #include "kms_token.h"
 #include "kms_why.h"
 
@@ -35,28 +36,6 @@ struct kms_opts {
 };
 
 /* ------------------------------------------------------------------------------- output */
-
-static void show_change(const struct kms_opts *o, const char *what, const char *kind,
-                        const char *name, uint32_t version, const struct ccz_kms_receipt *r)
-{
-    if (!o->json) {
-        ui_out("%s %s%s%s", what, kind, *kind ? "/" : "", name);
-        if (version)
-            ui_out(" version %u", version);
-        ui_out(", audit line %llu\n", (unsigned long long)r->audit_seq);
-        return;
-    }
-    CCZ_AUTO_BUF b;
-    ccz_buf_init(&b, 4096);
-    ccz_buf_printf(&b, "{\"done\":\"%s\"", what);
-    char item[CCZ_KMS_ITEM_SIZE + 64];
-    (void)snprintf(item, sizeof(item), "%s%s%s", kind, *kind ? "/" : "", name);
-    put_text(&b, "item", item);
-    ccz_buf_printf(&b, ",\"version\":%u,\"audit_seq\":%llu", version,
-                   (unsigned long long)r->audit_seq);
-    put_hex(&b, "audit_sha256", r->audit_sha256);
-    ui_out("%s}\n", ccz_buf_str(&b));
-}
 
 static void show_time(const char *what, int64_t t_s)
 {
@@ -215,7 +194,7 @@ static ccz_rc secret_put(struct kms_session *s, struct kms_opts *o, char **args,
     if (rc == CCZ_OK)
         rc = ccz_kms_put_secret(&version, &receipt, s->client, &put, err);
     if (rc == CCZ_OK)
-        show_change(o, "stored", "secret", args[0], version, &receipt);
+        kms_show_change(o->json, "stored", "secret", args[0], version, &receipt);
     return rc;
 }
 
@@ -237,7 +216,7 @@ static ccz_rc policy_put(struct kms_session *s, struct kms_opts *o, char **args,
     if (rc == CCZ_OK)
         rc = ccz_kms_put_policy(&receipt, s->client, args[0], ccz_buf_span(&json), o->replace, err);
     if (rc == CCZ_OK)
-        show_change(o, "stored", "policy", args[0], 0, &receipt);
+        kms_show_change(o->json, "stored", "policy", args[0], 0, &receipt);
     return rc;
 }
 
@@ -266,7 +245,7 @@ static ccz_rc bind_item(struct kms_session *s, struct kms_opts *o, char **args, 
     }
     ccz_rc rc = ccz_kms_bind(&receipt, s->client, args[0], args[1], err);
     if (rc == CCZ_OK)
-        show_change(o, "bound", "", args[0], 0, &receipt);
+        kms_show_change(o->json, "bound", "", args[0], 0, &receipt);
     return rc;
 }
 
@@ -286,8 +265,8 @@ static ccz_rc remove_item(struct kms_session *s, struct kms_opts *o, char **args
     }
     ccz_rc rc = ccz_kms_delete(&receipt, s->client, args[0], (uint32_t)o->version, &how, err);
     if (rc == CCZ_OK)
-        show_change(o, o->no_recovery ? "destroyed" : "deleted", "", args[0], (uint32_t)o->version,
-                    &receipt);
+        kms_show_change(o->json, o->no_recovery ? "destroyed" : "deleted", "", args[0],
+                        (uint32_t)o->version, &receipt);
     return rc;
 }
 
@@ -300,7 +279,7 @@ static ccz_rc change_version(struct kms_session *s, const struct kms_opts *o, ch
     struct ccz_kms_receipt receipt;
     ccz_rc rc = fn(&receipt, s->client, item, (uint32_t)o->version, err);
     if (rc == CCZ_OK)
-        show_change(o, done, "", item, (uint32_t)o->version, &receipt);
+        kms_show_change(o->json, done, "", item, (uint32_t)o->version, &receipt);
     return rc;
 }
 
@@ -466,7 +445,7 @@ static ccz_rc stage(struct kms_session *s, struct kms_opts *o, char **args, stru
         rc = ccz_kms_stage(&receipt, s->client, args[0], ccz_buf_span(&json), ends_s, o->replace,
                            err);
     if (rc == CCZ_OK)
-        show_change(o, "staged", "policy", args[0], 0, &receipt);
+        kms_show_change(o->json, "staged", "policy", args[0], 0, &receipt);
     return rc;
 }
 
@@ -475,7 +454,7 @@ static ccz_rc unstage(struct kms_session *s, struct kms_opts *o, char **args, st
     struct ccz_kms_receipt receipt;
     ccz_rc rc = ccz_kms_unstage(&receipt, s->client, args[0], err);
     if (rc == CCZ_OK)
-        show_change(o, "took back", "policy", args[0], 0, &receipt);
+        kms_show_change(o->json, "took back", "policy", args[0], 0, &receipt);
     return rc;
 }
 
@@ -505,7 +484,7 @@ static ccz_rc rollout(struct kms_session *s, struct kms_opts *o, char **args, st
         ui_say("on trial it would have accepted %llu and refused %llu releases",
                (unsigned long long)st.would_accept, (unsigned long long)st.would_refuse);
     if (rc == CCZ_OK)
-        show_change(o, "rolled out", "policy", args[0], 0, &receipt);
+        kms_show_change(o->json, "rolled out", "policy", args[0], 0, &receipt);
     return rc;
 }
 
@@ -524,7 +503,7 @@ static ccz_rc set_door(struct kms_session *s, struct kms_opts *o, const char *it
     }
     ccz_rc rc = ccz_kms_set_doors(&receipt, s->client, item, version, open, err);
     if (rc == CCZ_OK)
-        show_change(o, open ? "opened" : "closed", "", item, version, &receipt);
+        kms_show_change(o->json, open ? "opened" : "closed", "", item, version, &receipt);
     return rc;
 }
 
@@ -757,17 +736,12 @@ static int help(void)
 
 static bool check(const struct verb *v, const struct kms_opts *o, int operands)
 {
-    const struct {
-        const char *name, *value;
-    } required[] = {{"kms", o->reach.kms},
-                    {"admin-key", v->run == unseal ? "" : o->reach.admin_key},
-                    {"policy", o->reach.policy},
-                    {"from", v->value ? o->from : ""}};
-    for (size_t i = 0; i < sizeof(required) / sizeof(required[0]); i++)
-        if (!required[i].value) {
-            ui_error("--%s is required", required[i].name);
-            return false;
-        }
+    const struct ui_need needs[] = {{"kms", o->reach.kms},
+                                    {"admin-key", v->run == unseal || o->reach.admin_key},
+                                    {"policy", o->reach.policy},
+                                    {"from", !v->value || o->from}};
+    if (!ui_needs(needs, sizeof(needs) / sizeof(needs[0])))
+        return false;
     if (operands != v->operands || o->last < 0 || o->version < 0 ||
         o->version > CCZ_KMS_VERSIONS_MAX || o->if_version < -1 ||
         o->if_version > CCZ_KMS_VERSIONS_MAX || o->recovery_days < 0 || o->recovery_days > 90 ||

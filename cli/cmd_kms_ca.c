@@ -4,6 +4,7 @@
 
 #include "kms_roles.h"
 #include "kms_session.h"
+#include "kms_show.h"
 
 #include <cczoo/codec.h>
 #include <cczoo/kms_use.h>
@@ -51,12 +52,8 @@ static ccz_rc create(struct kms_session *s, const struct ca_opts *o, const char 
         return rc;
     }
     ccz_rc rc = ccz_kms_key_generate(&r, s->client, &spec, err);
-    if (rc == CCZ_OK && o->json)
-        ui_out("{\"done\":\"created\",\"item\":\"key/%s\",\"audit_seq\":%llu}\n", name,
-               (unsigned long long)r.audit_seq);
-    else if (rc == CCZ_OK)
-        ui_out("created key/%s, which issues certificates for %s, audit line %llu\n", name,
-               o->names, (unsigned long long)r.audit_seq);
+    if (rc == CCZ_OK)
+        kms_show_change(o->json, "created", "key", name, 1, &r);
     return rc;
 }
 
@@ -128,29 +125,20 @@ enum { VERBS_LEN = sizeof(verbs) / sizeof(verbs[0]) };
 
 void kms_ca_help(void)
 {
-    for (size_t i = 0; i < VERBS_LEN; i++) {
-        char left[80];
-        (void)snprintf(left, sizeof(left), "ca %s %s", verbs[i].name, verbs[i].args);
-        ui_out("  %-28s %s\n", left, verbs[i].help);
-    }
+    for (size_t i = 0; i < VERBS_LEN; i++)
+        kms_verb_help("ca", verbs[i].name, verbs[i].args, verbs[i].help);
 }
 
 static bool check(const struct verb *v, const struct ca_opts *o, int operands)
 {
-    const struct {
-        const char *name;
-        bool missing;
-    } required[] = {{"kms", !o->reach.kms},
-                    {"policy", !o->reach.policy},
-                    {"tee", v->key_out && !o->reach.tee},
-                    {"admin-key", !v->key_out && !o->reach.admin_key},
-                    {"names", v->names && !o->names},
-                    {"key-out", v->key_out && !o->key_out}};
-    for (size_t i = 0; i < sizeof(required) / sizeof(required[0]); i++)
-        if (required[i].missing) {
-            ui_error("--%s is required", required[i].name);
-            return false;
-        }
+    const struct ui_need needs[] = {{"kms", o->reach.kms},
+                                    {"policy", o->reach.policy},
+                                    {"tee", !v->key_out || o->reach.tee},
+                                    {"admin-key", v->key_out || o->reach.admin_key},
+                                    {"names", !v->names || o->names},
+                                    {"key-out", !v->key_out || o->key_out}};
+    if (!ui_needs(needs, sizeof(needs) / sizeof(needs[0])))
+        return false;
     if (operands != 1) {
         ui_error("expected: cczoo kms ca %s %s", v->name, v->args);
         return false;

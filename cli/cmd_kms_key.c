@@ -6,6 +6,7 @@
 
 #include "kms_roles.h"
 #include "kms_session.h"
+#include "kms_show.h"
 
 #include <cczoo/codec.h>
 #include <cczoo/kms_use.h>
@@ -65,17 +66,7 @@ static ccz_rc done(ccz_rc rc, const struct key_opts *o, const char *what, const 
 {
     if (rc != CCZ_OK)
         return rc;
-    char hex[65];
-    ccz_hex(hex, r->audit_sha256, 32);
-    if (o->json)
-        ui_out("{\"done\":\"%s\",\"item\":\"key/%s\",\"version\":%u,\"audit_seq\":%llu,"
-               "\"audit_sha256\":\"%s\"}\n",
-               what, key, version, (unsigned long long)r->audit_seq, hex);
-    else if (version)
-        ui_out("%s key/%s version %u, audit line %llu\n", what, key, version,
-               (unsigned long long)r->audit_seq);
-    else
-        ui_out("%s key/%s, audit line %llu\n", what, key, (unsigned long long)r->audit_seq);
+    kms_show_change(o->json, what, "key", key, version, r);
     return CCZ_OK;
 }
 
@@ -677,32 +668,23 @@ enum { VERBS_LEN = sizeof(verbs) / sizeof(verbs[0]) };
 
 void kms_key_help(void)
 {
-    for (size_t i = 0; i < VERBS_LEN; i++) {
-        char left[64];
-        (void)snprintf(left, sizeof(left), "key %s %s", verbs[i].name, verbs[i].args);
-        ui_out("  %-28s %s\n", left, verbs[i].help);
-    }
+    for (size_t i = 0; i < VERBS_LEN; i++)
+        kms_verb_help("key", verbs[i].name, verbs[i].args, verbs[i].help);
 }
 
 static bool check(const struct verb *v, const struct key_opts *o, int operands)
 {
-    const struct {
-        const char *name;
-        bool missing;
-    } required[] = {{"kms", !o->reach.kms},
-                    {"policy", !o->reach.policy},
-                    {"admin-key or --tee", !o->reach.admin_key && !o->reach.tee},
-                    {"from", (v->needs & FROM) && !o->from},
-                    {"out", (v->needs & OUT) && !o->out},
-                    {"signature", (v->needs & SIGNATURE) && !o->signature},
-                    {"mac", (v->needs & MAC) && !o->mac},
-                    {"token", (v->needs & TOKEN) && !o->token},
-                    {"decrypt", (v->needs & DECRYPT_FROM) && !o->decrypt}};
-    for (size_t i = 0; i < sizeof(required) / sizeof(required[0]); i++)
-        if (required[i].missing) {
-            ui_error("--%s is required", required[i].name);
-            return false;
-        }
+    const struct ui_need needs[] = {{"kms", o->reach.kms},
+                                    {"policy", o->reach.policy},
+                                    {"admin-key or --tee", o->reach.admin_key || o->reach.tee},
+                                    {"from", !(v->needs & FROM) || o->from},
+                                    {"out", !(v->needs & OUT) || o->out},
+                                    {"signature", !(v->needs & SIGNATURE) || o->signature},
+                                    {"mac", !(v->needs & MAC) || o->mac},
+                                    {"token", !(v->needs & TOKEN) || o->token},
+                                    {"decrypt", !(v->needs & DECRYPT_FROM) || o->decrypt}};
+    if (!ui_needs(needs, sizeof(needs) / sizeof(needs[0])))
+        return false;
     if (operands != v->operands) {
         ui_error("expected: cczoo kms key %s %s", v->name, v->args);
         return false;

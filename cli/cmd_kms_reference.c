@@ -3,30 +3,12 @@
 #include "cli.h"
 #include "json_out.h"
 #include "kms_reference.h"
+#include "kms_show.h"
 
 #include <cczoo/codec.h>
 
 #include <stdio.h>
 #include <string.h>
-
-static void show_done(const struct kms_roles_opts *o, const char *what, const char *name,
-                      uint32_t version, const struct ccz_kms_receipt *r)
-{
-    if (!o->json) {
-        ui_out("%s reference/%s", what, name);
-        if (version)
-            ui_out(" version %u", version);
-        ui_out(", audit line %llu\n", (unsigned long long)r->audit_seq);
-        return;
-    }
-    CCZ_AUTO_BUF b;
-    ccz_buf_init(&b, 4096);
-    ccz_buf_printf(&b, "{\"done\":\"%s\"", what);
-    put_text(&b, "reference", name);
-    ccz_buf_printf(&b, ",\"version\":%u,\"audit_seq\":%llu}\n", version,
-                   (unsigned long long)r->audit_seq);
-    ui_out_span(ccz_buf_span(&b));
-}
 
 ccz_rc kms_reference_put(struct ccz_rpc_client *c, const struct kms_roles_opts *o, const char *name,
                          const char *file, bool replace, struct ccz_err *err)
@@ -47,7 +29,7 @@ ccz_rc kms_reference_put(struct ccz_rpc_client *c, const struct kms_roles_opts *
     if (rc == CCZ_OK)
         rc = ccz_kms_put_reference(&version, &receipt, c, name, ccz_buf_span(&json), replace, err);
     if (rc == CCZ_OK)
-        show_done(o, "stored", name, version, &receipt);
+        kms_show_change(o->json, "stored", "reference", name, version, &receipt);
     return rc;
 }
 
@@ -118,6 +100,6 @@ ccz_rc kms_reference_delete(struct ccz_rpc_client *c, const struct kms_roles_opt
     }
     ccz_rc rc = ccz_kms_delete_reference(&receipt, c, name, err);
     if (rc == CCZ_OK)
-        show_done(o, "deleted", name, 0, &receipt);
+        kms_show_change(o->json, "deleted", "reference", name, 0, &receipt);
     return rc;
 }

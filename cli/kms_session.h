@@ -22,9 +22,7 @@ struct kms_reach {
         UI_TEXT("admin-key", &(r)->admin_key, "FILE", "own private key, known to the KMS"),        \
         UI_TEXT("policy", &(r)->policy, "FILE",                                                    \
                 "policy that the evidence of the KMS must satisfy"),                               \
-        UI_TEXT("trust-sim", &(r)->trust_sim, "DIR",                                               \
-                "trust this software TEE (everything says SIMULATED)"),                            \
-        UI_TEXT("collateral", &(r)->collateral, "DIR", "collateral of genuine platforms")
+        UI_TRUST_FILES(r)
 
 struct kms_session {
     struct ccz_key *key;

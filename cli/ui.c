@@ -242,6 +242,16 @@ bool ui_count(const char *name, int64_t v, int64_t low, int64_t high)
     return false;
 }
 
+bool ui_needs(const struct ui_need *needs, size_t len)
+{
+    size_t i = 0;
+    while (i < len && needs[i].given)
+        i++;
+    if (i < len)
+        ui_error("--%s is required", needs[i].name);
+    return i == len;
+}
+
 int ui_verbs(const char *command, const struct ui_verb *verbs, size_t len, int argc, char **argv)
 {
     if (argc < 2 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {

@@ -57,10 +57,12 @@ struct ui_opt {
     UI_TEXT("tee", &(o)->tee, "PROVIDER",                                                          \
             "own evidence: gramine, configfs, tdx-guest, sev-guest, sim-sgx, sim-tdx, sim-snp"),   \
         UI_TEXT("sim-dir", &(o)->sim_dir, "DIR", "folder of the software TEE (cczoo sim init)")
-#define UI_TRUST(o, ca_file)                                                                       \
+#define UI_TRUST_FILES(o)                                                                          \
     UI_TEXT("trust-sim", &(o)->trust_sim, "DIR",                                                   \
             "trust this software TEE (everything says SIMULATED)"),                                \
-        UI_TEXT("collateral", &(o)->collateral, "DIR", "collateral of genuine platforms"),         \
+        UI_TEXT("collateral", &(o)->collateral, "DIR", "collateral of genuine platforms")
+#define UI_TRUST(o, ca_file)                                                                       \
+    UI_TRUST_FILES(o),                                                                             \
         UI_TEXT("collateral-from", &(o)->collateral_from, "URL|pcs",                               \
                 "keep it fresh from a PCCS, or from Intel and AMD; absent = never ask anybody"),   \
         UI_TEXT("collateral-ca-file", &(o)->ca_file, "FILE",                                       \
@@ -76,6 +78,12 @@ bool ui_real(double *out, const char *name, const char *text, double fallback, d
              double high);
 /* The same of one that was parsed. */
 bool ui_count(const char *name, int64_t v, int64_t low, int64_t high);
+/* What a command cannot do without. False after saying which is the first that is missing. */
+struct ui_need {
+    const char *name; /* without "--" */
+    bool given;
+};
+bool ui_needs(const struct ui_need *needs, size_t len);
 
 /* ------------------------------------------------------------------------------- verbs */
 

@@ -40,6 +40,8 @@ static ccz_rc load_protected(struct served *s, const struct served_opts *o, stru
         rc = served_folder_open(&folder, o->model_dir, key.value, err);
     if (rc == CCZ_OK)
         rc = served_folder_load(&model, folder, s->engines, o->tfs.saved_model_tag, err);
+    if (rc == CCZ_OK && o->tfs.warm_up)
+        served_first_run(model);
     if (rc == CCZ_OK)
         ccz_log(CCZ_LOG_INFO, "served", "model name=%s files=%zu loaded_ms=%lld", o->model_name,
                 served_folder_cfg(folder).files_len, (long long)(ccz_mono_ms() - t0));

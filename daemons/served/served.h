@@ -154,6 +154,8 @@ struct ccz_model_cfg served_folder_cfg(struct served_folder *f);
 ccz_rc served_folder_load(struct ccz_model **out, struct served_folder *f,
                           struct served_engines *engines, const char *tag, struct ccz_err *err);
 void served_folder_free(struct served_folder *f);
+/* What a model does at its first run only, before it has clients: nothing, if it cannot be run on zeros. Nobody else uses it meanwhile. */
+void served_first_run(struct ccz_model *model);
 
 /* What is between transports and models. Zeroed: nothing. */
 struct served_hooks {

@@ -102,8 +102,12 @@ static ccz_rc warm(void *arg, struct ccz_model *model, const struct ccz_model_cf
         return rc;
     while (r.file < cfg->files_len && strcmp(cfg->files[r.file].name, CCZ_SERVE_WARMUP_FILE) != 0)
         r.file++;
-    if (r.file == cfg->files_len || !t->warm_up)
+    if (!t->warm_up)
         return CCZ_OK;
+    if (r.file == cfg->files_len) {
+        served_first_run(model);
+        return CCZ_OK;
+    }
     const struct ccz_serve_warmup how = {
         .read = read_records, .arg = &r, .iterations = (unsigned)t->warm_up_iterations};
     const int64_t t0 = ccz_mono_ns();

@@ -122,6 +122,8 @@ static ccz_rc load(struct ccz_model **out, const struct served_source *s, struct
         rc = ccz_bundle_finish(bundle, err);
     if (rc == CCZ_OK && s->warm)
         rc = s->warm(s->warm_arg, model, &cfg, err);
+    else if (rc == CCZ_OK && s->opts->tfs.warm_up)
+        served_first_run(model);
     if (rc == CCZ_OK)
         *out = ccz_model_take(&model);
     return rc;

@@ -247,6 +247,15 @@ struct cczi_json {
     const char *error; /* static text, NULL = none */
     size_t error_at;
     locale_t c_locale;
+    const struct cczi_json_seen *seen; /* large lists that need not be passed again; or NULL */
+};
+enum { CCZI_SEEN_MAX = 32, CCZI_SEEN_SIZE_MIN = 32768 };
+struct cczi_json_seen {
+    size_t len;
+    struct cczi_json_list {
+        const uint8_t *from, *behind; /* its '[', and what follows its ']' */
+        int64_t len;
+    } list[CCZI_SEEN_MAX];
 };
 enum cczi_json_kind {
     CCZI_NULL,
@@ -262,8 +271,13 @@ struct cczi_num {
     uint64_t magnitude;
     double real; /* always set */
 };
-/* Checks and passes one value. The functions below want text that this has accepted. */
+/* Checks the value at the cursor, which stays, and notes its large lists for the cursors that are copied from this one.
+ * @param seen  as long as they are used */
+bool cczi_json_check(struct cczi_json *j, struct cczi_json_seen *seen);
+/* Checks and passes one value. The functions below want text that one of these has accepted. */
 bool cczi_json_skip(struct cczi_json *j);
+/* Elements of the list at the cursor. */
+int64_t cczi_json_elements(struct cczi_json array);
 /* Kind of the value at the cursor; white space before it is passed. */
 enum cczi_json_kind cczi_json_kind(struct cczi_json *j);
 const char *cczi_json_kind_name(enum cczi_json_kind k);
@@ -271,7 +285,13 @@ const char *cczi_json_kind_name(enum cczi_json_kind k);
  * follows. */
 void cczi_json_enter(struct cczi_json *j);
 bool cczi_json_more(struct cczi_json *j, bool first);
+/* ---- json_num.c */
+double cczi_json_strtod(const struct cczi_json *j, const uint8_t *from);
 struct cczi_num cczi_json_num(struct cczi_json *j);
+/* At an element of a list: takes numbers as long as they have no exponent and at most 19 digits. Stops behind the last one.
+ * @param[out] out  [most] of double or float
+ * @return how many; 0: what is at the cursor is another thing, or cczi_json_num() has to take it */
+size_t cczi_json_reals(void *out, bool is_double, size_t most, struct cczi_json *j);
 /* String value with escapes resolved, in the text itself or in @p scratch. */
 struct ccz_span cczi_json_string(struct cczi_json *j, struct cczi_scratch *scratch);
 /* Member name, and the ':' behind it. */

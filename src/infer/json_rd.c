@@ -5,7 +5,7 @@
  * checked once by cczi_json_skip(); after that the values are taken from it in place, so that a
  * request with a million numbers needs no tree.
  */
-#include "infer/infer_priv.h"
+#include "infer/json_cursor.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -18,22 +18,6 @@ static bool fail(struct cczi_json *j, const uint8_t *at, const char *text)
     return false;
 }
 
-static int peek(const struct cczi_json *j)
-{
-    return j->p < j->end ? *j->p : 0; /* 0 is no JSON text: it fails every test below */
-}
-
-static void space(struct cczi_json *j)
-{
-    while (j->p < j->end && (*j->p == ' ' || *j->p == '\n' || *j->p == '\r' || *j->p == '\t'))
-        j->p++;
-}
-
-static bool digit(int c)
-{
-    return c >= '0' && c <= '9';
-}
-
 /* ------------------------------------------------------------------------ checking */
 
 static bool word(struct cczi_json *j, const char *text)
@@ -42,15 +26,6 @@ static bool word(struct cczi_json *j, const char *text)
         if (peek(j) != *text)
             return fail(j, j->p, "Invalid value.");
     return true;
-}
-
-/*
- * A double from text that is a JSON number. It needs no terminator of its own: behind a number that
- * is not the last byte of the text stands one that cannot belong to it.
- */
-static double to_double(const struct cczi_json *j, const uint8_t *from)
-{
-    return strtod_l((const char *)from, NULL, j->c_locale);
 }
 
 static bool skip_number(struct cczi_json *j)
@@ -67,30 +42,30 @@ static bool skip_number(struct cczi_json *j)
     }
     if (!digit(peek(j)))
         return fail(j, j->p, "Invalid value.");
-    if (peek(j) == '0')
+    if (peek(j) == '0') {
         j->p++;
-    else
-        for (; digit(peek(j)); j->p++)
-            digits++;
+    } else {
+        digits = cczi_digits(j->p, j->end);
+        j->p += digits;
+    }
     if (peek(j) == '.') {
-        j->p++;
-        if (!digit(peek(j)))
+        const size_t n = cczi_digits(++j->p, j->end);
+        if (n == 0)
             return fail(j, j->p, "Miss fraction part in number.");
-        while (digit(peek(j)))
-            j->p++;
+        j->p += n;
     }
     bool exponent = peek(j) == 'e' || peek(j) == 'E';
     if (exponent) {
         j->p++;
         if (peek(j) == '+' || peek(j) == '-')
             j->p++;
-        if (!digit(peek(j)))
+        const size_t n = cczi_digits(j->p, j->end);
+        if (n == 0)
             return fail(j, j->p, "Miss exponent in number.");
-        while (digit(peek(j)))
-            j->p++;
+        j->p += n;
     }
     /* At the end of the text the value around it is incomplete: another error follows. */
-    if ((exponent || digits > 300) && j->p < j->end && isinf(to_double(j, from)))
+    if ((exponent || digits > 300) && j->p < j->end && isinf(cczi_json_strtod(j, from)))
         return fail(j, from, "Number too big to be stored in double.");
     return true;
 }
@@ -195,30 +170,57 @@ static bool skip_name(struct cczi_json *j)
     return true;
 }
 
+/* A list or object that is open. */
+struct open {
+    bool object;
+    const uint8_t *from;
+    int64_t len; /* values before the one at the cursor */
+};
+
+static void note(struct cczi_json_seen *seen, const struct open *o, const uint8_t *behind)
+{
+    if (!o->object && behind - o->from >= CCZI_SEEN_SIZE_MIN && seen->len < CCZI_SEEN_MAX)
+        seen->list[seen->len++] =
+            (struct cczi_json_list){.from = o->from, .behind = behind, .len = o->len};
+}
+
 /* After a value: closes what ends here. False = error, or (no error) the outermost value is
  * complete. */
-static bool close_values(struct cczi_json *j, const bool *object, int *depth)
+static bool close_values(struct cczi_json *j, struct open *open, int *depth,
+                         struct cczi_json_seen *seen)
 {
     while (*depth > 0) {
-        bool in_object = object[*depth - 1];
+        struct open *o = &open[*depth - 1];
+        o->len++;
         space(j);
         if (peek(j) == ',') {
             j->p++;
-            return !in_object || skip_name(j);
+            return !o->object || skip_name(j);
         }
-        if (peek(j) != (in_object ? '}' : ']'))
+        if (peek(j) != (o->object ? '}' : ']'))
             return fail(j, j->p,
-                        in_object ? "Missing a comma or '}' after an object member."
+                        o->object ? "Missing a comma or '}' after an object member."
                                   : "Missing a comma or ']' after an array element.");
         j->p++;
+        if (seen)
+            note(seen, o, j->p);
         (*depth)--;
     }
     return false;
 }
 
-bool cczi_json_skip(struct cczi_json *j)
+static const struct cczi_json_list *seen_list(struct cczi_json *j)
 {
-    bool object[CCZ_INFER_JSON_DEPTH_MAX];
+    space(j);
+    for (size_t i = j->seen && peek(j) == '[' ? j->seen->len : 0; i > 0; i--)
+        if (j->seen->list[i - 1].from == j->p) /* the outer ones are last */
+            return &j->seen->list[i - 1];
+    return NULL;
+}
+
+static bool pass(struct cczi_json *j, struct cczi_json_seen *seen)
+{
+    struct open open[CCZ_INFER_JSON_DEPTH_MAX];
     int depth = 0;
     space(j);
     if (j->p == j->end || (*j->p && strchr(",:]}", *j->p))) /* no value begins here */
@@ -229,10 +231,10 @@ bool cczi_json_skip(struct cczi_json *j)
         if (c == '{' || c == '[') {
             if (depth == CCZ_INFER_JSON_DEPTH_MAX)
                 return fail(j, j->p, "Nested too deeply.");
-            j->p++;
+            const uint8_t *from = j->p++;
             space(j);
             if (peek(j) != (c == '{' ? '}' : ']')) { /* its first value */
-                object[depth++] = c == '{';
+                open[depth++] = (struct open){.object = c == '{', .from = from};
                 if (c == '{' && !skip_name(j))
                     return false;
                 continue;
@@ -241,9 +243,41 @@ bool cczi_json_skip(struct cczi_json *j)
         } else if (!skip_scalar(j)) {
             return false;
         }
-        if (!close_values(j, object, &depth))
+        if (!close_values(j, open, &depth, seen))
             return !j->error;
     }
+}
+
+bool cczi_json_check(struct cczi_json *j, struct cczi_json_seen *seen)
+{
+    struct cczi_json at = *j;
+    seen->len = 0;
+    bool good = pass(&at, seen);
+    j->error = at.error;
+    j->error_at = at.error_at;
+    j->seen = seen;
+    return good;
+}
+
+bool cczi_json_skip(struct cczi_json *j)
+{
+    const struct cczi_json_list *l = seen_list(j);
+    if (!l)
+        return pass(j, NULL);
+    j->p = l->behind;
+    return true;
+}
+
+int64_t cczi_json_elements(struct cczi_json array)
+{
+    const struct cczi_json_list *l = seen_list(&array);
+    int64_t n = 0;
+    if (l)
+        return l->len;
+    cczi_json_enter(&array);
+    for (; cczi_json_more(&array, n == 0); n++)
+        (void)cczi_json_skip(&array);
+    return n;
 }
 
 /* ------------------------------------------------------------------------ taking */
@@ -292,81 +326,6 @@ bool cczi_json_more(struct cczi_json *j, bool first)
     if (!first)
         j->p++; /* the comma */
     return true;
-}
-
-/* Digits up to 2^53 and a power of ten up to 10^22 are both exact in a double, so one
- * multiplication or division rounds correctly (Clinger, "How to read floating point numbers
- * accurately"). */
-static bool exact(double *out, uint64_t digits, int exponent)
-{
-    static const double power[] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,
-                                   1e8,  1e9,  1e10, 1e11, 1e12, 1e13, 1e14, 1e15,
-                                   1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
-    if (digits > (uint64_t)1 << 53 || exponent < -22 || exponent > 22)
-        return false;
-    *out = exponent < 0 ? (double)digits / power[-exponent] : (double)digits * power[exponent];
-    return true;
-}
-
-/* A number with point or exponent, or one that is too long for an integer. */
-static double real_number(struct cczi_json *j, const uint8_t *from)
-{
-    uint64_t digits = 0;
-    int exponent = 0, many = 0;
-    bool point = false;
-    j->p = from;
-    for (; digit(peek(j)) || (peek(j) == '.' && !point); j->p++) {
-        if (*j->p == '.') {
-            point = true;
-            continue;
-        }
-        digits = many < 18 ? digits * 10 + (uint64_t)(*j->p - '0') : digits;
-        many += digits > 0;
-        exponent -= point;
-    }
-    bool plain = many <= 18;
-    if (peek(j) == 'e' || peek(j) == 'E') {
-        j->p++;
-        bool minus = peek(j) == '-';
-        int e = 0;
-        if (minus || peek(j) == '+')
-            j->p++;
-        for (; digit(peek(j)); j->p++)
-            e = e < 10000 ? e * 10 + (*j->p - '0') : e;
-        exponent += minus ? -e : e;
-    }
-    double v;
-    if (plain && exact(&v, digits, exponent))
-        return v;
-    return to_double(j, from);
-}
-
-struct cczi_num cczi_json_num(struct cczi_json *j)
-{
-    struct cczi_num n = {0};
-    space(j);
-    if (peek(j) == '-') {
-        n.negative = true;
-        j->p++;
-    }
-    const uint8_t *from = j->p;
-    if (peek(j) == 'N' || peek(j) == 'I') {
-        n.real = *from == 'N' ? (double)NAN : (double)INFINITY;
-        (void)skip_number(j);
-    } else {
-        bool fits = true;
-        for (; digit(peek(j)); j->p++) {
-            unsigned d = (unsigned)(*j->p - '0');
-            fits = fits && n.magnitude <= (UINT64_MAX - d) / 10;
-            n.magnitude = fits ? n.magnitude * 10 + d : 0;
-        }
-        int c = peek(j);
-        fits = fits && (!n.negative || n.magnitude <= (uint64_t)1 << 63);
-        n.integer = fits && c != '.' && c != 'e' && c != 'E';
-        n.real = n.integer ? (double)n.magnitude : real_number(j, from);
-    }
-    n.real = n.negative && !(n.integer && n.magnitude == 0) ? -n.real : n.real;
-    return n;
 }
 
 static size_t put_utf8(uint8_t *to, uint32_t c)

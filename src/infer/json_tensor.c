@@ -212,15 +212,6 @@ static ccz_rc add_value(struct column *c, struct build *b, struct cczi_json *j)
 
 /* ------------------------------------------------------------------------ one tensor */
 
-static int64_t count_elements(struct cczi_json array)
-{
-    int64_t n = 0;
-    cczi_json_enter(&array);
-    for (; cczi_json_more(&array, n == 0); n++)
-        (void)cczi_json_skip(&array);
-    return n;
-}
-
 /* GetDenseTensorShape(): the lengths along the first elements. @p rank_max leaves room for a batch
  * dimension. */
 static ccz_rc find_shape(int *rank, int64_t *dims, int rank_max, struct cczi_json j,
@@ -231,7 +222,7 @@ static ccz_rc find_shape(int *rank, int64_t *dims, int rank_max, struct cczi_jso
         if (*rank == rank_max)
             return ccz_run_status_set(st, CCZ_RUN_INVALID_ARGUMENT,
                                       "A tensor has at most %d dimensions", CCZ_TENSOR_RANK_MAX);
-        dims[*rank] = count_elements(j);
+        dims[*rank] = cczi_json_elements(j);
         cczi_json_enter(&j);
         if (dims[(*rank)++] == 0)
             break;
@@ -250,7 +241,7 @@ struct nesting {
 static ccz_rc wrong_size(struct ccz_run_status *st, const struct nesting *n, const int64_t *dims)
 {
     for (int i = 0; i < n->level; i++) {
-        int64_t size = count_elements(n->start[i]);
+        int64_t size = cczi_json_elements(n->start[i]);
         if (size != dims[i])
             return ccz_run_status_set(st, CCZ_RUN_INVALID_ARGUMENT,
                                       "Encountered list at unexpected size: %" PRId64
@@ -289,6 +280,25 @@ static ccz_rc fill_one(struct column *c, struct build *b, struct nesting *n, con
     return outer != CCZ_OK ? outer : rc;
 }
 
+/* Numbers of a list that was just opened, as many as are plain: images are that and nothing else. */
+static size_t take_reals(struct column *c, size_t most, struct cczi_json *j)
+{
+    const enum ccz_dtype t = c->info->dtype;
+    if (t != CCZ_DT_FLOAT && t != CCZ_DT_DOUBLE)
+        return 0;
+    const size_t size = ccz_dtype_size(t), before = c->values.size;
+    /* a shape may say anything: a number has a byte of text, and one behind it */
+    const size_t text = (size_t)(j->end - j->p) / 2, room = (c->values.max_size - before) / size;
+    most = most < text ? most : text;
+    most = most < room ? most : room;
+    void *to = ccz_buf_extend(&c->values, most * size);
+    const size_t n = to ? cczi_json_reals(to, t == CCZ_DT_DOUBLE, most, j) : 0;
+    if (to)
+        c->values.size = before + n * size;
+    c->len += n;
+    return n;
+}
+
 /* FillTensorProto(): appends one (nested list of) value(s) of the given shape. */
 static ccz_rc fill(struct column *c, struct build *b, int rank, const int64_t *dims,
                    struct cczi_json *j)
@@ -299,6 +309,8 @@ static ccz_rc fill(struct column *c, struct build *b, int rank, const int64_t *d
         ccz_rc rc = fill_one(c, b, &n, dims, rank, j, &opened);
         if (rc != CCZ_OK)
             return rc;
+        if (opened && n.level == rank && dims[rank - 1] > 0)
+            n.len[rank - 1] = (int64_t)take_reals(c, (size_t)dims[rank - 1], j);
         /* Ends every list that ends here; a list that was opened just now may be empty. */
         while (n.level > 0 && !cczi_json_more(j, n.len[n.level - 1] == 0)) {
             if (n.len[n.level - 1] != dims[n.level - 1])

@@ -149,16 +149,14 @@ static ccz_rc make_spec(struct cczi_spec *out, struct ccz_run_status *st, const 
 /* ParseJson() and FillSignature(). */
 static ccz_rc parse_body(struct cczi_json_body *body, struct ccz_span *signature,
                          struct ccz_run_status *st, struct cczi_json root,
-                         struct cczi_scratch *scratch)
+                         struct cczi_json_seen *seen, struct cczi_scratch *scratch)
 {
-    struct cczi_json check = root;
     if (root.p == root.end)
         return ccz_run_status_set(st, CCZ_RUN_INVALID_ARGUMENT,
                                   "JSON Parse error: The document is empty");
-    if (!cczi_json_skip(&check))
+    if (!cczi_json_check(&root, seen))
         return ccz_run_status_set(st, CCZ_RUN_INVALID_ARGUMENT,
-                                  "JSON Parse error: %s at offset: %zu", check.error,
-                                  check.error_at);
+                                  "JSON Parse error: %s at offset: %zu", root.error, root.error_at);
     if (cczi_json_kind(&root) != CCZI_OBJECT)
         return cczi_json_error(st, &root, " Is not object");
     cczi_json_body(body, root, scratch);
@@ -248,13 +246,14 @@ static ccz_rc post(struct ccz_infer_task *t, struct ccz_run_status *st,
                    const struct cczi_spec *spec, const struct ccz_infer_http *call, enum verb verb)
 {
     struct cczi_json_body body;
+    struct cczi_json_seen seen;
     const struct cczi_json root = {.begin = call->body.ptr,
                                    .p = call->body.ptr,
                                    .end = call->body.ptr + call->body.size,
                                    .c_locale = t->s->c_locale};
     struct ccz_span signature = {0};
     t->info.api = verbs[verb].api;
-    ccz_rc rc = parse_body(&body, &signature, st, root, &t->scratch);
+    ccz_rc rc = parse_body(&body, &signature, st, root, &seen, &t->scratch);
     if (rc != CCZ_OK)
         return rc;
     if (verb != PREDICT)

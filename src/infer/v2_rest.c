@@ -23,6 +23,7 @@ static CCZ_FMT(2, 3) ccz_rc invalid(struct ccz_run_status *st, const char *fmt, 
 
 struct body {
     struct cczi_json root;
+    struct cczi_json_seen seen;
     struct ccz_span binary;  /* behind the JSON, what is not taken yet */
     struct ccz_span *wanted; /* names of outputs */
     bool *binary_output;     /* of each wanted output */
@@ -48,11 +49,10 @@ static ccz_rc split(struct body *b, struct ccz_run_status *st, const struct ccz_
     b->binary = ccz_span_sub(call->body, size, call->body.size - size);
     b->root.begin = b->root.p = call->body.ptr;
     b->root.end = call->body.ptr + size;
-    struct cczi_json check = b->root;
     if (size == 0)
         return invalid(st, "JSON Parse error: The document is empty");
-    if (!cczi_json_skip(&check))
-        return invalid(st, "JSON Parse error: %s at offset: %zu", check.error, check.error_at);
+    if (!cczi_json_check(&b->root, &b->seen))
+        return invalid(st, "JSON Parse error: %s at offset: %zu", b->root.error, b->root.error_at);
     return cczi_json_kind(&b->root) == CCZI_OBJECT ? CCZ_OK
                                                    : invalid(st, "the request is no JSON object");
 }
@@ -143,19 +143,10 @@ static ccz_rc read_input(struct cczi_v2_input *in, struct ccz_run_status *st, st
                   : cczi_json_values(&in->t, st, in->name, data, b->scratch);
 }
 
-static size_t elements(struct cczi_json array)
-{
-    size_t n = 0;
-    cczi_json_enter(&array);
-    for (; cczi_json_more(&array, n == 0); n++)
-        (void)cczi_json_skip(&array);
-    return n;
-}
-
 static ccz_rc read_inputs(struct cczi_v2_request *req, struct ccz_run_status *st, struct body *b,
                           struct cczi_json j)
 {
-    const size_t len = elements(j);
+    const size_t len = (size_t)cczi_json_elements(j);
     if (len > CCZI_NAMES_MAX)
         return ccz_run_status_set(st, CCZ_RUN_RESOURCE_EXHAUSTED, "more than %d inputs",
                                   CCZI_NAMES_MAX);
@@ -181,7 +172,7 @@ static ccz_rc read_inputs(struct cczi_v2_request *req, struct ccz_run_status *st
 static ccz_rc read_outputs(struct cczi_v2_request *req, struct ccz_run_status *st, struct body *b,
                            struct cczi_json j)
 {
-    const size_t len = elements(j);
+    const size_t len = (size_t)cczi_json_elements(j);
     if (len > CCZI_NAMES_MAX)
         return ccz_run_status_set(st, CCZ_RUN_RESOURCE_EXHAUSTED, "more than %d outputs",
                                   CCZI_NAMES_MAX);

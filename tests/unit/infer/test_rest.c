@@ -57,7 +57,7 @@ static unsigned http(const char *method, const char *path, struct ccz_span body)
 {
     struct ccz_infer_http_answer head = {0};
     ccz_buf_free(&answer);
-    ccz_buf_init(&answer, 1 << 20);
+    ccz_buf_init(&answer, 4 << 20);
     /* exact-size copy: a sanitizer then sees a read behind the body */
     uint8_t *copy = malloc(body.size ? body.size : 1);
     CHECK(copy);
@@ -546,6 +546,45 @@ static void test_numbers(void)
     freelocale(c);
 }
 
+/* Lists that are not passed again, and numbers that are taken in one go, are answered as small ones are. */
+static void test_large(void)
+{
+    enum { ROWS = 20000 };
+    static const struct {
+        size_t row;
+        const char *text, *error;
+    } cases[] = {
+        {0, "[1,2,3]", NULL},
+        {19999, "[1.5,\"x\",3]", "JSON Value: \"x\" Type: String is not of expected type: float"},
+        {19999, "[1.5,2.5]", "Encountered list at unexpected size: 2 at level: 1 expected size: 3"},
+        {100, "[1,2,3,4]", "Encountered list at unexpected size: 4 at level: 1 expected size: 3"},
+        {100, "[1,2,[3]]", "Encountered list at unexpected level: 2 expected < 2"},
+        {19999, "7",
+         "JSON Value: 7 found at incorrect level: 2 in the JSON DOM. Expected at level: 2"},
+    };
+    start();
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        CCZ_AUTO_BUF body;
+        ccz_buf_init(&body, 1 << 20);
+        ccz_buf_put_str(&body, "{\"signature_name\":\"float\",\"inputs\":[");
+        for (size_t k = 0; k < ROWS; k++)
+            ccz_buf_printf(&body, "%s%s", k ? ", " : "",
+                           k == cases[i].row ? cases[i].text : "[0.25, -1,NaN]");
+        ccz_buf_put_str(&body, "]}");
+        if (cases[i].error) {
+            want_error(400, http("POST", PREDICT, ccz_buf_span(&body)), cases[i].error);
+            continue;
+        }
+        CHECK(http("POST", PREDICT, ccz_buf_span(&body)) == 200);
+        const char *at = ccz_buf_str(&answer);
+        CHECK(strstr(at, "1.0") && (at = strstr(at, "2.0")) && strstr(at, "3.0"));
+        size_t n = 0;
+        while ((at = strstr(at + 1, "NaN")))
+            n++;
+        CHECK(n == ROWS - 1);
+    }
+}
+
 /* Messages show at most about 256 bytes of a value. */
 static void test_debug_limit(void)
 {
@@ -581,6 +620,7 @@ static const struct ccz_test tests[] = {
     {"rest.output_errors", test_output_errors},
     {"rest.parse_errors", test_parse_errors},
     {"rest.numbers", test_numbers},
+    {"rest.large", test_large},
     {"rest.debug_limit", test_debug_limit},
 };
 
