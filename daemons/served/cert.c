@@ -68,7 +68,7 @@ static void note(struct served_cert *c, const struct ccz_kms_issued *got)
     c->life_ms = left_s > 0 ? left_s * 1000 : 0;
     c->next_ms = ccz_mono_ms() + c->life_ms / 3 * 2;
     (void)pthread_mutex_unlock(&c->lock);
-    ccz_log(CCZ_LOG_INFO, "served-rest", "certificate item=%s version=%u until=%s audit_seq=%llu",
+    ccz_log(CCZ_LOG_INFO, "served-cert", "certificate item=%s version=%u until=%s audit_seq=%llu",
             c->opts->cert_from, got->use.version, at,
             (unsigned long long)got->use.receipt.audit_seq);
 }
@@ -141,7 +141,7 @@ static void *run(void *arg)
         struct ccz_err err = {0};
         if (ccz_party_renew(c->party, &err) == CCZ_OK)
             continue;
-        ccz_log_err(CCZ_LOG_ERROR, "served-rest", "certificate=kept", &err);
+        ccz_log_err(CCZ_LOG_ERROR, "served-cert", "certificate=kept", &err);
         put_off(c);
     }
     return NULL;

@@ -12,78 +12,93 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum kind { TEXT, NUMBER, SWITCH, WITHOUT_EFFECT, SWITCH_WITHOUT_EFFECT };
+enum kind { TEXT, NUMBER, SWITCH };
 
-#define AT(member) offsetof(struct served_tfs, member)
 static const struct flag {
     const char *name;
     enum kind kind;
-    size_t at;
+    size_t at; /* NOWHERE: without effect */
     int64_t low, high;
     const char *help;
 } flags[] = {
-    {"port", NUMBER, AT(port), 0, 65535, "gRPC port on all addresses, instead of --listen"},
-    {"grpc_socket_path", TEXT, AT(socket_path), 0, 0, "gRPC on a unix socket, instead of --port"},
-    {"rest_api_port", NUMBER, AT(rest_port), 0, 65535, "HTTPS port, instead of --rest"},
-    {"rest_api_timeout_in_ms", NUMBER, AT(rest_timeout_ms), 1, 86400000, "default 30000"},
-    {"rest_api_enable_cors_support", SWITCH, AT(cors), 0, 0,
-     "answers may be read by pages of any origin"},
-    {"model_name", TEXT, AT(model_name), 0, 0, "default: default"},
-    {"model_base_path", TEXT, AT(base_path), 0, 0, "folder with a folder for each version"},
-    {"model_config_file", TEXT, AT(models_file), 0, 0, "ModelServerConfig: several models"},
-    {"model_config_file_poll_wait_seconds", NUMBER, AT(models_poll_s), 0, 86400,
-     "look at it again; 0 = never"},
-    {"file_system_poll_wait_seconds", NUMBER, AT(poll_s), 0, 86400,
-     "look for versions; default 1, 0 = once"},
-    {"enable_batching", SWITCH, AT(batching), 0, 0, "requests are run together"},
-    {"batching_parameters_file", TEXT, AT(batching_file), 0, 0, "BatchingParameters"},
-    {"enable_per_model_batching_parameters", SWITCH, AT(model_batching), 0, 0,
-     "batching_params.pbtxt of a version"},
-    {"allow_version_labels_for_unavailable_models", SWITCH, AT(unavailable_labels), 0, 0,
-     "of new labels"},
-    {"num_load_threads", NUMBER, AT(load_threads), 0, 64, "default 1"},
-    {"max_num_load_retries", NUMBER, AT(load_retries), 0, 1000, "default 5"},
-    {"load_retry_interval_micros", NUMBER, AT(retry_us), 0, INT64_MAX / 2, "default 60000000"},
-    {"tensorflow_session_parallelism", NUMBER, AT(session_threads), 0, 1024,
-     "both of the following"},
-    {"tensorflow_intra_op_parallelism", NUMBER, AT(intra_threads), 0, 1024,
-     "threads of one operation; default 1"},
-    {"tensorflow_inter_op_parallelism", NUMBER, AT(inter_threads), 0, 1024,
-     "operations at a time; default: in the worker"},
-    {"tensorflow_session_config_file", TEXT, AT(session_file), 0, 0, "ConfigProto: threads"},
-    {"platform_config_file", TEXT, AT(platform_file), 0, 0, "read and without effect"},
-    {"saved_model_tags", TEXT, AT(saved_model_tag), 0, 0, "default serve"},
-    {"grpc_channel_arguments", TEXT, AT(channel_arguments), 0, 0,
-     "grpc.max_connection_age_ms=..,grpc.max_concurrent_streams=.."},
-    {"enable_model_warmup", SWITCH, AT(warm_up), 0, 0, "default true"},
-    {"num_request_iterations_for_warmup", NUMBER, AT(warm_up_iterations), 0, 1000, "default 1"},
-    {"monitoring_config_file", TEXT, AT(monitoring_file), 0, 0, "MonitoringConfig: Prometheus"},
-    {"enable_signature_method_name_check", SWITCH, AT(method_name_check), 0, 0, "as there"},
-    {"enable_serialization_as_tensor_content", SWITCH, AT(tensor_content), 0, 0,
-     "answers of numbers as bytes"},
-    {"enable_grpc_healthcheck_service", SWITCH, AT(health), 0, 0, "grpc.health.v1.Health"},
-    {"version", SWITCH, AT(version), 0, 0, "say it and end"},
-    /* settings of what is not there, or is there anyway */
-    {"rest_api_num_threads", WITHOUT_EFFECT, 0, 0, 0, NULL},
-    {"grpc_max_threads", WITHOUT_EFFECT, 0, 0, 0, NULL},
-    {"num_unload_threads", WITHOUT_EFFECT, 0, 0, 0, NULL},
-    {"per_process_gpu_memory_fraction", WITHOUT_EFFECT, 0, 0, 0, NULL},
-    {"tensorflow_session_run_timeout_in_ms", WITHOUT_EFFECT, 0, 0, 0, NULL},
-    {"num_tflite_pools", WITHOUT_EFFECT, 0, 0, 0, NULL},
-    {"num_tflite_interpreters_per_pool", WITHOUT_EFFECT, 0, 0, 0, NULL},
-    {"thread_pool_factory_config_file", WITHOUT_EFFECT, 0, 0, 0, NULL},
-    {"mixed_precision", WITHOUT_EFFECT, 0, 0, 0, NULL},
-    {"xla_cpu_compilation_enabled", SWITCH_WITHOUT_EFFECT, 0, 0, 0, NULL},
-    {"flush_filesystem_caches", SWITCH_WITHOUT_EFFECT, 0, 0, 0, NULL},
-    {"remove_unused_fields_from_bundle_metagraph", SWITCH_WITHOUT_EFFECT, 0, 0, 0, NULL},
-    {"prefer_tflite_model", SWITCH_WITHOUT_EFFECT, 0, 0, 0, NULL},
-    {"skip_initialize_tpu", SWITCH_WITHOUT_EFFECT, 0, 0, 0, NULL},
-    {"enforce_session_run_timeout", SWITCH_WITHOUT_EFFECT, 0, 0, 0, NULL},
-    {"enable_cors_support", SWITCH_WITHOUT_EFFECT, 0, 0, 0, NULL},
-    {"use_alts_credentials", SWITCH_WITHOUT_EFFECT, 0, 0, 0, NULL},
-    {"enable_profiler", SWITCH_WITHOUT_EFFECT, 0, 0, 0, NULL},
+#define AT(member) offsetof(struct served_tfs, member)
+#define WORDS(name, member, help)                                                                  \
+    {                                                                                              \
+        name, TEXT, AT(member), 0, 0, help                                                         \
+    }
+#define COUNT(name, member, low, high, help)                                                       \
+    {                                                                                              \
+        name, NUMBER, AT(member), low, high, help                                                  \
+    }
+#define ON_OFF(name, member, help)                                                                 \
+    {                                                                                              \
+        name, SWITCH, AT(member), 0, 0, help                                                       \
+    }
+    COUNT("port", port, 0, 65535, "gRPC port on all addresses, instead of --listen"),
+    WORDS("grpc_socket_path", socket_path, "gRPC on a unix socket, instead of --port"),
+    COUNT("rest_api_port", rest_port, 0, 65535, "HTTPS port, instead of --rest"),
+    COUNT("rest_api_timeout_in_ms", rest_timeout_ms, 1, 86400000, "default 30000"),
+    ON_OFF("rest_api_enable_cors_support", cors, "answers may be read by pages of any origin"),
+    WORDS("model_name", model_name, "default: default"),
+    WORDS("model_base_path", base_path, "folder with a folder for each version"),
+    WORDS("model_config_file", models_file, "ModelServerConfig: several models"),
+    COUNT("model_config_file_poll_wait_seconds", models_poll_s, 0, 86400,
+          "look at it again; 0 = never"),
+    COUNT("file_system_poll_wait_seconds", poll_s, 0, 86400,
+          "look for versions; default 1, 0 = once"),
+    ON_OFF("enable_batching", batching, "requests are run together"),
+    WORDS("batching_parameters_file", batching_file, "BatchingParameters"),
+    ON_OFF("enable_per_model_batching_parameters", model_batching,
+           "batching_params.pbtxt of a version"),
+    ON_OFF("allow_version_labels_for_unavailable_models", unavailable_labels, "of new labels"),
+    COUNT("num_load_threads", load_threads, 0, 64, "default 1"),
+    COUNT("max_num_load_retries", load_retries, 0, 1000, "default 5"),
+    COUNT("load_retry_interval_micros", retry_us, 0, INT64_MAX / 2, "default 60000000"),
+    COUNT("tensorflow_session_parallelism", session_threads, 0, 1024, "both of the following"),
+    COUNT("tensorflow_intra_op_parallelism", intra_threads, 0, 1024,
+          "threads of one operation; default 1"),
+    COUNT("tensorflow_inter_op_parallelism", inter_threads, 0, 1024,
+          "operations at a time; default: in the worker"),
+    WORDS("tensorflow_session_config_file", session_file, "ConfigProto: threads"),
+    WORDS("platform_config_file", platform_file, "read and without effect"),
+    WORDS("saved_model_tags", saved_model_tag, "default serve"),
+    WORDS("grpc_channel_arguments", channel_arguments,
+          "grpc.max_connection_age_ms=..,grpc.max_concurrent_streams=.."),
+    ON_OFF("enable_model_warmup", warm_up, "default true"),
+    COUNT("num_request_iterations_for_warmup", warm_up_iterations, 0, 1000, "default 1"),
+    WORDS("monitoring_config_file", monitoring_file, "MonitoringConfig: Prometheus"),
+    ON_OFF("enable_signature_method_name_check", method_name_check, "as there"),
+    ON_OFF("enable_serialization_as_tensor_content", tensor_content, "answers of numbers as bytes"),
+    ON_OFF("enable_grpc_healthcheck_service", health, "grpc.health.v1.Health"),
+    ON_OFF("version", version, "say it and end"),
 };
 enum { FLAGS_LEN = sizeof(flags) / sizeof(flags[0]) };
+#define NOWHERE SIZE_MAX
+
+/* Settings of what is not there, or is there anyway. */
+static const char *const unused[] =
+    {
+        "rest_api_num_threads",
+        "grpc_max_threads",
+        "num_unload_threads",
+        "per_process_gpu_memory_fraction",
+        "tensorflow_session_run_timeout_in_ms",
+        "num_tflite_pools",
+        "num_tflite_interpreters_per_pool",
+        "thread_pool_factory_config_file",
+        "mixed_precision",
+},
+                         *const unused_switches[] = {
+                             "xla_cpu_compilation_enabled",
+                             "flush_filesystem_caches",
+                             "remove_unused_fields_from_bundle_metagraph",
+                             "prefer_tflite_model",
+                             "skip_initialize_tpu",
+                             "enforce_session_run_timeout",
+                             "enable_cors_support",
+                             "use_alts_credentials",
+                             "enable_profiler",
+};
 
 void served_flags_default(struct served_tfs *t)
 {
@@ -99,17 +114,32 @@ void served_flags_default(struct served_tfs *t)
                              .warm_up_iterations = 1};
 }
 
-static const struct flag *find(const char *arg, const char **value)
+static bool is_one_of(const char *const *names, size_t len, struct ccz_span name)
+{
+    size_t i = 0;
+    while (i < len && !ccz_span_eq(ccz_span_str(names[i]), name))
+        i++;
+    return i < len;
+}
+
+/* @param[out] f  the flag that an argument is; false: none of these */
+static bool find(struct flag *f, const char **value, const char *arg)
 {
     if (strncmp(arg, "--", 2) != 0)
-        return NULL;
-    const char *name = arg + 2, *equals = strchr(name, '=');
-    const size_t len = equals ? (size_t)(equals - name) : strlen(name);
+        return false;
+    const char *equals = strchr(arg, '=');
+    const struct ccz_span name =
+        CCZ_SPAN(arg + 2, equals ? (size_t)(equals - arg) - 2 : strlen(arg) - 2);
     *value = equals ? equals + 1 : NULL;
     for (size_t i = 0; i < FLAGS_LEN; i++)
-        if (strncmp(flags[i].name, name, len) == 0 && flags[i].name[len] == 0)
-            return &flags[i];
-    return NULL;
+        if (ccz_span_eq(ccz_span_str(flags[i].name), name)) {
+            *f = flags[i];
+            return true;
+        }
+    const bool text = is_one_of(unused, sizeof(unused) / sizeof(unused[0]), name);
+    *f = (struct flag){.name = arg + 2, .kind = text ? TEXT : SWITCH, .at = NOWHERE};
+    return text ||
+           is_one_of(unused_switches, sizeof(unused_switches) / sizeof(unused_switches[0]), name);
 }
 
 static bool read_switch(bool *out, const struct flag *f, const char *value)
@@ -126,7 +156,8 @@ static bool read_switch(bool *out, const struct flag *f, const char *value)
         }
     }
     if (value)
-        ui_error("--%s=%s is none of true, false, 1, 0", f->name, value);
+        ui_error("--%.*s=%s is none of true, false, 1, 0", (int)strcspn(f->name, "="), f->name,
+                 value);
     return !value;
 }
 
@@ -143,24 +174,19 @@ static bool read_number(int64_t *out, const struct flag *f, const char *value)
 
 static bool take(struct served_tfs *t, const struct flag *f, const char *value)
 {
-    void *to = (char *)t + f->at;
     bool nothing;
-    switch (f->kind) {
-    case TEXT:
-        *(const char **)to = value;
-        return true;
-    case NUMBER:
-        return read_number(to, f, value);
-    case SWITCH:
-        return read_switch(to, f, value);
-    case SWITCH_WITHOUT_EFFECT:
-        if (!read_switch(&nothing, f, value))
+    if (f->at == NOWHERE) {
+        if (f->kind == SWITCH && !read_switch(&nothing, f, value))
             return false;
-        break;
-    case WITHOUT_EFFECT:
-        break;
+        ui_say("warning: --%.*s has no effect here", (int)strcspn(f->name, "="), f->name);
+        return true;
     }
-    ui_say("warning: --%s has no effect here", f->name);
+    void *to = (char *)t + f->at;
+    if (f->kind == NUMBER)
+        return read_number(to, f, value);
+    if (f->kind == SWITCH)
+        return read_switch(to, f, value);
+    *(const char **)to = value;
     return true;
 }
 
@@ -169,19 +195,18 @@ int served_flags(struct served_tfs *t, int *argc, char **argv)
     int kept = 1;
     for (int i = 1; i < *argc; i++) {
         const char *value = NULL;
-        const struct flag *f = find(argv[i], &value);
-        if (!f) {
+        struct flag f;
+        if (!find(&f, &value, argv[i])) {
             argv[kept++] = argv[i];
             continue;
         }
-        const bool is_switch = f->kind == SWITCH || f->kind == SWITCH_WITHOUT_EFFECT;
-        if (!is_switch && !value && i + 1 == *argc) {
-            ui_error("--%s needs a value", f->name);
+        if (f.kind != SWITCH && !value && i + 1 == *argc) {
+            ui_error("--%s needs a value", f.name);
             return UI_USAGE;
         }
-        if (!is_switch && !value)
+        if (f.kind != SWITCH && !value)
             value = argv[++i];
-        if (!take(t, f, value))
+        if (!take(t, &f, value))
             return UI_USAGE;
     }
     *argc = kept;
@@ -205,8 +230,7 @@ void served_flags_help(void)
 {
     ui_out("\nflags of TensorFlow Serving (--flag=value):\n");
     for (size_t i = 0; i < FLAGS_LEN; i++)
-        if (flags[i].help)
-            ui_out("  --%-46s %s\n", flags[i].name, flags[i].help);
+        ui_out("  --%-46s %s\n", flags[i].name, flags[i].help);
 }
 
 /* ----------------------------------------------------------------- gRPC's channel arguments */

@@ -23,7 +23,7 @@ struct served {
     struct ccz_rpc_server *rpc;
     struct served_grpc *grpc;
     struct served_rest *rest;
-    struct served_cert *cert;
+    struct served_cert *cert, *rest_cert; /* of the KMS; NULL = none */
     struct ccz_metrics *metrics;
     atomic_bool loaded; /* many models: or given up */
     bool ended;         /* a signal has ended it before */
@@ -111,10 +111,11 @@ static ccz_rc load(struct served *s, const struct served_opts *o, struct ccz_err
 
 static ccz_rc open_party(struct ccz_party **out, const struct served *s,
                          const struct served_opts *o, enum ccz_ratls_profile profile,
-                         struct ccz_err *err)
+                         struct served_cert *cert, struct ccz_err *err)
 {
     static const char *const h2[] = {"h2", NULL};
     bool session = profile == CCZ_RATLS_SESSION;
+    bool stock = profile == CCZ_RATLS_TLS_ONLY_INSECURE || (session && cert);
     const struct ccz_party_cfg cfg = {
         .attester = profile == CCZ_RATLS_TLS_ONLY_INSECURE ? NULL : s->attester,
         .collateral_dir = o->collateral,
@@ -125,14 +126,14 @@ static ccz_rc open_party(struct ccz_party **out, const struct served *s,
         .policy_file = session ? o->client_policy : NULL,
         .profile = profile,
         /* clients of the REST API are anybody's, and come once for many requests */
-        .emit = profile == CCZ_RATLS_CERTIFICATE && !s->cert ? CCZ_RATLS_EMIT_BOTH
-                                                             : CCZ_RATLS_EMIT_DICE,
-        .certify = profile == CCZ_RATLS_CERTIFICATE && s->cert ? served_cert_issue : NULL,
-        .certify_arg = s->cert,
+        .emit =
+            profile == CCZ_RATLS_CERTIFICATE && !cert ? CCZ_RATLS_EMIT_BOTH : CCZ_RATLS_EMIT_DICE,
+        .certify = cert ? served_cert_issue : NULL,
+        .certify_arg = cert,
         .server = true,
         .peer_evidence_optional = !session || !o->client_policy,
         /* gRPC demands it; many HTTPS clients send none, and those that do accept that none is chosen */
-        .alpn = profile == CCZ_RATLS_TLS_ONLY_INSECURE ? h2 : NULL,
+        .alpn = stock ? h2 : NULL,
     };
     return ccz_party_new(out, &cfg, err);
 }
@@ -151,17 +152,17 @@ static void on_renewed(void *rpc, struct ccz_ratls_ctx *ctx)
 
 static ccz_rc listen_rest(struct served *s, const struct served_opts *o, struct ccz_err *err)
 {
-    ccz_rc rc = o->cert_from ? served_cert_new(&s->cert, o, s->attester, err) : CCZ_OK;
+    ccz_rc rc = o->cert_from ? served_cert_new(&s->rest_cert, o, s->attester, err) : CCZ_OK;
     if (rc == CCZ_OK)
-        rc = open_party(&s->rest_party, s, o, CCZ_RATLS_CERTIFICATE, err);
+        rc = open_party(&s->rest_party, s, o, CCZ_RATLS_CERTIFICATE, s->rest_cert, err);
     const struct served_rest_cfg cfg = {.listen = o->rest,
                                         .party = s->rest_party,
                                         .work = &s->work,
                                         .timeout_ms = o->tfs.rest_timeout_ms};
     if (rc == CCZ_OK)
         rc = served_rest_start(&s->rest, &cfg, err);
-    if (rc == CCZ_OK && s->cert)
-        rc = served_cert_start(s->cert, s->rest_party, err);
+    if (rc == CCZ_OK && s->rest_cert)
+        rc = served_cert_start(s->rest_cert, s->rest_party, err);
     return rc == CCZ_OK ? write_port(o->rest_port_file, served_rest_port(s->rest), err) : rc;
 }
 
@@ -169,7 +170,11 @@ static ccz_rc listen_all(struct served *s, const struct served_opts *o, struct c
 {
     enum ccz_ratls_profile profile =
         o->insecure_tls_only ? CCZ_RATLS_TLS_ONLY_INSECURE : CCZ_RATLS_SESSION;
-    ccz_rc rc = open_party(&s->party, s, o, profile, err);
+    ccz_rc rc = o->cert_from && profile == CCZ_RATLS_SESSION
+                    ? served_cert_new(&s->cert, o, s->attester, err)
+                    : CCZ_OK;
+    if (rc == CCZ_OK)
+        rc = open_party(&s->party, s, o, profile, s->cert, err);
     if (rc != CCZ_OK)
         return rc;
     struct ccz_rpc_server_cfg cfg = {.listen = o->listen,
@@ -192,6 +197,8 @@ static ccz_rc listen_all(struct served *s, const struct served_opts *o, struct c
                                err);
     if (rc == CCZ_OK && ccz_party_attach(s->party, on_renewed, s->rpc) != CCZ_OK)
         rc = ccz_fail(err, CCZ_E_NOMEM, "served:start", 0, "out of memory");
+    if (rc == CCZ_OK && s->cert)
+        rc = served_cert_start(s->cert, s->party, err);
     if (rc == CCZ_OK)
         rc = ccz_rpc_server_start(s->rpc, err);
     return rc == CCZ_OK ? write_port(o->port_file, ccz_rpc_server_port(s->rpc), err) : rc;
@@ -200,7 +207,9 @@ static ccz_rc listen_all(struct served *s, const struct served_opts *o, struct c
 /* In the reverse order of dependence: no new calls, queued work ends, then what the work needs. */
 static void shut_down(struct served *s, int64_t grace_ms)
 {
-    served_cert_stop(s->cert);   /* before the party that it renews */
+    served_end_within(grace_ms + SERVED_END_MS);
+    served_cert_stop(s->cert); /* before the parties that they renew */
+    served_cert_stop(s->rest_cert);
     served_store_stop(s->store); /* reloads that wait */
     served_rest_drain(s->rest, grace_ms);
     if (s->rpc)
@@ -218,6 +227,8 @@ static void shut_down(struct served *s, int64_t grace_ms)
     ccz_party_free(s->rest_party);
     served_cert_free(s->cert);
     served_single_stop(s->single);
+    served_cert_free(s->rest_cert);
+    served_bundle_stop(s->bundle);
     served_store_free(s->store);
     served_work_free(&s->work);
     served_als_free(s->als);
@@ -289,6 +300,7 @@ int main(int argc, char **argv)
                 o.many ? "(configuration)" : o.model_name, ccz_rpc_server_port(s.rpc),
                 s.rest ? served_rest_port(s.rest) : 0u, o.insecure_tls_only ? "no" : "yes");
         wait_for_end(&s, &o, &signals);
+        served_leave(&s.work, s.grpc, o.leave_s * 1000);
     }
     shut_down(&s, o.grace_s * 1000);
     return rc == CCZ_OK || s.ended ? UI_OK : ui_fail(&err);

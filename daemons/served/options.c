@@ -3,11 +3,12 @@
 
 #include "../../cli/ui.h"
 
+#include <assert.h>
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
-enum { REATTEST_MAX_S = 30 * 86400, KMS_GRACE_MAX_S = 30 * 86400 };
+enum { REATTEST_MAX_S = 30 * 86400, KMS_GRACE_MAX_S = 30 * 86400, OPTIONS_MAX = 64 };
 
 static bool missing(const char *name, const char *value)
 {
@@ -103,28 +104,68 @@ static bool check_bundle(const struct served_opts *o)
         ui_error("--bundle-signer does not go with --engine als: its bundles are of another kind");
         return true;
     }
-    if (o->kms_poll_s < 1 || o->kms_poll_s > 3600) {
-        ui_error("--kms-poll must be 1..3600");
-        return true;
-    }
-    if (o->kms_grace_s < 0 || o->kms_grace_s > KMS_GRACE_MAX_S) {
-        ui_error("--kms-grace must be 0..%d", KMS_GRACE_MAX_S);
-        return true;
-    }
     /* the manifest says which key, or the name of the model */
     return !o->bundle_signer && !o->many && missing("kms-key", o->kms_key);
+}
+
+/* gRPC's own TLS library knows no limits of authorities to addresses, and refuses what is under one. */
+static void warn_of_addresses(const char *names)
+{
+    for (const char *n = names; *n; n += strcspn(n, ","), n += *n == ',') {
+        const size_t len = strcspn(n, ",");
+        if (strspn(n, "0123456789.") == len || memchr(n, ':', len)) {
+            ui_say(
+                "warning: --cert-names %.*s: stock gRPC clients (BoringSSL) accept no certificate "
+                "for an address; they need a list of names alone",
+                (int)len, n);
+            return;
+        }
+    }
 }
 
 static bool check_cert(const struct served_opts *o)
 {
     if (!o->cert_from && !o->cert_names && !o->cert_life_s)
         return false;
-    if (!o->cert_from || !o->cert_names || !o->rest || !o->kms ||
-        strncmp(o->cert_from, "key/", 4) != 0) {
-        ui_error("--cert-from-kms key/NAME goes with --cert-names, --rest and --kms");
+    if (!o->cert_from || !o->cert_names || !o->kms || strncmp(o->cert_from, "key/", 4) != 0) {
+        ui_error("--cert-from-kms key/NAME goes with --cert-names and --kms");
         return true;
     }
+    if (o->client_policy || (o->insecure_tls_only && !o->rest)) {
+        ui_error("--cert-from-kms is for stock clients, which %s",
+                 o->client_policy ? "--client-policy refuses"
+                                  : "--insecure-tls-only shows another certificate");
+        return true;
+    }
+    if (!o->insecure_tls_only)
+        warn_of_addresses(o->cert_names);
     return !ui_count("cert-life", o->cert_life_s, 0, 7 * 86400);
+}
+
+static bool check_numbers(const struct served_opts *o)
+{
+    const struct {
+        const char *name;
+        int64_t value, low, high;
+    } numbers[] = {
+        {"queue", o->queue, 1, 1000000},
+        {"queue-all", o->queue_all, 1, 1000000},
+        {"inline-us", o->inline_us, 0, 1000000},
+        {"connection-age", o->connection_age_s, 0, 30 * 86400},
+        {"threads", o->threads, 1, 256},
+        {"model-version", o->model_version, 1, INT64_MAX},
+        {"grace", o->grace_s, 0, 3600},
+        {"leave", o->leave_s, 0, 3600},
+        {"run-limit", o->run_limit_s, 1, 86400},
+        {"input-size", o->input_mb, 1, 4096},
+        {"reattest", o->reattest_s, 0, REATTEST_MAX_S},
+        {"kms-poll", o->kms_poll_s, 1, 3600},
+        {"kms-grace", o->kms_grace_s, 0, KMS_GRACE_MAX_S},
+    };
+    for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
+        if (!ui_count(numbers[i].name, numbers[i].value, numbers[i].low, numbers[i].high))
+            return true;
+    return false;
 }
 
 /* What cannot work together is refused here, with words; what is refused later is refused by the library. */
@@ -133,27 +174,7 @@ static bool check(const struct served_opts *o)
     bool bad = missing("listen", o->listen) || check_models(o) || check_engine(o) ||
                (!o->models_in_clear && missing("kms", o->kms)) ||
                (o->kms && missing("kms-policy", o->kms_policy)) || check_bundle(o) ||
-               check_cert(o) || missing("tee", o->tee) ||
-               !ui_count("queue", o->queue, 1, 1000000) ||
-               !ui_count("queue-all", o->queue_all, 1, 1000000) ||
-               !ui_count("inline-us", o->inline_us, 0, 1000000) ||
-               !ui_count("connection-age", o->connection_age_s, 0, 30 * 86400);
-    if (!bad && (o->threads < 1 || o->threads > 256)) {
-        ui_error("--threads must be 1..256");
-        bad = true;
-    }
-    if (!bad && o->model_version < 1) {
-        ui_error("--model-version must be 1 or more");
-        bad = true;
-    }
-    if (!bad && (o->grace_s < 0 || o->grace_s > 3600)) {
-        ui_error("--grace must be 0..3600");
-        bad = true;
-    }
-    if (!bad && (o->reattest_s < 0 || o->reattest_s > REATTEST_MAX_S)) {
-        ui_error("--reattest must be 0..%d", REATTEST_MAX_S);
-        bad = true;
-    }
+               check_cert(o) || missing("tee", o->tee) || check_numbers(o);
     if (!bad && o->reattest_s && !o->client_policy) {
         ui_error("--reattest needs --client-policy: who is not asked once is not asked again");
         bad = true;
@@ -202,31 +223,61 @@ static bool take_ports(struct served_opts *o)
     return true;
 }
 
-int served_options(struct served_opts *o, int argc, char **argv)
+/* The options, by what they are about. */
+struct table {
+    struct ui_opt rows[OPTIONS_MAX + 1]; /* a zeroed one is the last */
+    size_t len;
+};
+
+static void put(struct table *t, const struct ui_opt *rows, size_t len)
 {
-    *o = (struct served_opts){.model_version = 1,
-                              .threads = 1,
-                              .grace_s = 10,
-                              .replica = "",
-                              .engine = "auto",
-                              .queue = 1024,
-                              .queue_all = 4096,
-                              .inline_us = 50,
-                              .kms_poll_s = 2,
-                              .kms_grace_s = 3600};
-    const struct ui_opt opts[] = {
+    assert(t->len + len <= OPTIONS_MAX);
+    memcpy(&t->rows[t->len], rows, len * sizeof(*rows));
+    t->len += len;
+}
+
+/* Where it listens, and how connections and the server end. */
+static void put_listening(struct table *t, struct served_opts *o)
+{
+    const struct ui_opt rows[] = {
         {"listen", &o->listen, NULL, NULL, "ADDR",
          "gRPC address, e.g. 127.0.0.1:8500; port 0 = any"},
         {"rest", &o->rest, NULL, NULL, "ADDR", "HTTPS address of the REST API; absent = off"},
         {"port-file", &o->port_file, NULL, NULL, "FILE", "write the gRPC port here when ready"},
         {"rest-port-file", &o->rest_port_file, NULL, NULL, "FILE",
          "write the HTTPS port here when ready"},
+        {"metrics", &o->metrics, NULL, NULL, "ADDR",
+         "Prometheus, plain HTTP: GET /metrics; absent = off"},
+        {"connection-age", NULL, &o->connection_age_s, NULL, "SECONDS",
+         "clients connect again after that, a tenth more or less; default 0 = never"},
+        {"grace", NULL, &o->grace_s, NULL, "SECONDS",
+         "how long requests may go on after SIGTERM, default 10"},
+        {"leave", NULL, &o->leave_s, NULL, "SECONDS",
+         "how long to serve on after SIGTERM while health says that this server is not ready; "
+         "default 0"},
+        {"replica", &o->replica, NULL, NULL, "NAME",
+         "name told to clients in the header ccz-replica"},
+        {"insecure-tls-only", NULL, NULL, &o->insecure_tls_only, NULL,
+         "no attestation on the gRPC port: for tests with stock clients"},
+    };
+    put(t, rows, sizeof(rows) / sizeof(rows[0]));
+}
+
+/* What is served. */
+static void put_models(struct table *t, struct served_opts *o)
+{
+    const struct ui_opt rows[] = {
         {"model-name", &o->model_name, NULL, NULL, "NAME", "name that clients ask for"},
         {"model-dir", &o->model_dir, NULL, NULL, "DIR",
          "protected files of one SavedModel, as bound at encryption; als, --bundle-signer: a "
          "bundle"},
         {"model-version", NULL, &o->model_version, NULL, "N",
          "version that is reported, default 1; bundles: the oldest that is accepted"},
+        {"bundle-signer", &o->bundle_signer, NULL, NULL, "FILE|SECRET",
+         "the model folder is a bundle (cczoo model pack): public key that must have signed it, in "
+         "a file or as secret/NAME of the KMS; the bundle names its own key there"},
+        {"bundle-owner", &o->bundle_owner, NULL, NULL, "FILE|SECRET",
+         "public key of the owner of the model, who must have signed as well"},
         {"models-in-clear-insecure", NULL, NULL, &o->models_in_clear, NULL,
          "with a configuration: serve folders of plain files, for which nobody vouches"},
         {"reload-by-clients", NULL, NULL, &o->reload_by_clients, NULL,
@@ -234,9 +285,21 @@ int served_options(struct served_opts *o, int argc, char **argv)
          "(HandleReloadConfigRequest)"},
         {"reload-by-anybody-insecure", NULL, NULL, &o->reload_by_anybody, NULL,
          "with a configuration: whoever connects may replace it"},
+    };
+    put(t, rows, sizeof(rows) / sizeof(rows[0]));
+}
+
+/* By what. */
+static void put_engines(struct table *t, struct served_opts *o)
+{
+    const struct ui_opt rows[] = {
         {"engine", &o->engine, NULL, NULL, "NAME",
          "auto (default: by the model's files), tensorflow, onnxruntime, or als: recommenders, see "
          "docs/reference/recsys.md"},
+        {"tensorflow", &o->tensorflow, NULL, NULL, "FILE",
+         "path of libtensorflow_cc.so.2; it is measured"},
+        {"onnxruntime", &o->onnxruntime, NULL, NULL, "FILE",
+         "path of libonnxruntime.so.1; it is measured"},
         {"trainer-policy", &o->trainer_policy, NULL, NULL, "FILE",
          "als: policy that the evidence of the model's trainer must satisfy"},
         {"order", &o->order, NULL, NULL, "SECRET",
@@ -246,30 +309,46 @@ int served_options(struct served_opts *o, int argc, char **argv)
          "als: instead of it: whoever starts the trainer chooses data and parameters"},
         {"oblivious", NULL, NULL, &o->oblivious, NULL,
          "als: lists by scans whose time and places do not depend on scores"},
-        {"tensorflow", &o->tensorflow, NULL, NULL, "FILE",
-         "path of libtensorflow_cc.so.2; it is measured"},
-        {"onnxruntime", &o->onnxruntime, NULL, NULL, "FILE",
-         "path of libonnxruntime.so.1; it is measured"},
+    };
+    put(t, rows, sizeof(rows) / sizeof(rows[0]));
+}
+
+/* When, and how much. */
+static void put_running(struct table *t, struct served_opts *o)
+{
+    const struct ui_opt rows[] = {
         {"threads", NULL, &o->threads, NULL, "N", "model runs at a time, default 1"},
         {"queue", NULL, &o->queue, NULL, "N", "requests of one model that may wait, default 1024"},
         {"queue-all", NULL, &o->queue_all, NULL, "N",
          "requests that may wait in all, default 4096"},
         {"inline-us", NULL, &o->inline_us, NULL, "N",
          "models that take no longer run at once, without a thread of their own; default 50"},
-        {"connection-age", NULL, &o->connection_age_s, NULL, "SECONDS",
-         "clients connect again after that, a tenth more or less; default 0 = never"},
-        {"metrics", &o->metrics, NULL, NULL, "ADDR",
-         "Prometheus, plain HTTP: GET /metrics; absent = off"},
-        {"grace", NULL, &o->grace_s, NULL, "SECONDS",
-         "how long requests may go on after SIGTERM, default 10"},
-        {"replica", &o->replica, NULL, NULL, "NAME",
-         "name told to clients in the header ccz-replica"},
+        {"run-limit", NULL, &o->run_limit_s, NULL, "SECONDS",
+         "how long a model may run for one request, default 300"},
+        {"input-size", NULL, &o->input_mb, NULL, "MB",
+         "what the inputs of one request may take when they are decoded, default 64"},
+    };
+    put(t, rows, sizeof(rows) / sizeof(rows[0]));
+}
+
+/* Own evidence, and that of clients. */
+static void put_trust(struct table *t, struct served_opts *o)
+{
+    const struct ui_opt rows[] = {
         UI_OWN_EVIDENCE(o),
         UI_TRUST(o, collateral_ca_file),
         {"reattest", NULL, &o->reattest_s, NULL, "SECONDS",
          "with --client-policy: ask for evidence again, that often; default 0 = never"},
         {"client-policy", &o->client_policy, NULL, NULL, "FILE",
          "clients must attest and satisfy this policy; gRPC only"},
+    };
+    put(t, rows, sizeof(rows) / sizeof(rows[0]));
+}
+
+/* What the KMS gives. */
+static void put_kms(struct table *t, struct served_opts *o)
+{
+    const struct ui_opt rows[] = {
         {"kms", &o->kms, NULL, NULL, "ADDR", "key management service"},
         {"kms-policy", &o->kms_policy, NULL, NULL, "FILE", "policy that its evidence must satisfy"},
         {"kms-id", &o->kms_id, NULL, NULL, "HEX",
@@ -286,8 +365,9 @@ int served_options(struct served_opts *o, int argc, char **argv)
          "with a configuration and --bundle-signer: versions that are no bundles are loaded as "
          "protected files under key/NAME, as without it"},
         {"cert-from-kms", &o->cert_from, NULL, NULL, "ITEM",
-         "REST: key/NAME of the KMS that issues the certificate, which stock clients know"},
-        {"cert-names", &o->cert_names, NULL, NULL, "LIST", "its names, e.g. als.example,10.0.0.7"},
+         "key/NAME of the KMS that issues certificates, which stock clients of gRPC and REST know"},
+        {"cert-names", &o->cert_names, NULL, NULL, "LIST",
+         "their names, e.g. als.example,10.0.0.7"},
         {"cert-life", NULL, &o->cert_life_s, NULL, "SECONDS",
          "60 to 604800; default: 24 hours. A new one comes after two thirds"},
         {"kms-poll", NULL, &o->kms_poll_s, NULL, "SECONDS",
@@ -297,7 +377,32 @@ int served_options(struct served_opts *o, int argc, char **argv)
         {"insecure-tls-only", NULL, NULL, &o->insecure_tls_only, NULL,
          "no attestation on the gRPC port: for tests with stock clients"},
         {0},
+         "bundles: how long to go on while the KMS does not answer, default 3600; 0 = for ever"},
     };
+    put(t, rows, sizeof(rows) / sizeof(rows[0]));
+}
+
+int served_options(struct served_opts *o, int argc, char **argv)
+{
+    struct table t = {.len = 0};
+    *o = (struct served_opts){.model_version = 1,
+                              .threads = 1,
+                              .grace_s = 10,
+                              .run_limit_s = 300,
+                              .input_mb = 64,
+                              .replica = "",
+                              .engine = "auto",
+                              .queue = 1024,
+                              .queue_all = 4096,
+                              .inline_us = 50,
+                              .kms_poll_s = 2,
+                              .kms_grace_s = 3600};
+    put_listening(&t, o);
+    put_models(&t, o);
+    put_engines(&t, o);
+    put_running(&t, o);
+    put_trust(&t, o);
+    put_kms(&t, o);
     served_flags_default(&o->tfs);
     int status = served_flags(&o->tfs, &argc, argv);
     if (status >= 0)
@@ -305,7 +410,7 @@ int served_options(struct served_opts *o, int argc, char **argv)
     int n = ui_parse(argc, argv,
                      "cczoo-served --listen ADDR --model-name NAME --model-dir DIR --tensorflow "
                      "FILE --tee PROVIDER --kms ADDR ...",
-                     opts);
+                     t.rows);
     if (n == -2)
         served_flags_help();
     if (n < 0)

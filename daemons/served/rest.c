@@ -123,38 +123,43 @@ static void refuse(struct ccz_http_req *req, unsigned status, const char *text)
                                                   .body = ccz_span_str(body)});
 }
 
-/* @param[out] in  the body as it was before compression; false: refused */
-static bool plain_body(struct ccz_span *in, struct rest_call *c)
+/* On whatever thread the request is decoded. */
+static unsigned unpack(void *call, struct ccz_span *body, size_t size_max, const char **why)
+{
+    struct rest_call *c = call;
+    ccz_buf_init(&c->plain, size_max < CCZ_HTTP_BODY_SIZE_MAX ? size_max : CCZ_HTTP_BODY_SIZE_MAX);
+    if (!served_gunzip(&c->plain, *body)) {
+        *why = "the body cannot be decompressed, or is too large";
+        return c->plain.size == c->plain.max_size ? 413 : 400;
+    }
+    *body = ccz_buf_span(&c->plain);
+    return 0;
+}
+
+/* @param[out] packed  the body is compressed @return false: refused */
+static bool check_coding(bool *packed, const struct rest_call *c)
 {
     const char *encoding = ccz_http_header(c->req, "Content-Encoding");
-    *in = ccz_http_body(c->req);
-    if (!encoding)
-        return true;
+    *packed = encoding != NULL;
     /* who looks at another one of several would see other bytes */
-    if (ccz_http_header_count(c->req, "Content-Encoding") > 1 || !served_gunzip_knows(encoding)) {
-        refuse(c->req, 415, "Content-Encoding is none of gzip, deflate");
-        return false;
-    }
-    if (!served_gunzip(&c->plain, *in)) {
-        refuse(c->req, c->plain.size == c->plain.max_size ? 413 : 400,
-               "the body cannot be decompressed, or is too large");
-        return false;
-    }
-    *in = ccz_buf_span(&c->plain);
-    return true;
+    if (!encoding ||
+        (ccz_http_header_count(c->req, "Content-Encoding") == 1 && served_gunzip_knows(encoding)))
+        return true;
+    refuse(c->req, 415, "Content-Encoding is none of gzip, deflate");
+    return false;
 }
 
 static void on_request(void *arg, struct ccz_http_req *req)
 {
     struct served_rest *r = arg;
-    struct ccz_span in;
+    bool packed;
     struct rest_call *c = calloc(1, sizeof(*c));
     if (!c) {
         refuse(req, 503, "out of memory");
         return;
     }
     *c = (struct rest_call){.owner = r, .req = req};
-    ccz_buf_init(&c->plain, CCZ_HTTP_BODY_SIZE_MAX);
+    ccz_buf_init(&c->plain, 0);
     ccz_buf_init(&c->body, CCZ_RPC_MESSAGE_SIZE_MAX);
     if (served_work_metrics(r->work, &c->body, req)) {
         c->answer =
@@ -162,7 +167,7 @@ static void on_request(void *arg, struct ccz_http_req *req)
         reply_later(c);
         return;
     }
-    if (!plain_body(&in, c)) {
+    if (!check_coding(&packed, c)) {
         call_free(c);
         return;
     }
@@ -172,9 +177,10 @@ static void on_request(void *arg, struct ccz_http_req *req)
                    .release = on_release},
         .http = {.method = ccz_http_method(req),
                  .path = ccz_http_path(req),
-                 .body = in,
+                 .body = ccz_http_body(req),
                  .json_size = ccz_http_header(req, CCZ_INFER_HEADER_JSON_SIZE),
                  .origin = ccz_http_header(req, "Origin")},
+        .unpack = packed ? unpack : NULL,
         .answer = on_answer,
     };
     ccz_sched_infer_rest(r->work->infer, &call);
@@ -202,6 +208,30 @@ static void begin_drain(void *arg)
     ccz_http_server_drain(r->http, stop_loop, r);
 }
 
+static void put_metrics(void *arg, struct ccz_buf *out)
+{
+    const struct served_rest *r = arg;
+    struct ccz_http_server_stats st;
+    ccz_http_server_stats(&st, r->http);
+    const struct {
+        const char *reason;
+        uint64_t n;
+    } refused[] = {{"connections", st.refused_connections},
+                   {"address", st.refused_address},
+                   {"size", st.refused_size},
+                   {"slow", st.refused_slow}};
+    ccz_buf_printf(out,
+                   "# TYPE cczoo_served_rest_connections gauge\n"
+                   "cczoo_served_rest_connections %zu\n"
+                   "# TYPE cczoo_served_rest_request_bytes gauge\n"
+                   "cczoo_served_rest_request_bytes %zu\n"
+                   "# TYPE cczoo_served_rest_refused_total counter\n",
+                   st.connections, st.kept_size);
+    for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++)
+        ccz_buf_printf(out, "cczoo_served_rest_refused_total{reason=\"%s\"} %llu\n",
+                       refused[i].reason, (unsigned long long)refused[i].n);
+}
+
 ccz_rc served_rest_start(struct served_rest **out, const struct served_rest_cfg *rest,
                          struct ccz_err *err)
 {
@@ -225,6 +255,8 @@ ccz_rc served_rest_start(struct served_rest **out, const struct served_rest_cfg 
     if (rc == CCZ_OK)
         rc = ccz_http_server_new(&r->http, r->loop, &cfg, err);
     if (rc == CCZ_OK) {
+        r->work->put_more = put_metrics; /* before any thread asks */
+        r->work->more_arg = r;
         int e = pthread_create(&r->thread, NULL, loop_main, r);
         r->running = e == 0;
         if (e != 0)
@@ -265,6 +297,7 @@ void served_rest_free(struct served_rest *r)
 {
     if (!r)
         return;
+    r->work->put_more = NULL;
     ccz_http_server_free(r->http);
     ccz_timer_free(r->grace);
     ccz_loop_free(r->loop); /* runs the answers that workers posted meanwhile */

@@ -5,6 +5,7 @@
 #include <cczoo/rpc_services.h>
 
 #include <stdlib.h>
+#include <string.h>
 
 struct served_grpc {
     struct served_work *work;
@@ -61,21 +62,54 @@ ccz_rc served_grpc_new(struct served_grpc **out, struct ccz_rpc_server *server,
     return CCZ_OK;
 }
 
+/* the names that TensorFlow Serving answers for, and the real ones: they serve as long as the server does */
+static const char *const services[] = {"ModelService", "PredictionService",
+                                       "tensorflow.serving.ModelService",
+                                       "tensorflow.serving.PredictionService"};
+enum { SERVICES_LEN = sizeof(services) / sizeof(services[0]) };
+
+static ccz_rc set_health(struct served_grpc *g, const char *name, bool ready)
+{
+    return ccz_rpc_health_set(g->health, name, ready ? CCZ_RPC_SERVING : CCZ_RPC_NOT_SERVING);
+}
+
+/* ccz_infer_watch_fn */
+static void on_change(void *arg, const char *name)
+{
+    struct served_grpc *g = arg;
+    bool taken = false;
+    for (size_t i = 0; i < SERVICES_LEN; i++)
+        taken = taken || strcmp(name, services[i]) == 0;
+    ccz_rc rc = taken ? CCZ_OK : set_health(g, name, ccz_infer_ready(g->work->models, name));
+    if (rc == CCZ_OK)
+        rc = set_health(g, "", ccz_infer_ready(g->work->models, NULL));
+    if (rc != CCZ_OK)
+        ccz_log(CCZ_LOG_WARN, "served", "health=unknown model=%s rc=%s", name, ccz_rc_str(rc));
+}
+
 ccz_rc served_grpc_health(struct served_grpc *g, struct ccz_rpc_server *server, struct ccz_err *err)
 {
-    /* the names that TensorFlow Serving answers for, and the real ones */
-    static const char *const services[] = {"ModelService", "PredictionService",
-                                           "tensorflow.serving.ModelService",
-                                           "tensorflow.serving.PredictionService"};
     ccz_rc rc = ccz_rpc_health_new(&g->health, server, err);
-    for (size_t i = 0; rc == CCZ_OK && i < sizeof(services) / sizeof(services[0]); i++)
+    for (size_t i = 0; rc == CCZ_OK && i < SERVICES_LEN; i++)
         if (ccz_rpc_health_set(g->health, services[i], CCZ_RPC_SERVING) != CCZ_OK)
             rc = ccz_fail(err, CCZ_E_NOMEM, "served:grpc", 0, "out of memory");
+    if (rc == CCZ_OK && set_health(g, "", ccz_infer_ready(g->work->models, NULL)) != CCZ_OK)
+        rc = ccz_fail(err, CCZ_E_NOMEM, "served:grpc", 0, "out of memory");
+    if (rc == CCZ_OK)
+        ccz_infer_watch(g->work->models, on_change, g);
     return rc;
+}
+
+void served_grpc_leave(struct served_grpc *g)
+{
+    if (g && g->health)
+        ccz_rpc_health_suspend(g->health);
 }
 
 void served_grpc_free(struct served_grpc *g)
 {
+    if (g && g->health)
+        ccz_infer_watch(g->work->models, NULL, NULL);
     if (g)
         ccz_rpc_health_free(g->health);
     free(g);

@@ -70,6 +70,9 @@ struct served_opts {
     const char *replica;        /* name in the response header "ccz-replica" */
     const char *tee, *sim_dir, *trust_sim, *collateral, *collateral_from, *collateral_ca_file;
     int64_t grace_s;
+    int64_t leave_s; /* not ready for so long before connections end */
+    int64_t run_limit_s;
+    int64_t input_mb;          /* input tensors of one request; 0 = the library's default */
     int64_t reattest_s;        /* 0 = never */
     const char *client_policy; /* NULL = clients need no evidence */
     const char *kms, *kms_policy, *kms_key, *kms_id;
@@ -78,6 +81,8 @@ struct served_opts {
     const char *bundle_owner; /* the same of the owner, or NULL */
     bool unsigned_too;        /* many, bundle_signer: protected files are loaded as well */
     const char *cert_from, *cert_names; /* REST: key/NAME of the KMS that issues the certificate */
+    const char *bundle_owner;           /* the same of the owner, or NULL */
+    const char *cert_from, *cert_names; /* key/NAME of the KMS that issues certificates */
     int64_t cert_life_s;                /* 0 = as the KMS does it */
     int64_t kms_poll_s;                 /* bundles: how often the KMS is asked */
     int64_t kms_grace_s; /* how long they are served while it does not answer; 0 = for ever */
@@ -167,6 +172,8 @@ struct served_work {
     struct ccz_sched_infer *infer;
     struct ccz_serve_monitoring monitoring;
     struct served_hooks hooks;
+    void (*put_more)(void *arg, struct ccz_buf *out); /* metrics of a transport; NULL = none */
+    void *more_arg;
 };
 ccz_rc served_work_open(struct served_work *w, const struct served_opts *o, struct ccz_err *err);
 /* Before the first call. @param catalog  takes reloads, if clients may ask for them; NULL: there are none */
@@ -291,10 +298,17 @@ void served_store_free(struct served_store *s); /* before the models are freed *
 struct served_grpc;
 ccz_rc served_grpc_new(struct served_grpc **out, struct ccz_rpc_server *server,
                        struct served_work *work, const char *replica, struct ccz_err *err);
-/* --enable_grpc_healthcheck_service: before the server starts. Clients are served by then: there is nothing else to tell. */
+/* --enable_grpc_healthcheck_service: before the server starts. "" and models by their names, as they are ready; and TensorFlow Serving's two. */
 ccz_rc served_grpc_health(struct served_grpc *g, struct ccz_rpc_server *server,
                           struct ccz_err *err);
-void served_grpc_free(struct served_grpc *g); /* after the server */
+void served_grpc_leave(struct served_grpc *g); /* health says that nothing serves; NULL is fine */
+void served_grpc_free(struct served_grpc *g);  /* after the server; ends before the models do */
+
+/* end.c. Says that this server is not ready, and serves on for @p wait_ms or until a second signal: the main thread's. */
+void served_leave(struct served_work *w, struct served_grpc *g, int64_t wait_ms);
+/* Whatever runs: the process ends after @p ms, with a line in the log and status UI_ENV. Once. */
+void served_end_within(int64_t ms);
+enum { SERVED_END_MS = 5000 }; /* behind the grace, for models and engines to be taken down */
 
 /* gunzip.c: "gzip" and "deflate". @param[out] out  up to its max_size; false: damaged, or larger */
 bool served_gunzip_knows(const char *encoding);

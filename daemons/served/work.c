@@ -12,6 +12,7 @@ static ccz_rc new_sched(struct served_work *w, const struct served_opts *o, stru
         .model_jobs_max = (size_t)o->queue,
         .jobs_max = (size_t)o->queue_all,
         .inline_max_us = o->inline_us,
+        .run_ms_max = (uint32_t)(o->run_limit_s * 1000),
         .on_batch = ccz_serve_metrics_batch,
         .arg = w->metrics,
     };
@@ -42,6 +43,7 @@ void served_work_configure(struct served_work *w, const struct served_opts *o,
     w->hooks = (struct served_hooks){.metrics = w->metrics, .catalog = catalog};
     ccz_infer_configure(w->models, &(struct ccz_infer_cfg){
                                        .version = CCZ_VERSION,
+                                       .input_size_max = (size_t)o->input_mb << 20,
                                        .tensor_content = o->tfs.tensor_content,
                                        .method_name_check = o->tfs.method_name_check,
                                        .cors = o->tfs.cors,
@@ -76,6 +78,8 @@ void served_work_put_metrics(void *work, struct ccz_buf *out)
     ccz_serve_metrics_put(w->metrics, w->sched, out);
     ccz_buf_printf(out, "# TYPE cczoo_served_ready gauge\ncczoo_served_ready %d\n",
                    ccz_infer_ready(w->models, NULL) ? 1 : 0);
+    if (w->put_more)
+        w->put_more(w->more_arg, out);
 }
 
 bool served_work_metrics(struct served_work *w, struct ccz_buf *out, const struct ccz_http_req *req)

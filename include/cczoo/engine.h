@@ -225,21 +225,25 @@ CCZ_API size_t ccz_model_signatures(const struct ccz_signature **out, const stru
 /** By name; NULL if there is none. */
 CCZ_API const struct ccz_signature *ccz_model_signature(const struct ccz_model *m,
                                                         const char *name);
-#define CCZ_MODEL_UNIONS_MAX 64 /**< unions that one model keeps */
+#define CCZ_MODEL_UNIONS_MAX 64 /**< unions that one model keeps, and that may be in use */
 /**
  * One signature for what several say of the same inputs: a run of it computes all their outputs at once. Made on the first call
- * with these signatures in this order, then kept with the model, so that requests can be batched by its address. Threads: any.
+ * with these signatures in this order, then kept with the model, so that requests can be batched by its address; the one that was
+ * not used for longest makes room for another. Threads: any.
+ * Each success is followed by one ccz_model_union_release(), after the results of its runs are freed.
  * @param[out] out   inputs of @p sigs[0]; outputs of sigs[0], then those of sigs[1], ..., each with the name that it has there
  *                   (so a name may occur twice and they are not sorted). With len 1: sigs[0] itself.
  * @param      sigs  of @p m, runnable, none twice, none a union
  * @retval CCZ_E_ARG          "engine:union": len is 0, a signature cannot be run or is given twice, or the inputs are not the same
  *                            (names, tensors, types, shapes, defaults)
  * @retval CCZ_E_UNSUPPORTED  "engine:union": this back end runs one signature at a time
- * @retval CCZ_E_LIMIT        "engine:union": CCZ_MODEL_UNIONS_MAX are made: run the signatures one after another
+ * @retval CCZ_E_LIMIT        "engine:union": CCZ_MODEL_UNIONS_MAX are in use: try again, or run the signatures one after another
  */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_model_union(const struct ccz_signature **out, struct ccz_model *m,
                                             const struct ccz_signature *const *sigs, size_t len,
                                             struct ccz_err *err);
+/** @p sig is not used any more by whoever got it from ccz_model_union(); signatures that are no union are fine. Threads: any. */
+CCZ_API void ccz_model_union_release(struct ccz_model *m, const struct ccz_signature *sig);
 
 /* ------------------------------------------------------------------------------- run */
 

@@ -70,7 +70,7 @@ struct ccz_infer_cfg {
     bool method_name_check;
     /** REST answers below /v1 carry the headers that let a page of any origin read them. */
     bool cors;
-    /** Bytes that the input tensors of one call may take when decoded; 0 = 256 MiB. "1 value stands for
+    /** Bytes that the input tensors of one call may take when decoded; 0 = 64 MiB. "1 value stands for
      *  all" makes a short message a large tensor. */
     size_t input_size_max;
     const char *version; /**< of the server, told by v2; NULL = ""; outlives the server */
@@ -175,6 +175,13 @@ CCZ_API ccz_rc ccz_infer_set_labels(struct ccz_infer *s, const char *name,
 /** True if a version of @p name is available (NULL: if every name has one, and there is one; a name whose versions all
  *  ended without an error was taken away and does not count). */
 CCZ_API bool ccz_infer_ready(struct ccz_infer *s, const char *name);
+/** The server ends soon: as a whole it is not ready any more, and serves on. */
+CCZ_API void ccz_infer_leave(struct ccz_infer *s);
+/** The state of a version of @p name has changed; ccz_infer_ready() says how it stands. Must not change states itself. */
+typedef void (*ccz_infer_watch_fn)(void *arg, const char *name);
+/** Calls @p fn once for each name that is known, then after each change, on the thread that made it; one call at a time.
+ *  Instead of whoever watched before; NULL = nobody. When this returns no call of the one before is under way or will come. */
+CCZ_API void ccz_infer_watch(struct ccz_infer *s, ccz_infer_watch_fn fn, void *arg);
 /** CCZ_INFER_UNKNOWN if the server never heard of it. */
 CCZ_API enum ccz_infer_state ccz_infer_state(struct ccz_infer *s, const char *name,
                                              int64_t version);

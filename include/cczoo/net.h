@@ -15,7 +15,7 @@
  * their own callbacks, an HTTP server may not.
  *
  * libevent and libcurl are used only in src/net. Signals of the peer (SIGPIPE) never reach the process.
- * Reading order of the sources: sigpipe.c, loop.c, addr.c, resolve.c, lookup.c, conn.c, listen.c, http.c, http_client.c, metrics.c.
+ * Reading order of the sources: sigpipe.c, loop.c, addr.c, resolve.c, lookup.c, conn.c, listen.c, http.c, http_bound.c, http_client.c, metrics.c.
  */
 #include <cczoo/base.h>
 
@@ -231,6 +231,16 @@ struct ccz_http_server_cfg {
     int64_t
         idle_timeout_ms; /**< no byte read or written for so long closes; 0 = 30 s. Not counted while
                                   the answer is awaited. */
+    /* All connections together. Whoever is above a limit is closed without an answer, and counted. */
+    unsigned connections_max;         /**< open at once; 0 = 1024 */
+    unsigned address_connections_max; /**< of them from one IPv4 address or IPv6 /64; 0 = half.
+                                           Unix sockets have none. */
+    /** Bytes of requests that are not answered yet; one address may have half. Above it who has been sending for longest is cut,
+     *  and never a request that is whole, or of less than 32 KiB. 0 = 256 MiB, but at least two of the largest bodies. */
+    size_t kept_size_max;
+    int64_t
+        request_timeout_ms; /**< from its first byte, or that of a handshake, to its last; 0 = 120 s */
+    bool counts_itself;     /**< new_ssl() bounds all that for itself: nothing is counted here */
 };
 /** @retval as ccz_listen() */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_http_server_new(struct ccz_http_server **out, struct ccz_loop *loop,
@@ -248,6 +258,15 @@ CCZ_API void ccz_http_server_drain(struct ccz_http_server *s, void (*on_idle)(vo
 CCZ_API void ccz_http_server_free(struct ccz_http_server *s);
 CCZ_DEFINE_AUTO(ccz_http_server)
 CCZ_API uint16_t ccz_http_server_port(const struct ccz_http_server *s);
+struct ccz_http_server_stats {
+    size_t connections, kept_size; /**< now */
+    /** Connections closed since the start: over connections_max, over address_connections_max, over kept_size_max (or more
+     *  than one request), over request_timeout_ms. */
+    uint64_t refused_connections, refused_address, refused_size, refused_slow;
+};
+/** Any thread. */
+CCZ_API void ccz_http_server_stats(struct ccz_http_server_stats *out,
+                                   const struct ccz_http_server *s);
 
 /* What is returned here is borrowed from the request and valid until ccz_http_reply(), even if the client
  * goes away first. */

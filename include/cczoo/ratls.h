@@ -72,7 +72,7 @@ enum ccz_ratls_emit {
 #define CCZ_RATLS_ALPN_2 "ccz-ratls/2" /**< with evidence again */
 
 /** Misconfigurations are refused by ccz_ratls_ctx_new() ("ratls:config"): neither `appraise` nor
- *  `peer_evidence_optional`, hooks that the profile would not call, `alpn` in the session profile. */
+ *  `peer_evidence_optional`, hooks that the profile would not call, `alpn` in the session profile where clients are judged. */
 struct ccz_ratls_cfg {
     enum ccz_ratls_profile profile;
     bool server;
@@ -88,10 +88,12 @@ struct ccz_ratls_cfg {
     bool peer_evidence_optional;
     ccz_ratls_pin_fn pin;
     void *pin_arg;
-    const char *const
-        *alpn; /**< all but the SESSION profile, e.g. {"h2", NULL}, which gRPC needs */
-    enum ccz_ratls_emit emit; /**< CERTIFICATE profile with `attest` */
-    /** CERTIFICATE profile with `attest`: the certificate is this one's, for peers that know its issuer, instead of a self-signed one.
+    /** All but the SESSION profile: e.g. {"h2", NULL}, which gRPC needs. SESSION servers with `attest` that ask nothing of their clients
+     *  (neither `appraise` nor `pin`): clients of these protocols are served, too, beside those of the profile. They are peers without
+     *  evidence, and the own certificate carries evidence then, as in the CERTIFICATE profile, for those that look at it. */
+    const char *const *alpn;
+    enum ccz_ratls_emit emit; /**< where the own certificate carries evidence */
+    /** Where the own certificate carries evidence: it is this one's, for peers that know its issuer, instead of a self-signed one.
      *  It has to be for the key and carry evidence over it ("ratls:certified"). */
     ccz_ratls_certify_fn certify;
     void *certify_arg;

@@ -53,7 +53,9 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_rpc_health_set(struct ccz_rpc_health *h, const c
                                                enum ccz_rpc_serving status);
 /** What a Check would say; CCZ_RPC_SERVICE_UNKNOWN where Check says NOT_FOUND. */
 CCZ_API enum ccz_rpc_serving ccz_rpc_health_get(struct ccz_rpc_health *h, const char *service);
-/** Before a server that was stopped starts again. */
+/** Shows all services as NOT_SERVING, and tells who watches: before a server stops, so that balancers send no more. Any thread. */
+CCZ_API void ccz_rpc_health_suspend(struct ccz_rpc_health *h);
+/** After that; and before a server that was stopped starts again. */
 CCZ_API void ccz_rpc_health_resume(struct ccz_rpc_health *h);
 
 /* -------------------------------------------------------------------------------- reflection */

@@ -118,6 +118,7 @@ struct ccz_sched_job {
         size; /**< bytes that it holds while it waits; in a batch those of its inputs, if they are more */
     int64_t deadline_ns; /**< on the scheduler's clock; 0 = none */
     enum ccz_sched_class cls;
+    bool not_inline; /**< decode() takes long, e.g. decompresses: always on a worker */
 
     struct ccz_model *model; /**< set by decode() */
     const struct ccz_run_req *req;
@@ -129,6 +130,7 @@ struct ccz_sched_job {
     struct ccz_sched_split *split;
     struct ccz_sched_part part;
     int64_t since_ns;
+    bool decoded;
 };
 
 /* ------------------------------------------------------------------------ scheduler */
@@ -162,7 +164,9 @@ struct ccz_sched_cfg {
      */
     int64_t inline_max_us;
     unsigned inline_share_percent; /**< of time that may be spent so; 0 = 50 */
-    size_t inline_size_max;        /**< bytes of such a job; 0 = 16 KiB */
+    /** Bytes of such a job, and of its inputs: one that turns out to be larger when it is decoded waits for a worker. 0 = 16 KiB */
+    size_t inline_size_max;
+    uint32_t run_ms_max; /**< no run takes longer, whatever its deadline; 0 = 300 s */
     /** For tests: a clock that does not move by itself; ccz_sched_poke() tells that it moved. */
     int64_t (*now_ns)(void *clock_arg);
     void *clock_arg;

@@ -66,6 +66,15 @@ struct ccz_sched_rest {
     struct ccz_sched_caller caller;
     struct ccz_infer_http
         http; /**< what it points to: until release(); its timeout is not looked at */
+    /**
+     * The body is compressed: undoes that, where it does not hold up others and after there was room for the call. Once at most. NULL =
+     * it is as it came.
+     * @param[in,out] body  http.body, then what it was before compression, until release()
+     * @param size_max      of that
+     * @param[out] why      for the client, of a refusal
+     * @return 0, or the status of a refusal
+     */
+    unsigned (*unpack)(void *call, struct ccz_span *body, size_t size_max, const char **why);
     void (*answer)(void *call, const struct ccz_infer_http_answer *answer, struct ccz_span body);
 };
 CCZ_API void ccz_sched_infer_rest(struct ccz_sched_infer *a, const struct ccz_sched_rest *r);

@@ -119,10 +119,10 @@ static void echo_release(struct ccz_result *r)
     (void)r;
 }
 
-static ccz_rc echo_unite(struct ccz_model *m, struct ccz_signature *sig,
+static ccz_rc echo_unite(struct cczi_arena *a, struct ccz_signature *sig,
                          const struct ccz_signature *const *parts, size_t len, struct ccz_err *err)
 {
-    (void)m, (void)sig, (void)parts, (void)len, (void)err;
+    (void)a, (void)sig, (void)parts, (void)len, (void)err;
     return CCZ_OK; /* outputs are found by their tensor names, in whichever signature */
 }
 

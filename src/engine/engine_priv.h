@@ -131,9 +131,9 @@ struct cczi_backend {
     ccz_rc (*run)(struct ccz_result *r, struct ccz_run_status *st, struct ccz_model *m,
                   const struct ccz_run_req *req, const struct ccz_tensor *const *in);
     void (*release)(struct ccz_result *r);
-    /* Sets sig->bound of a union of parts[0..len), in the arena of m->unions; its inputs and outputs are set. NULL = this back
-     * end runs one signature at a time. */
-    ccz_rc (*unite)(struct ccz_model *m, struct ccz_signature *sig,
+    /* Sets sig->bound of a union of parts[0..len), in its arena; its inputs and outputs are set. NULL = this back end runs one
+     * signature at a time. */
+    ccz_rc (*unite)(struct cczi_arena *a, struct ccz_signature *sig,
                     const struct ccz_signature *const *parts, size_t len, struct ccz_err *err);
 };
 extern const struct cczi_backend cczi_backend_echo, cczi_backend_tensorflow,
@@ -142,12 +142,11 @@ extern const struct cczi_backend cczi_backend_echo, cczi_backend_tensorflow,
 /* ---- engine.c: a tensor whose description and bytes disagree would make a reader read out of bounds */
 bool cczi_well_formed(const struct ccz_tensor *t);
 
-/* ---- union.c: signatures that are made of others; kept until the model is freed */
+/* ---- union.c: signatures that are made of others; freed with the model at the latest */
 
 struct cczi_union;
 struct cczi_unions {
     pthread_mutex_t lock; /* for everything below */
-    struct cczi_arena arena;
     struct cczi_union *head;
     size_t len;
 };

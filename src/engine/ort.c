@@ -277,10 +277,10 @@ static void ort_unload(struct ccz_model *m)
 }
 
 /* Outputs are fetched by the names that the union keeps. */
-static ccz_rc ort_unite(struct ccz_model *m, struct ccz_signature *sig,
+static ccz_rc ort_unite(struct cczi_arena *a, struct ccz_signature *sig,
                         const struct ccz_signature *const *parts, size_t len, struct ccz_err *err)
 {
-    (void)m, (void)sig, (void)parts, (void)len, (void)err;
+    (void)a, (void)sig, (void)parts, (void)len, (void)err;
     return CCZ_OK;
 }
 

@@ -129,10 +129,9 @@ static ccz_rc bind_signatures(struct ccz_model *m, struct ccz_err *err)
     return CCZ_OK;
 }
 
-static ccz_rc tf_unite(struct ccz_model *m, struct ccz_signature *sig,
+static ccz_rc tf_unite(struct cczi_arena *a, struct ccz_signature *sig,
                        const struct ccz_signature *const *parts, size_t len, struct ccz_err *err)
 {
-    struct cczi_arena *a = &m->unions.arena;
     struct tf_signature *at = cczi_alloc(a, 1, sizeof(*at));
     struct TF_Output *out = cczi_alloc(a, sig->out_len, sizeof(*out));
     if (!at || !out)

@@ -1,21 +1,31 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Signatures that are made of others. They are kept with the model, not with a request: whoever batches requests compares
- * addresses, and a back end looks its tensors up only once.
+ * addresses, and a back end looks its tensors up only once. Clients choose which there are, so the one that nobody has used for
+ * longest makes room.
  */
 #include "engine/engine_priv.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum { NAME_SIZE_MAX = 4096 };
 
 struct cczi_union {
-    struct cczi_union *next;
+    struct cczi_union *next; /* those used last are first */
+    struct cczi_arena arena;
     const struct ccz_signature **parts;
     size_t len;
+    size_t users;
     struct ccz_signature sig;
 };
+
+static void union_free(struct cczi_union *d)
+{
+    cczi_arena_free(&d->arena);
+    free(d);
+}
 
 ccz_rc cczi_unions_init(struct cczi_unions *u, struct ccz_err *err)
 {
@@ -25,7 +35,12 @@ ccz_rc cczi_unions_init(struct cczi_unions *u, struct ccz_err *err)
 
 void cczi_unions_free(struct cczi_unions *u)
 {
-    cczi_arena_free(&u->arena);
+    while (u->head) {
+        struct cczi_union *d = u->head;
+        u->head = d->next;
+        assert(d->users == 0); /* whoever got it would use what is gone */
+        union_free(d);
+    }
     pthread_mutex_destroy(&u->lock);
 }
 
@@ -71,13 +86,36 @@ static ccz_rc check(const struct ccz_model *m, const struct ccz_signature *const
     return CCZ_OK;
 }
 
-static struct cczi_union *find(const struct cczi_unions *u, const struct ccz_signature *const *sigs,
+/* Taken out of the list; NULL: there is none. */
+static struct cczi_union *take(struct cczi_unions *u, const struct ccz_signature *const *sigs,
                                size_t len)
 {
-    for (struct cczi_union *d = u->head; d; d = d->next)
-        if (d->len == len && memcmp(d->parts, sigs, len * sizeof(*sigs)) == 0)
+    for (struct cczi_union **at = &u->head; *at; at = &(*at)->next) {
+        struct cczi_union *d = *at;
+        if (d->len == len && memcmp(d->parts, sigs, len * sizeof(*sigs)) == 0) {
+            *at = d->next;
             return d;
+        }
+    }
     return NULL;
+}
+
+/* Room for one more: false if all are in use. */
+static bool make_room(struct cczi_unions *u)
+{
+    struct cczi_union **oldest = NULL;
+    if (u->len < CCZ_MODEL_UNIONS_MAX)
+        return true;
+    for (struct cczi_union **at = &u->head; *at; at = &(*at)->next)
+        if ((*at)->users == 0)
+            oldest = at;
+    if (!oldest)
+        return false;
+    struct cczi_union *d = *oldest;
+    *oldest = d->next;
+    u->len--;
+    union_free(d);
+    return true;
 }
 
 /* "classify|regress": for messages */
@@ -90,18 +128,17 @@ static const char *joined(struct cczi_arena *a, const struct ccz_signature *cons
     return cczi_copy_str(a, b.bad ? ccz_span_str("a union of many signatures") : ccz_buf_span(&b));
 }
 
-static ccz_rc make(struct cczi_union **made, struct ccz_model *m,
+static ccz_rc fill(struct cczi_union *d, struct ccz_model *m,
                    const struct ccz_signature *const *sigs, size_t len, struct ccz_err *err)
 {
-    struct cczi_arena *a = &m->unions.arena;
+    struct cczi_arena *a = &d->arena;
     size_t out_len = 0;
     for (size_t i = 0; i < len; i++)
         out_len += sigs[i]->out_len;
-    struct cczi_union *d = cczi_alloc(a, 1, sizeof(*d));
     const struct ccz_signature **parts = cczi_alloc(a, len, sizeof(*sigs));
     struct ccz_tensor_info *out = cczi_alloc(a, out_len, sizeof(*out));
     const char *name = joined(a, sigs, len);
-    if (!d || !parts || !out || !name)
+    if (!parts || !out || !name)
         return ccz_fail(err, CCZ_E_NOMEM, "engine:union", 0, "no memory");
     memcpy(parts, sigs, len * sizeof(*sigs));
     d->parts = parts;
@@ -113,8 +150,26 @@ static ccz_rc make(struct cczi_union **made, struct ccz_model *m,
     d->sig.out_len = out_len;
     for (size_t i = 0; i < len; out += sigs[i++]->out_len)
         memcpy(out, sigs[i]->out, sigs[i]->out_len * sizeof(*out));
+    return m->engine->backend->unite(a, &d->sig, sigs, len, err);
+}
+
+/* With the lock. */
+static ccz_rc make(struct cczi_union **made, struct ccz_model *m,
+                   const struct ccz_signature *const *sigs, size_t len, struct ccz_err *err)
+{
+    if (!make_room(&m->unions))
+        return ccz_fail(err, CCZ_E_LIMIT, "engine:union", CCZ_MODEL_UNIONS_MAX,
+                        "%d unions of this model are in use", CCZ_MODEL_UNIONS_MAX);
+    struct cczi_union *d = calloc(1, sizeof(*d));
+    ccz_rc rc =
+        d ? fill(d, m, sigs, len, err) : ccz_fail(err, CCZ_E_NOMEM, "engine:union", 0, "no memory");
+    if (rc != CCZ_OK && d)
+        union_free(d);
+    if (rc != CCZ_OK)
+        return rc;
+    m->unions.len++;
     *made = d;
-    return m->engine->backend->unite(m, &d->sig, sigs, len, err);
+    return CCZ_OK;
 }
 
 ccz_rc ccz_model_union(const struct ccz_signature **out, struct ccz_model *m,
@@ -131,20 +186,24 @@ ccz_rc ccz_model_union(const struct ccz_signature **out, struct ccz_model *m,
                         "back end %.40s runs one signature at a time", m->engine->backend->name);
     struct cczi_unions *u = &m->unions;
     pthread_mutex_lock(&u->lock);
-    struct cczi_union *d = find(u, sigs, len);
-    if (!d && u->len == CCZ_MODEL_UNIONS_MAX)
-        rc = ccz_fail(err, CCZ_E_LIMIT, "engine:union", CCZ_MODEL_UNIONS_MAX,
-                      "this model keeps %d unions already", CCZ_MODEL_UNIONS_MAX);
-    if (!d && rc == CCZ_OK) {
+    struct cczi_union *d = take(u, sigs, len);
+    if (!d)
         rc = make(&d, m, sigs, len, err);
-        if (rc == CCZ_OK) {
-            d->next = u->head;
-            u->head = d;
-            u->len++;
-        }
+    if (rc == CCZ_OK) {
+        d->users++;
+        d->next = u->head;
+        u->head = d;
+        *out = &d->sig;
     }
     pthread_mutex_unlock(&u->lock);
-    if (rc == CCZ_OK)
-        *out = &d->sig;
     return rc;
+}
+
+void ccz_model_union_release(struct ccz_model *m, const struct ccz_signature *sig)
+{
+    pthread_mutex_lock(&m->unions.lock);
+    for (struct cczi_union *d = m->unions.head; d; d = d->next)
+        if (&d->sig == sig && d->users > 0)
+            d->users--;
+    pthread_mutex_unlock(&m->unions.lock);
 }

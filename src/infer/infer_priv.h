@@ -66,7 +66,11 @@ struct ccz_infer {
     size_t len;     /* versions */
     uint64_t ended; /* counter */
     struct ccz_infer_cfg cfg;
-    locale_t c_locale; /* JSON numbers have a point whatever the process's locale is */
+    locale_t c_locale;          /* JSON numbers have a point whatever the process's locale is */
+    pthread_mutex_t watch_lock; /* held while it is called; never inside of `lock` */
+    ccz_infer_watch_fn watch;
+    void *watch_arg;
+    bool leaving;
 };
 /* Under the lock. */
 struct cczi_name *cczi_find_name(const struct ccz_infer *s, struct ccz_span name);
@@ -106,6 +110,7 @@ struct ccz_infer_task {
     struct cczi_version *v;    /* held, or NULL */
     struct cczi_version *only; /* set: this one, whatever the request says (warm-up) */
     struct cczi_scratch scratch;
+    const struct ccz_signature *united; /* of v's model, in use by us; NULL = none */
     size_t examples;
     cczi_answer_fn answer; /* set: a model has to run */
     void *detail;          /* what `answer` wants to know, in scratch */

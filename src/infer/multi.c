@@ -118,8 +118,10 @@ static ccz_rc unite(struct ccz_infer_task *t, struct ccz_run_status *st, struct 
             m->heads[i].base += sigs[k]->out_len;
     struct ccz_err err = {0};
     ccz_rc rc = ccz_model_union(&t->req.sig, t->v->model, sigs, m->len, &err);
-    if (rc == CCZ_OK)
+    if (rc == CCZ_OK) {
+        t->united = t->req.sig;
         return CCZ_OK;
+    }
     const enum ccz_run_code code = rc == CCZ_E_UNSUPPORTED ? CCZ_RUN_UNIMPLEMENTED
                                    : rc == CCZ_E_ARG       ? CCZ_RUN_INVALID_ARGUMENT
                                                            : CCZ_RUN_RESOURCE_EXHAUSTED;

@@ -18,6 +18,7 @@ ccz_rc ccz_infer_new(struct ccz_infer **out, struct ccz_err *err)
         return ccz_fail(err, CCZ_E_NOMEM, "infer:new", 0, "no memory");
     }
     (void)pthread_cond_init(&s->changed, NULL); /* cannot fail without attributes */
+    (void)pthread_mutex_init(&s->watch_lock, NULL);
     s->c_locale = c;
     ccz_infer_configure(s, &(struct ccz_infer_cfg){0});
     *out = s;
@@ -28,7 +29,7 @@ void ccz_infer_configure(struct ccz_infer *s, const struct ccz_infer_cfg *cfg)
 {
     s->cfg = *cfg;
     if (s->cfg.input_size_max == 0)
-        s->cfg.input_size_max = (size_t)256 << 20;
+        s->cfg.input_size_max = (size_t)64 << 20;
 }
 
 static void free_labels(struct cczi_label *l)
@@ -63,6 +64,7 @@ void ccz_infer_free(struct ccz_infer *s)
             free_name(n);
         }
     pthread_cond_destroy(&s->changed);
+    pthread_mutex_destroy(&s->watch_lock);
     pthread_mutex_destroy(&s->lock);
     freelocale(s->c_locale);
     free(s);
@@ -210,6 +212,47 @@ static ccz_rc not_in_service(const char *name, int64_t version, struct ccz_err *
                     "version %" PRId64 " of %s is not in service", version, name);
 }
 
+/* ------------------------------------------------------------------------ who watches */
+
+/* Without the registry's lock: the watcher asks how things stand now, so that the order of two calls does not matter. */
+static void tell(struct ccz_infer *s, const char *name)
+{
+    pthread_mutex_lock(&s->watch_lock);
+    if (s->watch)
+        s->watch(s->watch_arg, name);
+    pthread_mutex_unlock(&s->watch_lock);
+}
+
+/* The @p at-th name, copied; false behind the last. Names are only ever added, in front of their bucket. */
+static bool copy_name(char out[CCZ_INFER_NAME_SIZE_MAX + 1], struct ccz_infer *s, size_t bucket,
+                      size_t at)
+{
+    pthread_mutex_lock(&s->lock);
+    const struct cczi_name *n = s->names[bucket];
+    size_t len = 0;
+    for (const struct cczi_name *k = n; k; k = k->next)
+        len++;
+    for (size_t i = at + 1; i < len; i++) /* counted from the oldest */
+        n = n->next;
+    const bool found = at < len;
+    if (found)
+        memcpy(out, n->text, strlen(n->text) + 1);
+    pthread_mutex_unlock(&s->lock);
+    return found;
+}
+
+void ccz_infer_watch(struct ccz_infer *s, ccz_infer_watch_fn fn, void *arg)
+{
+    char name[CCZ_INFER_NAME_SIZE_MAX + 1];
+    pthread_mutex_lock(&s->watch_lock);
+    s->watch = fn;
+    s->watch_arg = arg;
+    for (size_t i = 0; fn && i < CCZI_BUCKETS; i++)
+        for (size_t at = 0; copy_name(name, s, i, at); at++)
+            fn(arg, name);
+    pthread_mutex_unlock(&s->watch_lock);
+}
+
 /* ------------------------------------------------------------------------ states */
 
 static ccz_rc announce(struct ccz_infer *s, const char *name, int64_t version,
@@ -239,6 +282,8 @@ ccz_rc ccz_infer_announce(struct ccz_infer *s, const char *name, int64_t version
     pthread_mutex_lock(&s->lock);
     ccz_rc rc = announce(s, name, version, state, health, false, err);
     pthread_mutex_unlock(&s->lock);
+    if (rc == CCZ_OK)
+        tell(s, name);
     return rc;
 }
 
@@ -248,6 +293,8 @@ ccz_rc ccz_infer_loading(struct ccz_infer *s, const char *name, int64_t version,
     pthread_mutex_lock(&s->lock);
     ccz_rc rc = announce(s, name, version, CCZ_INFER_LOADING, NULL, true, err);
     pthread_mutex_unlock(&s->lock);
+    if (rc == CCZ_OK)
+        tell(s, name);
     return rc;
 }
 
@@ -261,6 +308,7 @@ void ccz_infer_failed(struct ccz_infer *s, const char *name, int64_t version,
         (void)ccz_run_status_set(&v->health, code, "%s", message);
     }
     pthread_mutex_unlock(&s->lock);
+    tell(s, name);
 }
 
 /* ------------------------------------------------------------------------ in and out of service */
@@ -288,6 +336,8 @@ ccz_rc ccz_infer_publish(struct ccz_infer *s, const char *name, int64_t version,
     pthread_mutex_lock(&s->lock);
     ccz_rc rc = publish(&v, s, name, version, model, err);
     pthread_mutex_unlock(&s->lock);
+    if (rc == CCZ_OK)
+        tell(s, name);
     return rc;
 }
 
@@ -323,6 +373,8 @@ ccz_rc ccz_infer_add(struct ccz_infer *s, const char *name, int64_t version,
     pthread_mutex_lock(&s->lock);
     ccz_rc rc = add(s, name, version, model, err);
     pthread_mutex_unlock(&s->lock);
+    if (rc == CCZ_OK)
+        tell(s, name);
     return rc;
 }
 
@@ -336,6 +388,8 @@ ccz_rc ccz_infer_remove(struct ccz_infer *s, const char *name, int64_t version, 
     else
         rc = not_in_service(name, version, err);
     pthread_mutex_unlock(&s->lock);
+    if (rc == CCZ_OK)
+        tell(s, name);
     return rc;
 }
 
@@ -353,6 +407,8 @@ ccz_rc ccz_infer_retire(struct ccz_infer *s, const char *name, int64_t version,
         v->idle_arg = arg;
     }
     pthread_mutex_unlock(&s->lock);
+    if (found)
+        tell(s, name);
     if (now && idle)
         idle(arg);
     return found ? CCZ_OK : not_in_service(name, version, err);

@@ -164,11 +164,19 @@ bool ccz_infer_ready(struct ccz_infer *s, const char *name)
             any = any || st.available;
             all = all && (st.available || !st.wanted);
         }
+    const bool leaving = !name && s->leaving;
     const struct cczi_name *one = name ? cczi_find_name(s, ccz_span_str(name)) : NULL;
     if (one)
         any = standing_of(one).available;
     pthread_mutex_unlock(&s->lock);
-    return any && all;
+    return any && all && !leaving;
+}
+
+void ccz_infer_leave(struct ccz_infer *s)
+{
+    pthread_mutex_lock(&s->lock);
+    s->leaving = true;
+    pthread_mutex_unlock(&s->lock);
 }
 
 enum ccz_infer_state ccz_infer_state(struct ccz_infer *s, const char *name, int64_t version)

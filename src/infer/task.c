@@ -61,6 +61,8 @@ void ccz_infer_task_free(struct ccz_infer_task *t)
         return;
     report(t);
     cczi_scratch_free(&t->scratch);
+    if (t->united)
+        ccz_model_union_release(t->v->model, t->united);
     cczi_release(t->s, t->v);
     free(t);
 }

@@ -186,6 +186,11 @@ static ccz_rc open_port(struct ccz_kms_door *d, const char *listen, struct ccz_e
         .header_size_max = d->limits.header_size_max,
         .body_size_max = d->limits.body_size_max,
         .idle_timeout_ms = d->limits.request_ms,
+        .connections_max = d->limits.connections,
+        .address_connections_max = d->limits.connections, /* plain: a proxy's */
+        .kept_size_max = d->limits.kept_size_max,
+        .request_timeout_ms = d->limits.request_ms,
+        .counts_itself = true, /* conn.c; but plain HTTP is counted there */
     };
     ccz_rc rc = ccz_loop_new(&d->loop, err);
     if (rc == CCZ_OK && (ccz_timer_new(&d->tick, d->loop, on_tick, d) != CCZ_OK ||

@@ -3,7 +3,7 @@
  * where two readers of the same bytes could disagree about where a request ends; is_sound() refuses
  * that. */
 #define _GNU_SOURCE
-#include "net/net_priv.h"
+#include "net/http_bound.h"
 
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
@@ -31,6 +31,7 @@ struct ccz_http_server {
     struct event_base *base;
     struct evhttp *http;
     struct evhttp_bound_socket *bound;
+    struct cczi_http_bound *counted;
     struct event *rest_ev;
     struct cczi_addr addr;
     uint16_t port;
@@ -175,10 +176,17 @@ static void end_active(struct ccz_http_server *s)
         s->on_idle(s->idle_arg);
 }
 
+static struct cczi_http_conn *counted(struct ccz_http_server *s, struct evhttp_connection *con)
+{
+    return cczi_http_bound_find(s->counted, evhttp_connection_get_bufferevent(con));
+}
+
 /* An answer ends in one of two ways: the socket took it all, or its connection broke. */
 static void on_sent(struct evhttp_request *ev, void *arg)
 {
-    evhttp_connection_set_closecb(evhttp_request_get_connection(ev), NULL, NULL);
+    struct evhttp_connection *con = evhttp_request_get_connection(ev);
+    evhttp_connection_set_closecb(con, NULL, NULL);
+    cczi_http_conn_idle(counted(arg, con));
     end_active(arg);
 }
 
@@ -273,7 +281,7 @@ static void on_http(struct evhttp_request *ev, void *arg)
 {
     struct ccz_http_server *s = arg;
     struct evhttp_connection *con = evhttp_request_get_connection(ev);
-    /* If no TLS object could be made, evhttp fell back to plain text on its own. */
+    /* Without memory for a connection evhttp makes one on its own: in plain text, and not counted. */
     if (s->cfg.new_ssl && !ssl_of(ev)) {
         refuse(ev, HTTP_BADREQUEST);
         return;
@@ -294,6 +302,7 @@ static void on_http(struct evhttp_request *ev, void *arg)
                    ip ? ip : "", port);
     req->server = s;
     req->ev = ev;
+    cczi_http_conn_busy(counted(s, con));
     s->active++;
     evhttp_request_own(ev);
     evhttp_connection_set_closecb(con, on_gone, req);
@@ -302,16 +311,31 @@ static void on_http(struct evhttp_request *ev, void *arg)
 
 /* ----------------------------------------------------------------------------------- listening */
 
-static struct bufferevent *new_tls(struct event_base *base, void *arg)
+static struct bufferevent *new_tls(struct ccz_http_server *s, bool *refused)
 {
-    struct ccz_http_server *s = arg;
     struct ssl_st *ssl = s->cfg.new_ssl(s->cfg.ssl_arg);
+    *refused = !ssl;
     if (!ssl)
-        return NULL; /* on_http() refuses what comes of it */
+        return bufferevent_socket_new(s->base, -1, BEV_OPT_CLOSE_ON_FREE);
     struct bufferevent *bev = bufferevent_openssl_socket_new(
-        base, -1, ssl, BUFFEREVENT_SSL_ACCEPTING, BEV_OPT_CLOSE_ON_FREE);
+        s->base, -1, ssl, BUFFEREVENT_SSL_ACCEPTING, BEV_OPT_CLOSE_ON_FREE);
     if (bev) /* many clients leave without close_notify; HTTP's own framing shows truncation */
         bufferevent_openssl_set_allow_dirty_shutdown(bev, 1);
+    return bev;
+}
+
+static struct bufferevent *new_connection(struct event_base *base, void *arg)
+{
+    struct ccz_http_server *s = arg;
+    bool refused = false;
+    struct bufferevent *bev = s->cfg.new_ssl
+                                  ? new_tls(s, &refused)
+                                  : bufferevent_socket_new(base, -1, BEV_OPT_CLOSE_ON_FREE);
+    const bool own = s->cfg.new_ssl && s->cfg.counts_itself && !refused;
+    if (bev && !own && !cczi_http_bound_add(s->counted, bev, refused)) {
+        bufferevent_free(bev);
+        bev = NULL; /* on_http() refuses what comes of it */
+    }
     return bev;
 }
 
@@ -340,7 +364,8 @@ static bool server_init(struct ccz_http_server *s)
         allowed = (ev_uint16_t)(allowed | methods[i].type);
     s->http = evhttp_new(s->base);
     s->rest_ev = evtimer_new(s->base, on_rested, s);
-    if (!s->http || !s->rest_ev)
+    s->counted = cczi_http_bound_new(s->base, cfg);
+    if (!s->http || !s->rest_ev || !s->counted)
         return false;
     struct timeval idle =
         cczi_timeval(cfg->idle_timeout_ms > 0 ? cfg->idle_timeout_ms : HTTP_IDLE_MS);
@@ -353,8 +378,7 @@ static bool server_init(struct ccz_http_server *s)
     evhttp_set_allowed_methods(s->http, allowed);
     evhttp_set_default_content_type(s->http, NULL);
     evhttp_set_gencb(s->http, on_http, s);
-    if (cfg->new_ssl)
-        evhttp_set_bevcb(s->http, new_tls, s);
+    evhttp_set_bevcb(s->http, new_connection, s);
     return true;
 }
 
@@ -422,6 +446,7 @@ void ccz_http_server_free(struct ccz_http_server *s)
         close_listener(s);
         evhttp_free(s->http);
     }
+    cczi_http_bound_free(s->counted);
     cczi_sigpipe_restore(&sigpipe);
     if (s->rest_ev)
         event_free(s->rest_ev);
@@ -431,6 +456,11 @@ void ccz_http_server_free(struct ccz_http_server *s)
 uint16_t ccz_http_server_port(const struct ccz_http_server *s)
 {
     return s->port;
+}
+
+void ccz_http_server_stats(struct ccz_http_server_stats *out, const struct ccz_http_server *s)
+{
+    cczi_http_bound_stats(out, s->counted);
 }
 
 /* --------------------------------------------------------------------------- paths and queries */

@@ -7,7 +7,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { TEXT_SIZE_MAX = 4 << 20, BODY_SIZE_MAX = 1024 };
+enum {
+    TEXT_SIZE_MAX = 4 << 20,
+    BODY_SIZE_MAX = 1024,
+    CONNECTIONS_MAX = 64,
+    KEPT_SIZE_MAX = 4 << 20,
+    REQUEST_MS = 10000
+};
 
 struct ccz_metrics {
     struct ccz_loop *loop;
@@ -72,7 +78,14 @@ ccz_rc ccz_metrics_start(struct ccz_metrics **out, const struct ccz_metrics_cfg 
     m->put = cfg->put;
     m->arg = cfg->arg;
     const struct ccz_http_server_cfg http = {
-        .listen = cfg->listen, .on_request = on_request, .arg = m, .body_size_max = BODY_SIZE_MAX};
+        .listen = cfg->listen,
+        .on_request = on_request,
+        .arg = m,
+        .body_size_max = BODY_SIZE_MAX,
+        .connections_max = CONNECTIONS_MAX,
+        .address_connections_max = CONNECTIONS_MAX, /* a proxy before it is one address */
+        .kept_size_max = KEPT_SIZE_MAX,
+        .request_timeout_ms = REQUEST_MS};
     ccz_rc rc = ccz_loop_new(&m->loop, err);
     if (rc == CCZ_OK)
         rc = ccz_http_server_new(&m->http, m->loop, &http, err);

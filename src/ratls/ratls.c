@@ -15,7 +15,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { FAREWELL_SIZE_MAX = 4096 };
+#define OWN_ALPN "ccz-ratls/" /* and a version */
+enum { FAREWELL_SIZE_MAX = 4096, ALPN_LEN_MAX = 8 };
 enum { HOUR_S = 3600, DAY_S = 86400, SPKI_SIZE_MAX = 1024, REATTEST_TIMEOUT_MS = 60000 };
 
 struct ccz_ratls {
@@ -44,6 +45,24 @@ static ccz_rc refuse_cfg(struct ccz_err *err, const char *what)
     return ccz_fail(err, CCZ_E_ARG, "ratls:config", 0, "%s", what);
 }
 
+/* Stock clients beside ours: they show no evidence, so nothing may be asked of anybody; and what they can check is in our
+ * certificate. */
+static ccz_rc check_stock(const struct ccz_ratls_cfg *cfg, struct ccz_err *err)
+{
+    if (!cfg->alpn)
+        return CCZ_OK;
+    if (!cfg->server)
+        return refuse_cfg(err, "a client of the session profile has its own ALPN protocol");
+    if (cfg->appraise || cfg->pin)
+        return refuse_cfg(err, "clients are judged, which stock clients cannot be");
+    if (!cfg->attest)
+        return refuse_cfg(err, "stock clients are to be served, without evidence for them");
+    for (size_t i = 0; cfg->alpn[i]; i++)
+        if (strncmp(cfg->alpn[i], OWN_ALPN, sizeof(OWN_ALPN) - 1) == 0)
+            return refuse_cfg(err, "stock clients do not speak the session profile's protocol");
+    return CCZ_OK;
+}
+
 static ccz_rc check_demands(const struct ccz_ratls_cfg *cfg, struct ccz_err *err)
 {
     bool session = cfg->profile == CCZ_RATLS_SESSION;
@@ -56,12 +75,11 @@ static ccz_rc check_demands(const struct ccz_ratls_cfg *cfg, struct ccz_err *err
                           "evidence again needs the session profile, and somebody to appraise it");
     if (cfg->reattest_timeout_ms > 0 && cfg->reattest_interval_ms == 0)
         return refuse_cfg(err, "a time to answer is set, but nothing is ever asked");
+    const bool carries = cczi_ratls_cert_carries(cfg);
     if (cfg->emit != CCZ_RATLS_EMIT_DICE &&
-        (cfg->profile != CCZ_RATLS_CERTIFICATE || !cfg->attest ||
-         (unsigned)cfg->emit > CCZ_RATLS_EMIT_LEGACY))
+        (!carries || (unsigned)cfg->emit > CCZ_RATLS_EMIT_LEGACY))
         return refuse_cfg(err, "extensions are chosen, but no certificate will carry evidence");
-    if (cfg->certify &&
-        (cfg->profile != CCZ_RATLS_CERTIFICATE || !cfg->attest || cfg->emit != CCZ_RATLS_EMIT_DICE))
+    if (cfg->certify && (!carries || cfg->emit != CCZ_RATLS_EMIT_DICE))
         return refuse_cfg(err, "somebody issues certificates, but none of these carries evidence");
     return CCZ_OK;
 }
@@ -73,8 +91,8 @@ static ccz_rc check_cfg(const struct ccz_ratls_cfg *cfg, struct ccz_err *err)
     bool judges = cfg->appraise != NULL;
     switch (cfg->profile) {
     case CCZ_RATLS_SESSION:
-        if (cfg->alpn)
-            return refuse_cfg(err, "the session profile has its own ALPN protocol");
+        if (check_stock(cfg, err) != CCZ_OK)
+            return CCZ_E_ARG;
         break;
     case CCZ_RATLS_CERTIFICATE:
     case CCZ_RATLS_HANDSHAKE:
@@ -114,12 +132,18 @@ static ccz_rc certify(struct ccz_buf *der, const struct ccz_ratls_cfg *cfg,
     return rc == CCZ_OK ? ccz_ratls_cert_evidence(&evidence, cert, err) : rc;
 }
 
+bool cczi_ratls_cert_carries(const struct ccz_ratls_cfg *cfg)
+{
+    const bool for_stock = cfg->profile == CCZ_RATLS_SESSION && cfg->alpn;
+    return (cfg->profile == CCZ_RATLS_CERTIFICATE || for_stock) && cfg->attest;
+}
+
 ccz_rc cczi_ratls_make_cert(struct ccz_buf *der, const struct ccz_ratls_cfg *cfg,
                             const struct ccz_key *key, struct ccz_err *err)
 {
     if (cfg->certify)
         return certify(der, cfg, key, err);
-    if (cfg->profile == CCZ_RATLS_CERTIFICATE && cfg->attest)
+    if (cczi_ratls_cert_carries(cfg))
         return ccz_ratls_cert_issue(der, key, cfg->now_s, cfg->emit, cfg->attest, cfg->attest_arg,
                                     err);
     /* Peers of these two look at the key alone, so a day says nothing more than that nobody should keep
@@ -272,6 +296,7 @@ ccz_rc cczi_ratls_ctx_prepare(struct ccz_ratls_ctx **out, struct ccz_buf *der,
     ctx->cfg = *cfg;
     ctx->cfg.key = NULL; /* borrowed during this call only; TLS keeps its own reference */
     ctx->cfg.alpn = NULL;
+    ctx->stock = cfg->profile == CCZ_RATLS_SESSION && cfg->alpn;
     ccz_buf_init(&ctx->spki, SPKI_SIZE_MAX);
     if (!cfg->key)
         rc = ccz_key_generate(&ctx->own_key, CCZ_P256);
@@ -286,15 +311,29 @@ ccz_rc cczi_ratls_ctx_prepare(struct ccz_ratls_ctx **out, struct ccz_buf *der,
     return rc;
 }
 
+/* Who wants evidence again talks to nobody who cannot give it; who does not, needs no frames, but answers. Then those of stock
+ * clients, if any. */
+static ccz_rc session_alpn(const char *out[ALPN_LEN_MAX + 1], const struct ccz_ratls_cfg *cfg,
+                           struct ccz_err *err)
+{
+    size_t len = 0;
+    if (!cfg->reattest_interval_ms)
+        out[len++] = CCZ_RATLS_ALPN;
+    out[len++] = CCZ_RATLS_ALPN_2;
+    for (size_t i = 0; cfg->alpn && cfg->alpn[i]; i++) {
+        if (len == ALPN_LEN_MAX)
+            return refuse_cfg(err, "too many ALPN protocols");
+        out[len++] = cfg->alpn[i];
+    }
+    out[len] = NULL;
+    return CCZ_OK;
+}
+
 ccz_rc ccz_ratls_ctx_new(struct ccz_ratls_ctx **out, const struct ccz_ratls_cfg *cfg,
                          struct ccz_err *err)
 {
-    /* Who wants evidence again talks to nobody who cannot give it; who does not, needs no frames,
-     * but answers. */
-    static const char *const plain_alpn[] = {CCZ_RATLS_ALPN, CCZ_RATLS_ALPN_2, NULL};
-    static const char *const framed_alpn[] = {CCZ_RATLS_ALPN_2, NULL};
-    const char *const *session_alpn = cfg->reattest_interval_ms ? framed_alpn : plain_alpn;
     bool session = cfg->profile == CCZ_RATLS_SESSION;
+    const char *alpn[ALPN_LEN_MAX + 1];
     const struct ccz_tls_proof proof = cczi_handshake_proof(cfg, on_peer_proof);
     const struct ccz_key *key;
     CCZ_AUTO(ccz_ratls_ctx) ctx = NULL;
@@ -302,6 +341,8 @@ ccz_rc ccz_ratls_ctx_new(struct ccz_ratls_ctx **out, const struct ccz_ratls_cfg 
     ccz_buf_init(&der, CCZ_CERT_SIZE_MAX);
     *out = NULL;
     ccz_rc rc = cczi_ratls_ctx_prepare(&ctx, &der, &key, cfg, err);
+    if (rc == CCZ_OK && session)
+        rc = session_alpn(alpn, cfg, err);
     if (rc != CCZ_OK)
         return rc;
     rc = ccz_tls_ctx_new(
@@ -309,11 +350,12 @@ ccz_rc ccz_ratls_ctx_new(struct ccz_ratls_ctx **out, const struct ccz_ratls_cfg 
         &(struct ccz_tls_cfg){.server = cfg->server,
                               .cert_der = ccz_buf_span(&der),
                               .key = key,
-                              .require_peer_cert = session || cfg->appraise || cfg->pin,
+                              .require_peer_cert =
+                                  (session && !cfg->alpn) || cfg->appraise || cfg->pin,
                               .verify = on_peer_cert,
                               .verify_arg = ctx,
                               .proof = cfg->profile == CCZ_RATLS_HANDSHAKE ? &proof : NULL,
-                              .alpn = session ? session_alpn : cfg->alpn},
+                              .alpn = session ? alpn : cfg->alpn},
         err);
     if (rc == CCZ_OK)
         *out = ccz_ratls_ctx_take(&ctx);
@@ -539,9 +581,16 @@ static ccz_rc say_farewell(struct ccz_ratls *r, struct ccz_err *err)
     return err->rc;
 }
 
+/* TLS alone is what it speaks: only where such protocols are offered, which is where nothing is asked of clients. */
+static bool is_stock(const struct ccz_ratls *r)
+{
+    return r->ctx->stock && ccz_tls_ready(r->tls) &&
+           strncmp(ccz_tls_alpn(r->tls), OWN_ALPN, sizeof(OWN_ALPN) - 1) != 0;
+}
+
 static ccz_rc advance(struct ccz_ratls *r, struct ccz_err *err)
 {
-    bool session = r->ctx->cfg.profile == CCZ_RATLS_SESSION;
+    bool session = r->ctx->cfg.profile == CCZ_RATLS_SESSION && !is_stock(r);
     if (!session || !ccz_tls_ready(r->tls)) { /* behind the handshake: an alert may be waiting */
         ccz_rc rc = ccz_tls_step(r->tls, err);
         if (rc != CCZ_OK)
@@ -551,7 +600,7 @@ static ccz_rc advance(struct ccz_ratls *r, struct ccz_err *err)
     }
     if (r->refused)
         return say_farewell(r, err);
-    if (!session) {
+    if (!session || is_stock(r)) {
         r->ready = true;
         return CCZ_OK;
     }

@@ -34,6 +34,7 @@ enum cczi_ratls_type {
 };
 
 struct ccz_ratls_ctx {
+    bool stock;       /* SESSION: clients of other ALPN protocols are served, too */
     atomic_uint refs; /* the owner's, and one of each connection */
     struct ccz_ratls_cfg cfg;
     struct ccz_key *own_key; /* only if made here */
@@ -57,6 +58,8 @@ struct ccz_tls_proof cczi_handshake_proof(const struct ccz_ratls_cfg *cfg,
 /* handshake.c: ccz_tls_proof.make, with a struct ccz_ratls_ctx. */
 CCZ_MUST_USE ccz_rc cczi_handshake_make(void *ctx, struct ccz_buf *out, struct ccz_span own_spki,
                                         const uint8_t nonce[], struct ccz_err *err);
+/* ratls.c: the own certificate has evidence inside. */
+bool cczi_ratls_cert_carries(const struct ccz_ratls_cfg *cfg);
 /* ratls.c: a certificate for @p key as the profile wants it. */
 CCZ_MUST_USE ccz_rc cczi_ratls_make_cert(struct ccz_buf *der, const struct ccz_ratls_cfg *cfg,
                                          const struct ccz_key *key, struct ccz_err *err);

@@ -31,7 +31,8 @@ struct ccz_rpc_health {
     struct service *services;
     size_t services_len;
     struct watch *first, *last;
-    bool stopping;
+    bool stopping;  /* watches end */
+    bool suspended; /* and those that have heard it go on */
 };
 
 /* ---------------------------------------------------------------------------------- messages */
@@ -84,7 +85,7 @@ static enum ccz_rpc_serving shown(const struct ccz_rpc_health *h, const struct s
 {
     if (!s)
         return CCZ_RPC_SERVICE_UNKNOWN;
-    return h->stopping ? CCZ_RPC_NOT_SERVING : s->status;
+    return h->stopping || h->suspended ? CCZ_RPC_NOT_SERVING : s->status;
 }
 
 static ccz_rc add_service(struct ccz_rpc_health *h, struct ccz_span name,
@@ -347,9 +348,18 @@ enum ccz_rpc_serving ccz_rpc_health_get(struct ccz_rpc_health *h, const char *se
     return status;
 }
 
+void ccz_rpc_health_suspend(struct ccz_rpc_health *h)
+{
+    pthread_mutex_lock(&h->lock);
+    h->suspended = true;
+    tell_from(h, h->first);
+    pthread_mutex_unlock(&h->lock);
+}
+
 void ccz_rpc_health_resume(struct ccz_rpc_health *h)
 {
     pthread_mutex_lock(&h->lock);
-    h->stopping = false;
+    h->stopping = h->suspended = false;
+    tell_from(h, h->first);
     pthread_mutex_unlock(&h->lock);
 }

@@ -197,13 +197,24 @@ static bool admit(struct ccz_run_status *st, struct ccz_sched *s, const struct c
     return cczi_sched_room(st, s, q, size);
 }
 
+struct worker *cczi_sched_enqueue(struct ccz_sched *s, struct ccz_sched_queue *q,
+                                  struct ccz_sched_job *j)
+{
+    cczi_sched_push(j->cls == CCZ_SCHED_BULK ? &q->bulk : &q->normal, j);
+    q->jobs_len++;
+    s->undecoded++;
+    cczi_sched_hold(s, q, j->size);
+    cczi_sched_activate(s, q);
+    return cczi_sched_wake(s);
+}
+
 /* Time on callers' threads comes by itself, at their share, up to a burst. */
 static bool may_inline(struct ccz_sched *s, const struct ccz_sched_queue *q,
                        const struct ccz_sched_job *j, int64_t now_ns)
 {
     if (s->cfg.inline_max_us == 0 || s->inlining || q->batching.on || q->waiting > 0 ||
         q->samples < INLINE_SAMPLES || q->job_ns > s->cfg.inline_max_us * 1000 ||
-        j->size > s->cfg.inline_size_max)
+        j->size > s->cfg.inline_size_max || j->not_inline)
         return false;
     s->inline_ns += (now_ns - s->inline_at_ns) * (int64_t)s->cfg.inline_share_percent / 100;
     s->inline_ns = s->inline_ns < INLINE_BURST_NS ? s->inline_ns : INLINE_BURST_NS;
@@ -214,8 +225,12 @@ static bool may_inline(struct ccz_sched *s, const struct ccz_sched_queue *q,
 static void run_inline(struct ccz_sched *s, struct ccz_sched_queue *q, struct ccz_sched_job *j,
                        int64_t now_ns)
 {
-    struct unit u = {
-        .kind = UNIT_JOB, .q = q, .job = j, .start_ns = now_ns, .charged_ns = q->job_ns};
+    struct unit u = {.kind = UNIT_JOB,
+                     .q = q,
+                     .job = j,
+                     .start_ns = now_ns,
+                     .charged_ns = q->job_ns,
+                     .is_inline = true};
     q->deficit_ns -= u.charged_ns;
     q->units++;
     s->running++;
@@ -226,7 +241,7 @@ static void run_inline(struct ccz_sched *s, struct ccz_sched_queue *q, struct cc
     cczi_sched_lock(s);
     s->inlining = false;
     s->inline_ns -= end_ns - now_ns;
-    s->stats.inline_done++;
+    s->stats.inline_done += !u.put_back;
     cczi_sched_settle(s, &u, end_ns);
     pthread_mutex_unlock(&s->lock);
 }
@@ -245,18 +260,14 @@ bool ccz_sched_submit(struct ccz_sched *s, struct ccz_span model, struct ccz_sch
     j->queue = q;
     j->since_ns = now_ns;
     j->split = NULL;
+    j->decoded = false;
     j->times = (struct ccz_sched_times){0};
     s->inflight++;
     if (may_inline(s, q, j, now_ns)) {
         run_inline(s, q, j, now_ns);
         return true;
     }
-    cczi_sched_push(j->cls == CCZ_SCHED_BULK ? &q->bulk : &q->normal, j);
-    q->jobs_len++;
-    s->undecoded++;
-    cczi_sched_hold(s, q, j->size);
-    cczi_sched_activate(s, q);
-    struct worker *w = cczi_sched_wake(s);
+    struct worker *w = cczi_sched_enqueue(s, q, j);
     pthread_mutex_unlock(&s->lock);
     if (w)
         pthread_cond_signal(&w->wake);
@@ -390,6 +401,7 @@ static void fill_defaults(struct ccz_sched_cfg *c)
     c->quantum_us = c->quantum_us ? c->quantum_us : 1000;
     c->inline_share_percent = c->inline_share_percent ? c->inline_share_percent : 50;
     c->inline_size_max = c->inline_size_max ? c->inline_size_max : 16384;
+    c->run_ms_max = c->run_ms_max ? c->run_ms_max : 300000;
     cczi_sched_batching_fill(&c->batching);
 }
 

@@ -396,7 +396,7 @@ static int64_t padded_rows(struct ccz_sched *s, const struct ccz_sched_queue *q,
 }
 
 /* The longest of their times; the others are looked at when it is over. */
-static uint32_t time_left_ms(const struct rows *r, int64_t now_ns)
+static uint32_t time_left_ms(const struct ccz_sched *s, const struct rows *r, int64_t now_ns)
 {
     int64_t deadline = 0;
     uint32_t limit = 0;
@@ -410,7 +410,7 @@ static uint32_t time_left_ms(const struct rows *r, int64_t now_ns)
     }
     deadline = endless ? 0 : deadline;
     limit = unlimited ? 0 : limit;
-    return cczi_sched_left_ms(deadline, now_ns, limit);
+    return cczi_sched_left_ms(s, deadline, now_ns, limit);
 }
 
 /* A row of input is a row of output, or nobody's rows can be told. */
@@ -494,7 +494,7 @@ static bool run_rows(struct ccz_run_status *st, struct ccz_sched *s, struct unit
     if (!feed(&req, &in, r, s->cfg.bytes_max)) {
         ccz_run_status_set(st, CCZ_RUN_RESOURCE_EXHAUSTED, "no memory for a batch");
     } else {
-        req.timeout_ms = time_left_ms(r, began_ns);
+        req.timeout_ms = time_left_ms(s, r, began_ns);
         cczi_sched_run(&res, st, r->parts[0]->job, &req);
     }
     size_t len = res ? ccz_result_len(res) : 0;

@@ -8,7 +8,7 @@
 #include <string.h>
 #include <strings.h>
 
-enum { MIB = 1 << 20 };
+enum { MIB = 1 << 20, SMALL_BODY = 1 << 16 /* of calls that run no model */ };
 
 struct ccz_sched_infer {
     struct ccz_sched_infer_cfg cfg;
@@ -29,6 +29,8 @@ struct call {
     struct ccz_run_status st; /* gRPC */
     struct ccz_infer_call grpc;
     struct ccz_infer_http http;
+    unsigned (*unpack)(void *call, struct ccz_span *body, size_t size_max, const char **why);
+    size_t body_max;
     struct ccz_infer_http_answer answer; /* REST */
     void (*answer_grpc)(void *call, const struct ccz_run_status *st, struct ccz_span response);
     void (*answer_rest)(void *call, const struct ccz_infer_http_answer *answer,
@@ -48,9 +50,24 @@ static bool cancelled(const struct ccz_sched_job *j)
     return c->caller.cancelled && c->caller.cancelled(c->caller.call);
 }
 
+/* False: the refusal is there. */
+static bool unpack(struct call *c)
+{
+    const char *why = "";
+    if (!c->unpack)
+        return true;
+    c->answer.status = c->unpack(c->caller.call, &c->http.body, c->body_max, &why);
+    c->answer.content_type = "application/json";
+    if (c->answer.status)
+        ccz_buf_printf(&c->out, "{ \"error\": \"%s\" }", why);
+    return c->answer.status == 0;
+}
+
 static bool decode(struct ccz_sched_job *j)
 {
     struct call *c = call_of(j);
+    if (!unpack(c))
+        return false;
     if (c->rest)
         ccz_infer_begin_rest(&c->task, &c->out, &c->answer, c->owner->cfg.infer, &c->http);
     else
@@ -287,6 +304,9 @@ void ccz_sched_infer_rest(struct ccz_sched_infer *a, const struct ccz_sched_rest
     c->http.timeout_ms = 0; /* the scheduler looks at the deadline */
     c->answer_rest = r->answer;
     enum place place = place_of_rest(&c->http);
+    c->unpack = r->unpack;
+    c->body_max = place == PLACE_QUEUE ? SIZE_MAX : SMALL_BODY;
+    c->job.not_inline = r->unpack != NULL;
     go(c, place, place == PLACE_QUEUE ? ccz_infer_peek_rest(c->http.path) : (struct ccz_span){0},
        r->http.body.size);
 }

@@ -117,6 +117,8 @@ struct unit {
     struct batch *batch;
     bool batching;    /* of the queue, when the job was taken */
     bool only_decode; /* the job went into a batch */
+    bool is_inline;   /* on the caller's thread */
+    bool put_back;    /* the job is decoded, and too large for that */
     int64_t start_ns, charged_ns;
     struct ccz_sched_job *done; /* finished, to be released when the result is freed */
     size_t finished, expired, cancelled, retried, batches, batched;
@@ -131,6 +133,9 @@ void cczi_sched_release(struct ccz_sched *s, struct ccz_sched_queue *q, size_t s
 bool cczi_sched_room(struct ccz_run_status *st, struct ccz_sched *s,
                      const struct ccz_sched_queue *q, size_t size);
 void cczi_sched_queue_gone(struct ccz_sched_queue *q); /* frees a removed one that nothing needs */
+/* Puts a job into its queue, with the lock. @return a sleeper to be signalled after unlocking, or NULL */
+struct worker *cczi_sched_enqueue(struct ccz_sched *s, struct ccz_sched_queue *q,
+                                  struct ccz_sched_job *j);
 void cczi_sched_push(struct fifo *f, struct ccz_sched_job *j);
 struct ccz_sched_job *cczi_sched_pop(struct ccz_sched_queue *q);
 
@@ -160,8 +165,9 @@ void cczi_sched_release_done(struct unit *u);
 /* Phase 2. Whatever is wrong shows in st. */
 void cczi_sched_run(struct ccz_result **out, struct ccz_run_status *st,
                     const struct ccz_sched_job *j, const struct ccz_run_req *req);
-/* Milliseconds for a run whose deadline this is; 0 = no end. */
-uint32_t cczi_sched_left_ms(int64_t deadline_ns, int64_t now_ns, uint32_t limit_ms);
+/* Milliseconds for a run whose deadline this is. @param limit_ms  of the request; 0 = that of the scheduler */
+uint32_t cczi_sched_left_ms(const struct ccz_sched *s, int64_t deadline_ns, int64_t now_ns,
+                            uint32_t limit_ms);
 
 /* ---- sched_batch.c */
 /* Defaults in place of zeros. */

@@ -61,13 +61,16 @@ void cczi_sched_run(struct ccz_result **out, struct ccz_run_status *st,
                            "The run failed: %s", ccz_rc_str(rc));
 }
 
-uint32_t cczi_sched_left_ms(int64_t deadline_ns, int64_t now_ns, uint32_t limit_ms)
+uint32_t cczi_sched_left_ms(const struct ccz_sched *s, int64_t deadline_ns, int64_t now_ns,
+                            uint32_t limit_ms)
 {
+    const uint32_t max_ms = s->cfg.run_ms_max;
+    limit_ms = limit_ms && limit_ms < max_ms ? limit_ms : max_ms;
     if (deadline_ns == 0)
         return limit_ms;
     int64_t left_ms = (deadline_ns - now_ns + 999999) / 1000000;
-    left_ms = left_ms < 1 ? 1 : left_ms > UINT32_MAX ? UINT32_MAX : left_ms;
-    return limit_ms && limit_ms < left_ms ? limit_ms : (uint32_t)left_ms;
+    left_ms = left_ms < 1 ? 1 : left_ms;
+    return limit_ms < left_ms ? limit_ms : (uint32_t)left_ms;
 }
 
 static void run_alone(struct ccz_sched *s, struct unit *u, struct ccz_sched_job *j)
@@ -79,7 +82,7 @@ static void run_alone(struct ccz_sched *s, struct unit *u, struct ccz_sched_job 
     }
     int64_t began_ns = ccz_sched_now_ns(s);
     struct ccz_run_req req = *j->req;
-    req.timeout_ms = cczi_sched_left_ms(j->deadline_ns, began_ns, req.timeout_ms);
+    req.timeout_ms = cczi_sched_left_ms(s, j->deadline_ns, began_ns, req.timeout_ms);
     CCZ_AUTO(ccz_result) r = NULL;
     cczi_sched_run(&r, &st, j, &req);
     j->times.run_ns = ccz_sched_now_ns(s) - began_ns;
@@ -109,6 +112,30 @@ static bool joined(struct ccz_run_status *st, bool *refused, struct ccz_sched *s
     return ok;
 }
 
+/* A few bytes may stand for many. True: not here; the job waits for a worker, or was refused. */
+static bool too_large_here(struct ccz_sched *s, struct unit *u)
+{
+    struct ccz_sched_job *j = u->job;
+    const size_t size = u->is_inline ? cczi_sched_decoded_size(j) : 0;
+    struct ccz_run_status st;
+    struct worker *w = NULL;
+    if (size <= s->cfg.inline_size_max)
+        return false;
+    cczi_sched_lock(s);
+    u->put_back = cczi_sched_room(&st, s, u->q, size);
+    if (u->put_back) {
+        j->size = size;
+        j->decoded = true;
+        w = cczi_sched_enqueue(s, u->q, j); /* from here on it is not ours */
+    }
+    pthread_mutex_unlock(&s->lock);
+    if (w)
+        pthread_cond_signal(&w->wake);
+    if (!u->put_back)
+        cczi_sched_finish(u, j, &st, NULL, 0);
+    return true;
+}
+
 static void do_job(struct ccz_sched *s, struct unit *u)
 {
     struct ccz_sched_job *j = u->job;
@@ -117,8 +144,10 @@ static void do_job(struct ccz_sched *s, struct unit *u)
     bool refused = false;
     if (gone(&st, s, u, j)) {
         cczi_sched_finish(u, j, &st, NULL, 0);
-    } else if (!j->ops->decode(j)) {
+    } else if (!j->decoded && !j->ops->decode(j)) {
         cczi_sched_finish(u, j, NULL, NULL, 0);
+    } else if (too_large_here(s, u)) {
+        return;
     } else if (u->batching && joined(&st, &refused, s, u)) {
         return;
     } else if (refused) {

@@ -12,7 +12,7 @@ kms ca cert web --out "$RUN/ca.pem"
 step "refused"
 served_fails 1 'x509:name-not-allowed' 'each as it stands' --rest 127.0.0.1:0 --cert-from-kms key/web --cert-names other.example
 served_args
-status 2 "$BIN/cczoo-served" "${ARGS[@]}" --cert-from-kms key/web --cert-names localhost # no REST listener
+status 2 "$BIN/cczoo-served" "${ARGS[@]}" --cert-from-kms key/web # no names
 has err 'cert-from-kms key/NAME goes with'
 
 step "stock curl"

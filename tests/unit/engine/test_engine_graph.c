@@ -218,6 +218,8 @@ static void test_union(void)
     req.fetch_len = 2;
     CHECK(ccz_model_run(&r, NULL, m, &req, NULL) == CCZ_OK && at(ccz_result_at(r, 0), 2) == 5 &&
           at(ccz_result_at(r, 1), 2) == 4);
+    ccz_result_free(ccz_result_take(&r));
+    ccz_model_union_release(m, u);
 }
 
 int main(int argc, char **argv)

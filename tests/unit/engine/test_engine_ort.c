@@ -374,6 +374,8 @@ static void test_union(void)
     CHECK(ccz_model_run(&r, NULL, m, &req, NULL) == CCZ_OK && ccz_result_len(r) == 3);
     CHECK(at(ccz_result_at(r, 0), 1) == 4 && at(ccz_result_at(r, 1), 1) == 2 &&
           at(ccz_result_at(r, 2), 1) == 4); /* the same tensor twice */
+    ccz_result_free(ccz_result_take(&r));
+    ccz_model_union_release(m, u);
 }
 
 /* ---- threads */

@@ -303,11 +303,65 @@ static void test_churn(void)
     CHECK(atomic_load(&idle) == 99);
 }
 
+/* Who watches hears of each change, and asks how things stand. */
+struct watcher {
+    struct ccz_infer *s;
+    int calls;
+    char last[16];
+    bool ready, all;
+};
+
+static void on_change(void *arg, const char *name)
+{
+    struct watcher *w = arg;
+    w->calls++;
+    (void)snprintf(w->last, sizeof(w->last), "%s", name);
+    w->ready = ccz_infer_ready(w->s, name);
+    w->all = ccz_infer_ready(w->s, NULL);
+}
+
+static void want_heard(const struct watcher *w, int calls, const char *name, bool ready)
+{
+    CHECK(w->calls == calls && strcmp(w->last, name) == 0 && w->ready == ready);
+}
+
+static void test_watch(void)
+{
+    CCZ_AUTO(ccz_infer) s = NULL;
+    CHECK(ccz_infer_new(&s, NULL) == CCZ_OK);
+    struct watcher w = {.s = s};
+    CHECK(ccz_infer_announce(s, "m", 1, CCZ_INFER_START, NULL, NULL) == CCZ_OK);
+    ccz_infer_watch(s, on_change, &w);
+    want_heard(&w, 1, "m", false); /* as it is */
+    CHECK(ccz_infer_loading(s, "m", 1, NULL) == CCZ_OK);
+    want_heard(&w, 2, "m", false);
+    publish(s, "m", 1);
+    want_heard(&w, 3, "m", true);
+    CHECK(ccz_infer_loading(s, "n", 1, NULL) == CCZ_OK);
+    want_heard(&w, 4, "n", false);
+    CHECK(!w.all);
+    ccz_infer_failed(s, "n", 1, CCZ_RUN_DATA_LOSS, "damaged");
+    want_heard(&w, 5, "n", false);
+    CHECK(ccz_infer_announce(s, "n", 1, CCZ_INFER_END, NULL, NULL) == CCZ_OK);
+    CHECK(w.calls == 6 && w.all);
+    CHECK(ccz_infer_retire(s, "m", 1, NULL, NULL, NULL) == CCZ_OK);
+    want_heard(&w, 7, "m", false);
+    CHECK(ccz_infer_remove(s, "m", 1, NULL) == CCZ_OK);
+    want_heard(&w, 8, "m", false);
+    publish(s, "m", 2);
+    CHECK(w.calls == 9 && w.all);
+    ccz_infer_leave(s); /* the server is not ready any more; its models serve on */
+    CHECK(!ccz_infer_ready(s, NULL) && ccz_infer_ready(s, "m"));
+    ccz_infer_watch(s, NULL, NULL);
+    publish(s, "m", 3);
+    CHECK(w.calls == 9);
+}
+
 static const struct ccz_test tests[] = {
     {"registry.beside", test_beside}, {"registry.labels", test_labels},
     {"registry.states", test_states}, {"registry.forgotten", test_forgotten},
     {"registry.retire", test_retire}, {"registry.user", test_user},
-    {"registry.churn", test_churn},
+    {"registry.churn", test_churn},   {"registry.watch", test_watch},
 };
 
 int main(int argc, char **argv)

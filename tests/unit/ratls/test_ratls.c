@@ -465,12 +465,98 @@ static void test_certified(void)
     }
 }
 
+/* One port, one certificate: who speaks the session profile has fresh evidence; who does not has that in the certificate, or
+ * knows who issued it. */
+static void test_stock_beside(void)
+{
+    static const char *const h2[] = {"h2", NULL};
+    enum { SESSION, SESSION_REFUSES, CERT, CERT_REFUSES, STOCK, OTHER_PROTOCOL, CASES };
+    for (int how = 0; how < CASES; how++) {
+        const bool is_session = how == SESSION || how == SESSION_REFUSES;
+        struct end c, s;
+        make_end(&s, true, CCZ_RATLS_SESSION);
+        struct issuer is = {.how = ISSUED_WELL, .end = &s};
+        s.cfg.appraise = NULL;
+        s.cfg.peer_evidence_optional = true;
+        s.cfg.alpn = h2;
+        s.cfg.certify = certify;
+        s.cfg.certify_arg = &is;
+        make_end(&c, false,
+                 is_session                              ? CCZ_RATLS_SESSION
+                 : how == STOCK || how == OTHER_PROTOCOL ? CCZ_RATLS_TLS_ONLY_INSECURE
+                                                         : CCZ_RATLS_CERTIFICATE);
+        if (!is_session && how != OTHER_PROTOCOL)
+            c.cfg.alpn = h2;
+        c.cfg.attest = NULL;
+        const bool refuses = how == SESSION_REFUSES || how == CERT_REFUSES;
+        c.toy.appraise_rc = refuses ? CCZ_E_POLICY : CCZ_OK;
+        open_and_run(&c, &s);
+        CHECK(is.asked == 1);
+        if (how == OTHER_PROTOCOL) { /* none is none of ours */
+            CHECK(s.rc != CCZ_OK && !ccz_ratls_ready(s.r) &&
+                  strcmp(s.err.where, "ratls:alpn") == 0);
+        } else if (refuses) {
+            CHECK(c.rc != CCZ_OK && !ccz_ratls_ready(c.r));
+        } else {
+            CHECK(c.rc == CCZ_OK && ccz_ratls_ready(c.r) && s.rc == CCZ_OK && ccz_ratls_ready(s.r));
+            CHECK(!ccz_ratls_peer(s.r)->attested &&
+                  ccz_ratls_peer(c.r)->attested == (how != STOCK));
+            CHECK(ccz_ratls_peer(c.r)->fresh == is_session);
+            CCZ_AUTO_BUF got;
+            ccz_buf_init(&got, 64);
+            CHECK(ccz_ratls_write(c.r, ccz_span_str("hello"), NULL) == CCZ_OK);
+            move(&s, &c);
+            CHECK(ccz_ratls_read(&got, s.r, NULL) == CCZ_OK &&
+                  ccz_span_eq(ccz_buf_span(&got), ccz_span_str("hello")));
+        }
+        close_end(&c);
+        close_end(&s);
+    }
+}
+
+/* Where clients are judged, one that is not of the profile does not get past the handshake. */
+static void test_stock_refused(void)
+{
+    static const char *const h2[] = {"h2", NULL};
+    struct end c, s;
+    make_end(&s, true, CCZ_RATLS_SESSION);
+    make_end(&c, false, CCZ_RATLS_TLS_ONLY_INSECURE);
+    c.cfg.alpn = h2;
+    open_and_run(&c, &s);
+    CHECK(s.rc == CCZ_E_PEER && strcmp(s.err.where, "ratls:alpn") == 0 && !ccz_ratls_ready(c.r));
+    close_end(&c);
+    close_end(&s);
+}
+
 static void refuse_cfg(struct ccz_ratls_cfg cfg)
 {
     struct ccz_ratls_ctx *ctx = NULL;
     struct ccz_err err = {0};
     CHECK(ccz_ratls_ctx_new(&ctx, &cfg, &err) == CCZ_E_ARG && !ctx &&
           strcmp(err.where, "ratls:config") == 0);
+}
+
+/* Stock clients beside those of the session profile: where clients are judged, or nothing is there to be looked at. */
+static void refuse_stock(void)
+{
+    static const char *const h2[] = {"h2", NULL}, *const own[] = {"h2", CCZ_RATLS_ALPN, NULL};
+    const struct ccz_ratls_cfg good = {
+        .server = true, .attest = toy_attest, .peer_evidence_optional = true, .alpn = h2};
+    struct ccz_ratls_cfg c = good;
+    c.appraise = toy_appraise;
+    refuse_cfg(c); /* also when evidence is optional: who has some would hide it by the protocol */
+    c = good;
+    c.pin = pin_hook;
+    refuse_cfg(c);
+    c = good;
+    c.attest = NULL;
+    refuse_cfg(c);
+    c = good;
+    c.server = false;
+    refuse_cfg(c);
+    c = good;
+    c.alpn = own;
+    refuse_cfg(c);
 }
 
 static void test_config(void)
@@ -482,6 +568,7 @@ static void test_config(void)
         (struct ccz_ratls_cfg){0}); /* the zeroed configuration demands evidence nobody appraises */
     refuse_cfg((struct ccz_ratls_cfg){.profile = CCZ_RATLS_CERTIFICATE, .attest = toy_attest});
     refuse_cfg((struct ccz_ratls_cfg){.appraise = toy_appraise, .alpn = h2});
+    refuse_stock();
     refuse_cfg((struct ccz_ratls_cfg){.appraise = toy_appraise, .pin = pin_hook});
     refuse_cfg((struct ccz_ratls_cfg){.appraise = toy_appraise, .key = p384});
     refuse_cfg(
@@ -547,6 +634,8 @@ static const struct ccz_test tests[] = {
     {"ratls.tls_pin", test_pins},
     {"ratls.tls_only", test_tls_only},
     {"ratls.certified", test_certified},
+    {"ratls.stock_beside", test_stock_beside},
+    {"ratls.stock_refused", test_stock_refused},
     {"ratls.config", test_config},
 };
 

@@ -247,6 +247,26 @@ static void test_stop(void)
     end(&f);
 }
 
+/* Before it stops: who watches hears of it and goes on watching, whoever asks is told the same. */
+static void test_suspend(void)
+{
+    struct fixture f;
+    begin(&f);
+    CHECK(ccz_rpc_health_set(health, "t.T", CCZ_RPC_SERVING) == CCZ_OK);
+    CCZ_AUTO(ccz_rpc_stream) one = watch(&f, "t.T");
+    CCZ_AUTO(ccz_rpc_stream) nobody = watch(&f, "nobody");
+    CHECK(next_status(one) == CCZ_RPC_SERVING && next_status(nobody) == CCZ_RPC_SERVICE_UNKNOWN);
+    ccz_rpc_health_suspend(health);
+    CHECK(next_status(one) == CCZ_RPC_NOT_SERVING);
+    enum ccz_rpc_serving status;
+    CHECK(check(&f, "", &status) == CCZ_RPC_OK && status == CCZ_RPC_NOT_SERVING);
+    CHECK(ccz_rpc_health_set(health, "t.T", CCZ_RPC_SERVING) == CCZ_OK); /* no news */
+    CHECK(ccz_rpc_health_get(health, "t.T") == CCZ_RPC_NOT_SERVING);
+    ccz_rpc_health_resume(health);
+    CHECK(next_status(one) == CCZ_RPC_SERVING);
+    end(&f);
+}
+
 enum { WATCHES = 24, CHANGES = 400 };
 
 static void *change(void *arg)
@@ -531,6 +551,7 @@ int main(int argc, char **argv)
         {"rpc.health_watch", test_watch},
         {"rpc.health_watch_refused", test_watch_refused},
         {"rpc.health_stop", test_stop},
+        {"rpc.health_suspend", test_suspend},
         {"rpc.health_watch_threads", test_watch_threads},
         {"rpc.services_guarded", test_guarded},
         {"rpc.reflection", test_reflection},

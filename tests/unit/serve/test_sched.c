@@ -404,6 +404,59 @@ static void test_inline(void)
     CHECK(ccz_sched_drain(s, 1000)); /* nothing is left over */
 }
 
+/* What is large only when it is decoded does not hold up the caller's thread, and is not decoded twice. */
+static void test_inline_decoded(void)
+{
+    static const uint8_t many[600];
+    CCZ_AUTO(ccz_sched)
+    s = new_sched((struct ccz_sched_cfg){.inline_max_us = 50, .inline_size_max = 100});
+    models(s, "A", (struct ccz_sched_model_cfg){.bytes_max = 500});
+    for (int i = 0; i < 16; i++)
+        CHECK(!done_in_submit(s, 20000, 10));
+    now += 1000 * (int64_t)MS;
+    struct kit_job *k = job(1, 'a', 20000);
+    k->job.size = 10;
+    k->req.in = k->in;
+    k->req.in_len = 1;
+    k->in[0] = (struct ccz_tensor){.data = CCZ_SPAN(many, 101)};
+    kit_submit(s, "A", k);
+    CHECK(k->decoded == 1 && k->ran == 0 && k->finished == 0);
+    CHECK(kit_stats(s).inline_done == 0 && kit_stats(s).waiting_bytes == 101);
+    struct kit_job *large = job(2, 'a', 20000);
+    large->job.size = 400;
+    kit_refused(s, "A", large, "The queue to which"); /* it counts by what it holds */
+    steps(s, 1);
+    CHECK(k->released == 1 && k->st.code == CCZ_RUN_OK && kit_stats(s).waiting_bytes == 0);
+    k = job(3, 'a', 20000); /* a decode that takes long is told before */
+    k->job.size = 10;
+    k->job.not_inline = true;
+    kit_submit(s, "A", k);
+    CHECK(k->decoded == 0);
+    steps(s, 1);
+    CHECK(k->released == 1);
+    CHECK(done_in_submit(s, 20000, 100));
+}
+
+/* Who gives no deadline has one. */
+static void test_run_limit(void)
+{
+    for (int given = 0; given < 2; given++) {
+        CCZ_AUTO(ccz_sched)
+        s = new_sched((struct ccz_sched_cfg){.run_ms_max = given ? 700 : 0});
+        models(s, "A", (struct ccz_sched_model_cfg){0});
+        kit_submit(s, "A", job(0, 'a', 1));
+        struct kit_job *k = job(1, 'a', 1);
+        k->job.deadline_ns = now + 3600 * 1000 * (int64_t)MS; /* an hour is no answer either */
+        kit_submit(s, "A", k);
+        k = job(2, 'a', 1);
+        k->req.timeout_ms = 30;
+        kit_submit(s, "A", k);
+        steps(s, 3);
+        CHECK(jobs[0].timeout_ms == (given ? 700 : 300000));
+        CHECK(jobs[1].timeout_ms == jobs[0].timeout_ms && jobs[2].timeout_ms == 30);
+    }
+}
+
 /* ------------------------------------------------------------------------ workers */
 
 enum { CROWD = 20000, SUBMITTERS = 2 };
@@ -501,12 +554,20 @@ static void test_wakes(void)
 int main(int argc, char **argv)
 {
     static const struct ccz_test tests[] = {
-        {"sched.order", test_order},       {"sched.bounds", test_bounds},
-        {"sched.removed", test_removed},   {"sched.flood", test_flood},
-        {"sched.pauses", test_pauses},     {"sched.weight", test_weight},
-        {"sched.deadline", test_deadline}, {"sched.cancelled", test_cancelled},
-        {"sched.drain", test_drain},       {"sched.inline", test_inline},
-        {"sched.workers", test_workers},   {"sched.wakes", test_wakes},
+        {"sched.order", test_order},
+        {"sched.bounds", test_bounds},
+        {"sched.removed", test_removed},
+        {"sched.flood", test_flood},
+        {"sched.pauses", test_pauses},
+        {"sched.weight", test_weight},
+        {"sched.deadline", test_deadline},
+        {"sched.cancelled", test_cancelled},
+        {"sched.drain", test_drain},
+        {"sched.inline", test_inline},
+        {"sched.inline_decoded", test_inline_decoded},
+        {"sched.run_limit", test_run_limit},
+        {"sched.workers", test_workers},
+        {"sched.wakes", test_wakes},
     };
     return ccz_test_main(tests, sizeof(tests) / sizeof(tests[0]), argc, argv);
 }

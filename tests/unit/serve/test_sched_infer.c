@@ -323,12 +323,93 @@ static void test_workers(void)
     end();
 }
 
+/* What a file of TensorFlow Serving says reaches the scheduler, which accepts it. */
+static void test_parameters(void)
+{
+    static const char text[] =
+        "max_batch_size { value: 32 } batch_timeout_micros { value: 2000 } "
+        "max_enqueued_batches { value: 7 } num_batch_threads { value: 3 } "
+        "thread_pool_name { value: 'pool' } allowed_batch_sizes: [4, 16] "
+        "pad_variable_length_inputs: true enable_large_batch_splitting { value: true } "
+        "max_execution_batch_size { value: 16 }";
+    struct ccz_serve_batching file;
+    struct ccz_err err = {0};
+    CHECK(ccz_serve_read_batching(&file, NULL, ccz_span_str(text), CCZ_SERVE_TEXT, &err) == CCZ_OK);
+    struct ccz_sched_batching b = ccz_sched_batching_from(&file);
+    CHECK(ccz_sched_batching_check(&b, &err) == CCZ_OK);
+    CHECK(b.on && b.max_batch_size == 32 && b.batch_timeout_us == 2000 &&
+          b.max_enqueued_batches == 7 && b.num_batch_threads == 3 &&
+          strcmp(b.thread_pool_name, "pool") == 0 && b.allowed_len == 2 &&
+          b.allowed_batch_sizes[0] == 4 && b.allowed_batch_sizes[1] == 16 &&
+          b.pad_variable_length_inputs && b.enable_large_batch_splitting &&
+          b.max_execution_batch_size == 16);
+}
+
+/* A body that is longer than what came. */
+static int unpacked;
+static size_t unpack_max;
+
+static unsigned unpack(void *arg, struct ccz_span *body, size_t size_max, const char **why)
+{
+    static const char plain[] = "{\"instances\":[{\"x\":[1.5,2],\"n\":7},{\"x\":[3,4],\"n\":8}]}";
+    (void)arg;
+    unpacked++;
+    unpack_max = size_max;
+    if (ccz_span_eq(*body, ccz_span_str("bad"))) {
+        *why = "it is broken";
+        return 415;
+    }
+    *body = ccz_span_str(plain);
+    return 0;
+}
+
+static void call_packed(struct call *c, const char *path, const char *body)
+{
+    ccz_buf_put_str(&c->request, body);
+    ccz_sched_infer_rest(
+        binding, &(struct ccz_sched_rest){
+                     .caller = {.call = c, .release = release},
+                     .http = {.method = "POST", .path = path, .body = ccz_buf_span(&c->request)},
+                     .unpack = unpack,
+                     .answer = answer_rest});
+}
+
+/* Compressed bodies are undone by workers, once there was room; by the caller's thread only for calls of a few bytes. */
+static void test_unpack(void)
+{
+    begin((struct ccz_sched_cfg){.model_jobs_max = 2, .inline_max_us = 1000000});
+    for (int i = 0; i < 20; i++) { /* measured: plain ones run inline from here on */
+        ccz_buf_put_str(&fresh(0)->request, "{\"instances\":[{\"x\":[1.5,2],\"n\":7}]}");
+        call_rest(&calls[0], "POST", "/v1/models/m:predict");
+        step_all();
+        CHECK(calls[0].http.status == 200);
+    }
+    ccz_buf_put_str(&fresh(0)->request, "{\"instances\":[{\"x\":[1.5,2],\"n\":7}]}");
+    call_rest(&calls[0], "POST", "/v1/models/m:predict");
+    CHECK(calls[0].released == 1);
+    call_packed(fresh(0), "/v1/models/m:predict", "packed");
+    call_packed(fresh(1), "/v1/models/m:predict", "bad");
+    call_packed(fresh(2), "/v1/models/m:predict", "packed");
+    CHECK(unpacked == 0 && calls[0].answered == 0);
+    CHECK(calls[2].http.status == 503 && calls[2].released == 1); /* no room: not looked at */
+    step_all();
+    CHECK(unpacked == 2 && unpack_max == SIZE_MAX);
+    CHECK(calls[0].http.status == 200 && strstr(ccz_buf_str(&calls[0].response), "predictions"));
+    CHECK(calls[1].http.status == 415 && calls[1].released == 1 &&
+          strcmp(ccz_buf_str(&calls[1].response), "{ \"error\": \"it is broken\" }") == 0);
+    call_packed(fresh(3), "/v2/repository/index", "packed");
+    CHECK(calls[3].released == 1 && unpacked == 3 && unpack_max <= 65536);
+    end();
+}
+
 int main(int argc, char **argv)
 {
     static const struct ccz_test tests[] = {
         {"sched_infer.grpc", test_grpc},       {"sched_infer.rest", test_rest},
         {"sched_infer.refused", test_refused}, {"sched_infer.reload", test_reload},
         {"sched_infer.workers", test_workers},
+        {"sched_infer.workers", test_workers}, {"sched_infer.parameters", test_parameters},
+        {"sched_infer.unpack", test_unpack},
     };
     return ccz_test_main(tests, sizeof(tests) / sizeof(tests[0]), argc, argv);
 }
