@@ -279,10 +279,10 @@ void cczi_kms_batch_pass(struct ccz_kms_store *s, struct cczi_kms_entry *entries
             cczi_kms_tell(&entries[i]); /* behind the last line that is for us */
 }
 
-void cczi_kms_entry_give_up(struct cczi_kms_entry *e, const char *why)
+void cczi_kms_entry_give_up(struct cczi_kms_entry *e, const char *where, const char *why)
 {
     struct ccz_err err = {0};
-    ccz_rc rc = ccz_fail(&err, CCZ_E_LIMIT, "kms:busy", CCZI_KMS_PASSES_MAX, "%s", why);
+    ccz_rc rc = ccz_fail(&err, CCZ_E_LIMIT, where, CCZI_KMS_PASSES_MAX, "%s", why);
     fail(e, cczi_kms_hint(&err, rc), &err);
     cczi_kms_log_call(&e->call, op_of(e), &e->err, &e->receipt);
 }
@@ -297,7 +297,7 @@ void cczi_kms_handle_batch(struct ccz_kms_store *s, struct cczi_kms_entry *entri
             cczi_kms_batch_pass(s, e, 1);
         }
         if (e->later)
-            cczi_kms_entry_give_up(e, "its key changes faster than it is worked with");
+            cczi_kms_entry_give_up(e, "kms:busy", "its key changes faster than it is worked with");
     }
 }
 

@@ -52,6 +52,7 @@ static const struct {
     {"kms:proposer-role", "somebody who is an author there has to propose it again"},
     {"kms:not-proposable", "this needs no approvals: call it directly"},
     {"kms:busy", "ask again later"},
+    {"kms:busy-namespace", "ask again when other calls of this namespace are through"},
     {"kms:rate-address", "who runs the server can allow more: cczoo-kmsd run --rpc-rate"},
     {"kms:rate-principal", "who runs the server can allow more: cczoo-kmsd run --rpc-rate"},
     {"kms:rate-total", "who runs the server can allow more: cczoo-kmsd run --rpc-total-rate"},

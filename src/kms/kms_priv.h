@@ -909,8 +909,8 @@ void cczi_kms_handle_batch(struct ccz_kms_store *s, struct cczi_kms_entry *entri
 /* Decides those that need no work, or whose work is done; the others are `later`. */
 void cczi_kms_batch_pass(struct ccz_kms_store *s, struct cczi_kms_entry *entries, size_t len);
 #define CCZI_KMS_PASSES_MAX 4 /* of one call: its key may change while its work is done */
-void cczi_kms_entry_give_up(struct cczi_kms_entry *e,
-                            const char *why); /* "kms:busy", in the log alone */
+/* In the log alone. @param where  "kms:busy", "kms:busy-namespace" */
+void cczi_kms_entry_give_up(struct cczi_kms_entry *e, const char *where, const char *why);
 
 #include "kms_still.h"
 #include "kms_why_msg.h"

@@ -151,6 +151,7 @@ static const struct {
     {"door:busy", 503},
     {"door:requests", 503},
     {"kms:busy", 503},
+    {"kms:busy-namespace", 503},
     {"kms:import-busy", 503},
     {"kms:response", 500},
     /* allowed, but not in the state that things are in */
