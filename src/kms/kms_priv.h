@@ -345,9 +345,11 @@ struct cczi_kms_parsed {
 #define CCZI_KMS_POLICIES_JSON_MAX (4 << 20) /* bytes of JSON that all of them were parsed from */
 ccz_rc cczi_kms_policies_new(struct cczi_kms_policies **out);
 void cczi_kms_policies_free(struct cczi_kms_policies *c);
-/* @param[out] out  borrowed until the next call with the same cache */
+/* @param[out] out  borrowed until the next call with the same cache
+ *  @param name  of the policy: its namespace holds the place */
 ccz_rc cczi_kms_policies_get(struct cczi_kms_parsed **out, struct cczi_kms_policies *c,
-                             const struct cczi_kms_policy *row, struct ccz_err *err);
+                             const char *name, const struct cczi_kms_policy *row,
+                             struct ccz_err *err);
 /* Whether the one of this MAC is there. */
 bool cczi_kms_policies_find(struct cczi_kms_parsed **out, struct cczi_kms_policies *c,
                             const uint8_t mac[32]);

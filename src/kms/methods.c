@@ -54,7 +54,7 @@ ccz_rc cczi_kms_policy_parsed(const struct ccz_policy **out, struct cczi_kms_cal
     ccz_rc rc = load_policy(&p, call, policy, err);
     struct cczi_kms_parsed *parsed = NULL;
     if (rc == CCZ_OK)
-        rc = cczi_kms_policies_get(&parsed, call->store->policies, &p, err);
+        rc = cczi_kms_policies_get(&parsed, call->store->policies, policy, &p, err);
     if (rc == CCZ_OK)
         rc = cczi_kms_parsed_resolve(parsed, call->store, policy, err);
     if (rc == CCZ_OK)

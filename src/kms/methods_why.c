@@ -412,7 +412,7 @@ ccz_rc cczi_kms_run_replay(struct ccz_buf *response, struct cczi_kms_call *call,
     if (rc == CCZ_OK && m.reference.size)
         rc = try_set(other, &m, err);
     if (rc == CCZ_OK)
-        rc = cczi_kms_policies_get(&now, call->store->policies, &live, err);
+        rc = cczi_kms_policies_get(&now, call->store->policies, policy, &live, err);
     if (rc == CCZ_OK)
         rc = cczi_kms_parsed_resolve(now, call->store, policy, err);
     ccz_buf_free(&live.json);
