@@ -79,6 +79,16 @@ ccz_rc cczi_kms_reseal(struct ccz_buf *out, const struct cczi_kms_sealer *from,
                        struct cczi_kms_sealer *to, const struct cczi_kms_slot *slot,
                        struct ccz_span sealed, struct ccz_err *err);
 
+/* Where a List goes on that stopped at a name which its caller may not read: of one store, for one caller, and it shows nothing.
+ * where = "kms:list-cursor" */
+#define CCZI_KMS_CURSOR_SIZE (16 + 1 + CCZ_KMS_NAME_SIZE + 16)
+ccz_rc cczi_kms_cursor_seal(uint8_t out[CCZI_KMS_CURSOR_SIZE], struct cczi_kms_sealer *s,
+                            const struct cczi_kms_ref *at, const uint8_t principal[32],
+                            struct ccz_err *err);
+ccz_rc cczi_kms_cursor_open(struct cczi_kms_ref *at, struct cczi_kms_sealer *s,
+                            struct ccz_span cursor, const uint8_t principal[32],
+                            struct ccz_err *err);
+
 /* End of the audit chain and digest of the set of rows; stored sealed. */
 struct cczi_kms_head {
     uint64_t seq;
@@ -516,6 +526,9 @@ struct cczi_msg_get_policy_resp {
 struct cczi_msg_name {
     struct ccz_span name;
 };
+struct cczi_msg_list_req {
+    struct ccz_span after, next;
+};
 struct cczi_msg_describe_req {
     struct ccz_span item;
     uint64_t after_version;
@@ -612,7 +625,7 @@ extern const struct cczi_msg_field cczi_msg_put_reference_req[], cczi_msg_get_re
 extern const struct cczi_msg_field cczi_msg_receipt[], cczi_msg_release_req[],
     cczi_msg_release_resp[], cczi_msg_put_req[], cczi_msg_put_resp[], cczi_msg_put_policy_req[],
     cczi_msg_bind_req[], cczi_msg_delete_req[], cczi_msg_target_req[], cczi_msg_get_policy_resp[],
-    cczi_msg_none[], cczi_msg_name[], cczi_msg_describe_req[], cczi_msg_item[],
+    cczi_msg_none[], cczi_msg_name[], cczi_msg_list_req[], cczi_msg_describe_req[], cczi_msg_item[],
     cczi_msg_audit_req[], cczi_msg_audit_line[], cczi_msg_checkpoint[], cczi_msg_status[],
     cczi_msg_role[], cczi_msg_quorum[], cczi_msg_propose_req[], cczi_msg_propose_resp[],
     cczi_msg_approve_req[], cczi_msg_reject_req[], cczi_msg_approve_resp[],
@@ -622,6 +635,7 @@ enum {
     CCZI_MSG_REPEATED = 1,
     CCZI_MSG_MORE = 2,
     CCZI_MSG_QUORUMS = 3,
+    CCZI_MSG_NEXT = 3, /* of a list of items */
     CCZI_MSG_APPROVERS = 10,
     CCZI_MSG_INCLUSION = 14,
     CCZI_MSG_RECEIPT = 15
