@@ -133,7 +133,10 @@ static ccz_rc transact(bool *begun, struct ccz_kms_store *s, struct cczi_kms_ent
         return err->rc;
     }
     const int64_t until = ccz_mono_ms() + CCZI_KMS_RETRY_MS;
+    s->whole_next = false;
     ccz_rc rc = try_once(begun, s, entries, len, err);
+    if (rc != CCZ_OK && s->whole_next && s->db.fault == CCZI_KMS_FAULT_AGAIN)
+        rc = try_once(begun, s, entries, len, err); /* one of them looks at all rows */
     for (unsigned n = 1; n < CCZI_KMS_RETRIES && rc != CCZ_OK &&
                          s->db.fault == CCZI_KMS_FAULT_AGAIN && ccz_mono_ms() < until;
          n++) {

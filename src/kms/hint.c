@@ -51,6 +51,7 @@ static const struct {
     {"kms:proposal-changed", "this is not what you looked at: cczoo kms proposals"},
     {"kms:proposer-role", "somebody who is an author there has to propose it again"},
     {"kms:not-proposable", "this needs no approvals: call it directly"},
+    {"kms:look-rate", "ask again later: each such change looks at all rows of the store"},
     {"kms:list-cursor", "start the list again"},
     {"kms:busy", "ask again later"},
     {"kms:busy-namespace", "ask again when other calls of this namespace are through"},

@@ -15,6 +15,8 @@
 enum cczi_kms_sql {
     CCZI_SQL_BEGIN, /* to write; META_GET comes next and waits for other writers */
     CCZI_SQL_BEGIN_READ, /* to read all of it as it is at one moment; META_READ comes next and waits for nobody */
+    CCZI_SQL_BEGIN_WHOLE, /* to write, of a back end that `moves`: sees all of it as it is once LOCK is through, which comes next */
+    CCZI_SQL_LOCK,        /* out of other writers; looks at nothing */
     CCZI_SQL_COMMIT,
     CCZI_SQL_ROLLBACK,
     CCZI_SQL_SAVEPOINT,
@@ -142,6 +144,7 @@ struct cczi_kms_migration {
 /* A back end. @p db is what open() made; one thread at a time. A failed step keeps its reason until fail() asks. */
 struct ccz_kms_backend {
     const char *name; /* "sqlite", "postgresql" */
+    bool moves;       /* each statement after BEGIN sees what others have committed meanwhile */
     /* @p target: what the back end finds its database by. @p create: make an empty one if that takes no more than a
      * file. @retval CCZ_E_NOT_FOUND there is none */
     ccz_rc (*open)(void **db, const char *target, bool create, struct ccz_err *err);

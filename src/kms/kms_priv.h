@@ -156,6 +156,7 @@ struct ccz_kms_store {
     uint8_t instance[CCZ_KMS_INSTANCE_SIZE]; /* public: which KMS this is */
     struct cczi_kms_head head;               /* as of the current transaction */
     bool head_dirty;
+    bool whole, whole_next; /* this transaction, the next one is as of cczi_kms_begin_whole() */
     struct cczi_kms_head before; /* as of the savepoint */
     bool before_dirty;
     size_t before_lines;
@@ -163,6 +164,7 @@ struct ccz_kms_store {
     bool trial; /* cczi_kms_trial_begin() */
     uint8_t trial_key[32];
     struct cczi_kms_policies *policies; /* parsed ones */
+    struct cczi_kms_looks *looks;       /* looks.h */
     struct cczi_kms_watch *watch;       /* or NULL while the store is being made */
     uint64_t seen_seq; /* the latest end of the audit chain that this process knows of */
     uint8_t seen_hash[32];
@@ -194,6 +196,9 @@ ccz_rc cczi_kms_store_memory(struct ccz_kms_store **out, const struct ccz_secret
 /* A transaction: everything between begin and commit is on disk when commit returns, or nothing is.
  */
 ccz_rc cczi_kms_begin(struct ccz_kms_store *s, struct ccz_err *err);
+/* What is read is what was there at its begin, but for its own changes, whoever writes to the database. In others, a look at all
+ * rows fails as what is to be tried again, and the next one is of this kind. */
+ccz_rc cczi_kms_begin_whole(struct ccz_kms_store *s, struct ccz_err *err);
 ccz_rc cczi_kms_begin_read(struct ccz_kms_store *s,
                            struct ccz_err *err); /* changes nothing, holds up nobody */
 /* Rolls back when it fails; s->db.fault says what that means. */

@@ -297,7 +297,7 @@ ccz_rc ccz_kms_migrate(const struct ccz_kms_state *state, int64_t now_s, struct 
         return ccz_fail(err, CCZ_E_UNSUPPORTED, "kms:migrate", from,
                         "no way from schema %d with %s", (int)from, s->db.ops->name);
     if (rc == CCZ_OK)
-        rc = cczi_kms_begin(s, err);
+        rc = cczi_kms_begin_whole(s, err);
     if (rc == CCZ_OK)
         rc = run(s, m, now_s, err);
     bool named = rc == CCZ_OK && m->from >= CCZI_KMS_SCHEMA_ID;

@@ -89,7 +89,7 @@ static ccz_rc rekey_tx(struct ccz_kms_store *s, struct cczi_kms_sealer *to, cons
                        int64_t now_s, enum cczi_kms_rekeyed *how, struct ccz_err *err)
 {
     *how = CCZI_KMS_REKEY_UNDONE;
-    ccz_rc rc = cczi_kms_begin(s, err);
+    ccz_rc rc = cczi_kms_begin_whole(s, err);
     if (rc != CCZ_OK)
         return rc;
     rc = rekey_rows(s, to, provider, now_s, err);

@@ -2,7 +2,8 @@
 /*
  * libpq, and only here. One connection, statements prepared when first used, numbers and bytes in binary, rows one at a
  * time. A transaction that writes takes the row of `meta` first (FOR UPDATE): one writer at a time, whatever the number
- * of servers, and READ COMMITTED is enough, as whatever is read after that lock was committed by its last holder.
+ * of servers, and READ COMMITTED is enough, as whatever is read after that lock was committed by its last holder. One that
+ * looks at all rows is REPEATABLE READ: who writes beside the servers shows it nothing else afterwards than what it added up.
  */
 #include "kms_pg.h"
 
@@ -102,6 +103,9 @@ static const struct cczi_kms_migration migrations[] = {
 static const char *const sql_text[CCZI_SQL_LEN] = {
     [CCZI_SQL_BEGIN] = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE",
     [CCZI_SQL_BEGIN_READ] = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+    [CCZI_SQL_BEGIN_WHOLE] = "BEGIN ISOLATION LEVEL REPEATABLE READ READ WRITE",
+    /* before the snapshot is taken: with FOR UPDATE alone, who waited would have one from before and fail */
+    [CCZI_SQL_LOCK] = "LOCK TABLE meta IN EXCLUSIVE MODE",
     [CCZI_SQL_META_GET] = "SELECT key_check, head FROM meta WHERE id = 1 FOR UPDATE",
     [CCZI_SQL_LIST] = "SELECT k, n FROM (SELECT DISTINCT kind AS k, name AS n FROM item"
                       "  WHERE kind < 3 AND (kind, name) > ($1::bigint, $2::text)"
@@ -559,7 +563,7 @@ static enum cczi_kms_step first(void *arg, enum cczi_kms_sql sql,
 {
     struct pg *db = arg;
     ccz_rc rc = CCZ_OK;
-    bool begin = sql == CCZI_SQL_BEGIN || sql == CCZI_SQL_BEGIN_READ;
+    bool begin = sql == CCZI_SQL_BEGIN || sql == CCZI_SQL_BEGIN_READ || sql == CCZI_SQL_BEGIN_WHOLE;
     if (begin && (!db->c || PQstatus(db->c) != CONNECTION_OK))
         rc = connect_db(db);
     if (rc == CCZ_OK && !db->c)
@@ -631,6 +635,7 @@ const struct ccz_kms_backend *ccz_kms_postgresql(void)
 {
     static const struct ccz_kms_backend postgresql = {
         .name = "postgresql",
+        .moves = true,
         .open = open_db,
         .close = close_db,
         .in_tx = in_tx,

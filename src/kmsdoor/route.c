@@ -147,6 +147,7 @@ static const struct {
     {"door:rate-principal", 429},
     {"door:rate-total", 429},
     {"kms:token-key-soon", 429},
+    {"kms:look-rate", 429},
     {"kms:token-keys", 409},
     {"door:busy", 503},
     {"door:requests", 503},

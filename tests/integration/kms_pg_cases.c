@@ -411,6 +411,91 @@ static void test_quorums(void)
     ccz_kms_store_free(b);
 }
 
+/* Another session, which commits before one statement of the store. */
+static struct {
+    struct ccz_kms_backend ops;
+    const struct ccz_kms_backend *real;
+    enum cczi_kms_sql at;
+    const char *text;
+    unsigned wholes;
+} g_beside;
+
+static enum cczi_kms_step beside_first(void *db, enum cczi_kms_sql q,
+                                       const struct cczi_kms_param *p, size_t n)
+{
+    g_beside.wholes += q == CCZI_SQL_BEGIN_WHOLE;
+    if (q == g_beside.at && g_beside.text && g_beside.wholes) {
+        const char *text = g_beside.text;
+        g_beside.text = NULL;
+        sql(text);
+    }
+    return g_beside.real->first(db, q, p, n);
+}
+
+static struct cczi_msg_approve_req propose_other(struct ccz_buf *out, struct ccz_kms_store *s)
+{
+    struct ccz_err err = {0};
+    CCZ_AUTO_BUF b;
+    ccz_buf_init(&b, 65536);
+    ccz_buf_init(out, 65536);
+    struct cczi_msg_bind_req bind = {.item = ccz_span_str("key/model"),
+                                     .policy = ccz_span_str("other")};
+    cczi_msg_put(&b, cczi_msg_bind_req, &bind);
+    struct cczi_msg_propose_req m = {ccz_span_str("Bind"), ccz_buf_span(&b), 0};
+    struct cczi_msg_propose_resp r = {0};
+    CHECK(fix_msg(out, s, FIX_ADMIN, "Propose", cczi_msg_propose_req, &m, &err) == CCZ_OK);
+    CHECK(cczi_msg_get(&r, cczi_msg_propose_resp, ccz_buf_span(out), NULL) == CCZ_OK);
+    return (struct cczi_msg_approve_req){r.id, r.sha256};
+}
+
+/* What several agreed on is done with the rows that were added up, whatever is committed beside it meanwhile; and tried again where
+ * that are rows which it writes. */
+static void test_whole(void)
+{
+    static const struct {
+        enum cczi_kms_sql at;
+        const char *text;
+        unsigned wholes;
+        bool found;
+    } cases[] = {
+        {CCZI_SQL_POLICY_GET, "DELETE FROM policy WHERE name = 'other'", 1, true},
+        {CCZI_SQL_BIND_DEL, "UPDATE binding SET policy = policy WHERE name = 'model'", 2, false},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        struct ccz_err err = {0};
+        uint8_t spki[32];
+        struct ccz_buf out;
+        fresh();
+        init();
+        struct ccz_kms_store *s = open_at(g_info);
+        CHECK(fix_put_policy(s, "server", fix_policy, false, &err) == CCZ_OK &&
+              fix_put_policy(s, "other", fix_policy_other, false, &err) == CCZ_OK);
+        CHECK(fix_create_key(s, "model", "aes-128", ccz_span_str("0123456789abcdef"), "server",
+                             &err) == CCZ_OK);
+        fix_spki(spki, FIX_AUDITOR);
+        CHECK(ccz_kms_store_set_admin(s, spki, CCZ_KMS_ROLE_APPROVER, FIX_NOW, &err) == CCZ_OK);
+        CHECK(ccz_kms_store_set_quorum(s, "*", 1, FIX_NOW, &err) == CCZ_OK);
+        struct cczi_msg_approve_req a = propose_other(&out, s);
+        g_beside.real = s->db.ops;
+        g_beside.ops = *s->db.ops;
+        g_beside.ops.first = beside_first;
+        g_beside.at = cases[i].at;
+        g_beside.text = cases[i].text;
+        g_beside.wholes = 0;
+        s->db.ops = &g_beside.ops;
+        ccz_rc rc = fix_msg(NULL, s, FIX_AUDITOR, "Approve", cczi_msg_approve_req, &a, &err);
+        if (rc != CCZ_OK)
+            fprintf(stderr, "case %zu: %s %s\n", i, err.where, err.msg);
+        CHECK(rc == CCZ_OK && !g_beside.text && g_beside.wholes == cases[i].wholes);
+        s->db.ops = g_beside.real;
+        rc = ccz_kms_store_check(NULL, s, &err);
+        CHECK((rc == CCZ_OK) != cases[i].found);
+        CHECK(!cases[i].found || strcmp(err.where, "kms:row-set") == 0);
+        ccz_buf_free(&out);
+        ccz_kms_store_free(s);
+    }
+}
+
 /* Another server holds the store and does not go on: every call of a batch is told, after one wait and not one each. */
 static void test_locked(void)
 {
@@ -677,6 +762,7 @@ static const struct ccz_test tests[] = {
     {"pg.rolled_back", test_rolled_back},
     {"pg.forked", test_forked},
     {"pg.quorums", test_quorums},
+    {"pg.whole", test_whole},
     {"pg.locked", test_locked},
     {"pg.unreplicated", test_unreplicated},
     {"pg.commit_waits", test_commit_waits},

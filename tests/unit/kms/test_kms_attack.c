@@ -2,6 +2,7 @@
 /* Somebody who may write to the database while servers run ("the DBA"): rows of the past, who has to agree, what is tried out. */
 #define _GNU_SOURCE
 #include "kms/kms_hook.h"
+#include "kms/looks.h"
 
 /* -------------------------------------------------------------- rows of the past */
 
@@ -328,6 +329,22 @@ static void test_quorum_looks(void)
     ccz_kms_store_free(s);
 }
 
+/* Of a new policy. @param[out] out  what the message borrows from; freed by the caller */
+static struct cczi_msg_approve_req propose(struct ccz_buf *out, struct ccz_kms_store *s,
+                                           const char *name)
+{
+    CCZ_AUTO_BUF b;
+    ccz_buf_init(&b, 65536);
+    ccz_buf_init(out, 65536);
+    struct cczi_msg_put_policy_req p = {ccz_span_str(name), ccz_span_str(fix_policy), 0};
+    cczi_msg_put(&b, cczi_msg_put_policy_req, &p);
+    struct cczi_msg_propose_req m = {ccz_span_str("PutPolicy"), ccz_buf_span(&b), 0};
+    struct cczi_msg_propose_resp r = {0};
+    CHECK(fix_msg(out, s, FIX_ADMIN, "Propose", cczi_msg_propose_req, &m, &err) == CCZ_OK);
+    CHECK(cczi_msg_get(&r, cczi_msg_propose_resp, ccz_buf_span(out), NULL) == CCZ_OK);
+    return (struct cczi_msg_approve_req){r.id, r.sha256};
+}
+
 /* What several have agreed on is done when all rows are those that were left, be it an approver's or a policy's. */
 static void test_agreed_on_rows(void)
 {
@@ -339,28 +356,87 @@ static void test_agreed_on_rows(void)
     for (size_t i = 0; i < sizeof(attacks) / sizeof(attacks[0]); i++) {
         struct ccz_kms_store *s = agreeing_store();
         uint8_t spki[32];
-        struct ccz_buf out, b;
+        struct ccz_buf out;
         fix_spki(spki, FIX_STRANGER);
         CHECK(ccz_kms_store_set_admin(s, spki, CCZ_KMS_ROLE_APPROVER, FIX_NOW, &err) == CCZ_OK);
         sql(s, "CREATE TABLE approver AS SELECT * FROM admin WHERE spki_sha256 = x'"
                "1212121212121212121212121212121212121212121212121212121212121212'");
         CHECK(ccz_kms_store_set_admin(s, spki, 0, FIX_NOW, &err) == CCZ_OK);
-        ccz_buf_init(&b, 65536);
-        ccz_buf_init(&out, 65536);
-        struct cczi_msg_put_policy_req p = {ccz_span_str("new"), ccz_span_str(fix_policy), 0};
-        cczi_msg_put(&b, cczi_msg_put_policy_req, &p);
-        struct cczi_msg_propose_req m = {ccz_span_str("PutPolicy"), ccz_buf_span(&b), 0};
-        struct cczi_msg_propose_resp r = {0};
-        CHECK(fix_msg(&out, s, FIX_ADMIN, "Propose", cczi_msg_propose_req, &m, &err) == CCZ_OK);
-        CHECK(cczi_msg_get(&r, cczi_msg_propose_resp, ccz_buf_span(&out), NULL) == CCZ_OK);
-        struct cczi_msg_approve_req a = {r.id, r.sha256};
+        struct cczi_msg_approve_req a = propose(&out, s, "new");
         enum fix_who who = i == 0 ? FIX_STRANGER : FIX_AUDITOR;
         sql(s, attacks[i]);
         CHECK(rows_refused(fix_msg(NULL, s, who, "Approve", cczi_msg_approve_req, &a, &err)));
-        ccz_buf_free(&b);
         ccz_buf_free(&out);
         ccz_kms_store_free(s);
     }
+}
+
+/* In a database that shows each statement something newer, a look takes a transaction that does not, and no other call does. */
+static void test_whole(void)
+{
+    struct ccz_kms_store *s = agreeing_store();
+    struct ccz_buf out;
+    hook(s);
+    h.ops.moves = true;
+    h.count = CCZI_SQL_BEGIN_WHOLE;
+    struct cczi_msg_approve_req a = propose(&out, s, "new");
+    CHECK(h.counted == 0);
+    CHECK(fix_msg(NULL, s, FIX_AUDITOR, "Approve", cczi_msg_approve_req, &a, &err) == CCZ_OK);
+    CHECK(h.counted == 1 && !s->whole_next);
+    CHECK(fix_put_secret(s, "word", "newer", NULL, true, &err) == CCZ_OK && h.counted == 1);
+    h.count =
+        CCZI_SQL_LOCK; /* the same for what an operator does beside the servers, and where it fails */
+    CHECK(ccz_kms_store_set_quorum(s, "*", 1, FIX_NOW, &err) == CCZ_OK && h.counted == 2);
+    ccz_buf_free(&out);
+    a = propose(&out, s, "newer");
+    sql(s, "DELETE FROM item WHERE version = 2");
+    CHECK(rows_refused(fix_msg(NULL, s, FIX_AUDITOR, "Approve", cczi_msg_approve_req, &a, &err)));
+    CHECK(h.counted == 3);
+    ccz_buf_free(&out);
+    s->db.ops = h.real;
+    ccz_kms_store_free(s);
+}
+
+static bool may_look(struct cczi_kms_looks *l, const char *ns, int64_t now_ms)
+{
+    err = (struct ccz_err){0};
+    ccz_rc rc = cczi_kms_looks_may(l, ns, now_ms, &err);
+    return rc == CCZ_OK || !dir_refused(rc, &err, CCZ_E_LIMIT, "kms:look-rate");
+}
+
+/* Looks take as much time as a namespace has, and others are not asked to wait for it. */
+static void test_look_rate(void)
+{
+    struct cczi_kms_looks *l;
+    const int64_t t = 1000;
+    CHECK(cczi_kms_looks_new(&l) == CCZ_OK && may_look(l, "a", t));
+    cczi_kms_looks_pay(l, "a", CCZI_KMS_LOOKS_BURST_MS - 1000, t);
+    CHECK(may_look(l, "a", t));
+    cczi_kms_looks_pay(l, "a", 5000, t); /* it took longer than there was: that is owed */
+    CHECK(!may_look(l, "a", t) && err.hint[0] && err.aux >= 39 && err.aux <= 41);
+    CHECK(!may_look(l, "a", t + 39000) && may_look(l, "b", t));
+    CHECK(may_look(l, "a", t + 41000));
+    for (int i = 0; i < 3; i++)
+        cczi_kms_looks_pay(l, "b", -1, t); /* as long as the last one */
+    CHECK(!may_look(l, "b", t) && may_look(l, "c", t));
+    cczi_kms_looks_free(l);
+
+    struct ccz_kms_store *s = agreeing_store();
+    struct ccz_buf out;
+    struct cczi_msg_approve_req a = propose(&out, s, "new");
+    struct cczi_msg_quorum q = {.ns = ccz_span_str("x"), .needed = 0};
+    cczi_kms_looks_pay(s->looks, "", 1000000, ccz_mono_ms());
+    cczi_kms_looks_pay(s->looks, "x", 1000000, ccz_mono_ms());
+    CHECK(dir_refused(fix_msg(NULL, s, FIX_AUDITOR, "Approve", cczi_msg_approve_req, &a, &err),
+                      &err, CCZ_E_LIMIT, "kms:look-rate"));
+    CHECK(ccz_kms_store_set_quorum(s, "*", 0, FIX_NOW, &err) == CCZ_OK);
+    CHECK(dir_refused(fix_msg(NULL, s, FIX_ADMIN, "SetQuorum", cczi_msg_quorum, &q, &err), &err,
+                      CCZ_E_LIMIT, "kms:look-rate"));
+    q.ns = ccz_span_str("y");
+    CHECK(fix_msg(NULL, s, FIX_ADMIN, "SetQuorum", cczi_msg_quorum, &q, &err) == CCZ_OK);
+    CHECK(ccz_kms_store_check(NULL, s, &err) == CCZ_OK);
+    ccz_buf_free(&out);
+    ccz_kms_store_free(s);
 }
 
 /* Somebody proposes, nobody has approved, and the DBA reads what the database keeps of the trial. */
@@ -407,6 +483,8 @@ static const struct ccz_test tests[] = {
     {"kms.quorum_elsewhere", test_quorum_elsewhere},
     {"kms.quorum_looks", test_quorum_looks},
     {"kms.agreed_on_rows", test_agreed_on_rows},
+    {"kms.whole", test_whole},
+    {"kms.look_rate", test_look_rate},
 };
 
 int main(int argc, char **argv)
