@@ -50,6 +50,8 @@ enum cczi_kms_sql {
     CCZI_SQL_LIST,
     CCZI_SQL_VERSIONS,
     CCZI_SQL_COUNT,
+    CCZI_SQL_QUOTA_ITEMS,
+    CCZI_SQL_QUOTA_POLICIES,
     CCZI_SQL_AUDIT_PUT,
     CCZI_SQL_AUDIT_FROM,
     CCZI_SQL_ITEM_1_NEXT,  /* of schema 1, while it is migrated */
@@ -111,6 +113,12 @@ enum cczi_kms_sql {
     CCZI_SQL_RAW_COUNT,
     CCZI_SQL_RAW_OLDEST,
     CCZI_SQL_RAW_REKEY,
+    CCZI_SQL_HEADS_GET,
+    CCZI_SQL_HEADS_PUT,
+    CCZI_SQL_HEADS_DEL,
+    CCZI_SQL_HEADS_ALL,
+    CCZI_SQL_HEADS_REKEY,
+    CCZI_SQL_ITEM_NAME_NEXT, /* while it is migrated */
     CCZI_SQL_LEN
 };
 /* The text that most back ends use as it is. */
@@ -175,8 +183,9 @@ struct cczi_kms_db {
     void *db;
     enum cczi_kms_fault fault; /* of the last statement that failed; the store resets it at BEGIN */
 };
-#define CCZI_KMS_SCHEMA    4
-#define CCZI_KMS_SCHEMA_ID 3 /* since then stores have ids, and with them other keys */
+#define CCZI_KMS_SCHEMA       5
+#define CCZI_KMS_SCHEMA_ID    3 /* since then stores have ids, and with them other keys */
+#define CCZI_KMS_SCHEMA_HEADS 5 /* and items heads */
 ccz_rc cczi_kms_db_open(struct cczi_kms_db *db, const struct ccz_kms_backend *ops,
                         const char *target, bool create, struct ccz_err *err);
 void cczi_kms_db_close(struct cczi_kms_db *db);

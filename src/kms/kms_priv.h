@@ -156,6 +156,7 @@ struct ccz_kms_store {
     uint8_t instance[CCZ_KMS_INSTANCE_SIZE]; /* public: which KMS this is */
     struct cczi_kms_head head;               /* as of the current transaction */
     bool head_dirty;
+    bool no_heads;          /* of a schema without item_head, until it is migrated */
     bool whole, whole_next; /* this transaction, the next one is as of cczi_kms_begin_whole() */
     struct cczi_kms_head before; /* as of the savepoint */
     bool before_dirty;
@@ -165,6 +166,10 @@ struct ccz_kms_store {
     uint8_t trial_key[32];
     struct cczi_kms_policies *policies; /* parsed ones */
     struct cczi_kms_looks *looks;       /* looks.h */
+    struct cczi_kms_past *past;         /* past.h; NULL while the store is being made */
+    uint64_t begun_generation;          /* of the head, when this transaction began */
+    bool looking;                       /* at all rows: what they add up to says more than past.h */
+    struct cczi_kms_quotas *quotas;     /* quota.h; NULL while the store is being made */
     struct cczi_kms_watch *watch;       /* or NULL while the store is being made */
     uint64_t seen_seq; /* the latest end of the audit chain that this process knows of */
     uint8_t seen_hash[32];

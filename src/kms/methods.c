@@ -75,8 +75,13 @@ ccz_rc cczi_kms_judge(struct cczi_kms_call *call, uint32_t op, struct ccz_err *e
 {
     struct cczi_kms_binding b;
     ccz_rc rc = cczi_kms_binding_get(&b, call->store, &call->ref, op, err);
-    if (rc == CCZ_E_NOT_FOUND && op != CCZI_OP_RELEASE)
-        rc = cczi_kms_binding_get(&b, call->store, &call->ref, CCZI_OP_RELEASE, err);
+    if (rc == CCZ_E_NOT_FOUND) {
+        rc = cczi_kms_binding_absent(call->store, &call->ref, op, err);
+        if (rc == CCZ_OK)
+            rc = op == CCZI_OP_RELEASE
+                     ? CCZ_E_NOT_FOUND
+                     : cczi_kms_binding_get(&b, call->store, &call->ref, CCZI_OP_RELEASE, err);
+    }
     if (rc == CCZ_E_NOT_FOUND) {
         ccz_refuse(err, CCZ_E_DENIED, "kms:unbound", "no policy", "an item bound to a policy");
         return cczi_kms_hint(err, CCZ_E_DENIED);

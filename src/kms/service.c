@@ -2,6 +2,7 @@
 /* The handler behind an RPC server: event loops queue calls, one worker owns the store, and what takes long is done beside it. */
 #define _POSIX_C_SOURCE 200809L
 #include "gate.h"
+#include "quota.h"
 #include "use_priv.h"
 #include "works.h"
 
@@ -476,6 +477,7 @@ bool ccz_kms_service_admit(void *service, const char *address)
 void ccz_kms_service_metrics(struct ccz_kms_service *s, struct ccz_buf *out)
 {
     cczi_kms_gate_metrics(s->gate, out);
+    cczi_kms_quotas_metrics(s->cfg.store->quotas, out);
 }
 
 ccz_rc ccz_kms_service_add(struct ccz_kms_service *s, struct ccz_rpc_server *server)
@@ -642,6 +644,7 @@ ccz_rc ccz_kms_service_new(struct ccz_kms_service **out, const struct ccz_kms_se
         return ccz_fail(err, CCZ_E_NOMEM, "kms:service", 0, "out of memory");
     s->cfg = *cfg;
     s->cfg.store->clock = &s->cfg.clock;
+    cczi_kms_quotas_limit(s->cfg.store->quotas, &cfg->quota);
     queue_init(&s->calls);
     sync_init(s);
     s->batch = calloc(CCZI_KMS_BATCH_MAX, sizeof(*s->batch));

@@ -3,6 +3,8 @@
 #define _POSIX_C_SOURCE 200809L
 #include "kms_priv.h"
 #include "looks.h"
+#include "past.h"
+#include "quota.h"
 #include "use_priv.h"
 
 #include "master_priv.h"
@@ -128,6 +130,7 @@ static ccz_rc begin(bool *behind, struct ccz_kms_store *s, bool writes, uint64_t
         rc = statement(s, CCZI_SQL_LOCK, err);
     if (rc == CCZ_OK)
         rc = head_load(s, writes ? CCZI_SQL_META_GET : CCZI_SQL_META_READ, err);
+    s->begun_generation = s->head.generation;
     *behind = rc == CCZ_OK && s->seen_seq && s->head.seq > s->seen_seq &&
               s->head.seq - s->seen_seq > most;
     if (*behind) {
@@ -637,6 +640,10 @@ static ccz_rc equip(struct ccz_kms_store *s, struct ccz_err *err)
         rc = cczi_kms_importer_new(&s->importer);
     if (rc == CCZ_OK)
         rc = cczi_kms_looks_new(&s->looks);
+    if (rc == CCZ_OK)
+        rc = cczi_kms_quotas_new(&s->quotas);
+    if (rc == CCZ_OK)
+        rc = cczi_kms_past_new(&s->past);
     return rc == CCZ_OK ? rc : ccz_fail(err, rc, "kms:store-open", 0, "out of memory");
 }
 
@@ -671,8 +678,10 @@ ccz_rc cczi_kms_store_open_schema(struct ccz_kms_store **out, const struct ccz_k
     }
     if (rc == CCZ_OK && !state->epoch)
         rc = cczi_kms_epoch_required(state->dir, err);
-    if (rc == CCZ_OK)
+    if (rc == CCZ_OK) {
+        s->no_heads = found < CCZI_KMS_SCHEMA_HEADS;
         rc = load_key(s, state, found < CCZI_KMS_SCHEMA_ID, err);
+    }
     if (rc == CCZ_OK)
         rc = equip(s, err);
     if (rc == CCZ_OK)
@@ -755,6 +764,8 @@ void ccz_kms_store_free(struct ccz_kms_store *s)
     cczi_kms_lines_free(&s->lines);
     cczi_kms_policies_free(s->policies);
     cczi_kms_looks_free(s->looks);
+    cczi_kms_quotas_free(s->quotas);
+    cczi_kms_past_free(s->past);
     cczi_kms_watch_free(s->watch);
     cczi_kms_blocks_free(s->blocks);
     cczi_kms_opened_free(s->opened);
@@ -773,6 +784,7 @@ ccz_rc cczi_kms_tables_check(struct ccz_kms_check *out, uint8_t set[32], struct 
         [CCZI_KMS_T_APPROVAL] = &out->approvals,   [CCZI_KMS_T_KEY_META] = &out->keys,
         [CCZI_KMS_T_STAGED] = &out->staged,        [CCZI_KMS_T_EVIDENCE] = &out->evidence,
         [CCZI_KMS_T_REFERENCE] = &out->references, [CCZI_KMS_T_RAW] = &out->raw_evidence,
+        [CCZI_KMS_T_HEAD] = &out->item_heads,
     };
     ccz_rc rc = CCZ_OK;
     for (unsigned t = 0; rc == CCZ_OK && t < CCZI_KMS_TABLES; t++)
@@ -784,11 +796,13 @@ static ccz_rc check_rows(struct ccz_kms_check *out, struct ccz_kms_store *s, boo
                          struct ccz_err *err)
 {
     uint8_t set[32] = {0};
+    s->looking = true;
     ccz_rc rc = cczi_kms_tables_check(out, set, s, err);
     if (rc == CCZ_OK)
         rc = cczi_kms_items_check(&out->versions, set, s, values, err);
     if (rc == CCZ_OK)
         rc = cczi_kms_policies_check(&out->policies, set, s, err);
+    s->looking = false;
     /* each row is genuine; is it the set that the last change left? */
     if (rc == CCZ_OK)
         rc = cczi_kms_set_is(s, set, err);

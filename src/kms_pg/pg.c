@@ -72,11 +72,15 @@ struct pg {
     "  PRIMARY KEY (sha256, namespace));"                                                          \
     "CREATE INDEX raw_evidence_time ON raw_evidence(namespace, time_s, sha256);"
 
+#define SCHEMA_5_SQL                                                                               \
+    "CREATE TABLE item_head(kind BIGINT NOT NULL, name TEXT COLLATE \"C\" NOT NULL, last BIGINT "  \
+    "NOT NULL, ops BIGINT NOT NULL, mac BYTEA NOT NULL, PRIMARY KEY (kind, name));"
+
 static const char create_sql[] =
     "CREATE TABLE kms_schema(version BIGINT NOT NULL);"
-    "INSERT INTO kms_schema VALUES (4);"
+    "INSERT INTO kms_schema VALUES (5);"
     "CREATE TABLE meta(id BIGINT PRIMARY KEY CHECK (id = 1), key_check BYTEA NOT NULL, head BYTEA "
-    "NOT NULL);" ACCESS_SQL USE_SQL SCHEMA_4_SQL
+    "NOT NULL);" ACCESS_SQL USE_SQL SCHEMA_4_SQL SCHEMA_5_SQL
     "CREATE TABLE policy(name TEXT COLLATE \"C\" PRIMARY KEY, json BYTEA NOT NULL, sha256 BYTEA "
     "NOT NULL,"
     "  created_s BIGINT NOT NULL, mac BYTEA NOT NULL);"
@@ -94,9 +98,10 @@ static const char create_sql[] =
 static const struct cczi_kms_migration migrations[] = {
     {2,
      "ALTER TABLE admin RENAME TO admin_2; DROP INDEX binding_policy;"
-     " ALTER TABLE binding RENAME TO binding_2;" ACCESS_SQL USE_SQL SCHEMA_4_SQL,
-     "DROP TABLE admin_2; DROP TABLE binding_2; UPDATE kms_schema SET version = 4;"},
-    {3, SCHEMA_4_SQL, "UPDATE kms_schema SET version = 4;"},
+     " ALTER TABLE binding RENAME TO binding_2;" ACCESS_SQL USE_SQL SCHEMA_4_SQL SCHEMA_5_SQL,
+     "DROP TABLE admin_2; DROP TABLE binding_2; UPDATE kms_schema SET version = 5;"},
+    {3, SCHEMA_4_SQL SCHEMA_5_SQL, "UPDATE kms_schema SET version = 5;"},
+    {4, SCHEMA_5_SQL, "UPDATE kms_schema SET version = 5;"},
 };
 
 /* Where the common text will not do. */

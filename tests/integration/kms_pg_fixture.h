@@ -102,5 +102,6 @@ void pg_test_new_pin(void);
 void pg_test_keys(void);
 void pg_test_migrate(void);
 void pg_test_migrate_3(void);
+void pg_test_migrate_4(void);
 
 #endif

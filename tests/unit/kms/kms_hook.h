@@ -3,6 +3,7 @@
 #define KMS_HOOK_H
 /* Somebody who may write to the database of a running store ("the DBA"), and a back end that loses answers. */
 #include "kms/kms_dir.h"
+#include "kms/past.h"
 
 static struct ccz_err err; /* of the last call */
 
@@ -18,6 +19,13 @@ static inline bool set_refused(struct ccz_kms_store *s)
 {
     err = (struct ccz_err){0};
     return dir_refused(ccz_kms_store_check(NULL, s, &err), &err, CCZ_E_SIG, "kms:row-set");
+}
+
+/* As a server that has seen no row yet. */
+static inline void forget(struct ccz_kms_store *s)
+{
+    cczi_kms_past_free(s->past);
+    CHECK(cczi_kms_past_new(&s->past) == CCZ_OK);
 }
 
 static inline ccz_rc bind(struct ccz_kms_store *s, const char *policy)

@@ -48,8 +48,10 @@ static void test_set_laundered(void)
         const char *keep, *drop, *put;
     } cases[] = {
 #define ITEM                                                                                       \
-    "CREATE TABLE kept AS SELECT * FROM item WHERE name = 'model'",                                \
-        "DELETE FROM item WHERE name = 'model'", "INSERT INTO item SELECT * FROM kept"
+    "CREATE TABLE kept AS SELECT * FROM item WHERE name = 'model';"                                \
+    "CREATE TABLE kept_head AS SELECT * FROM item_head WHERE name = 'model'",                      \
+        "DELETE FROM item WHERE name = 'model'; DELETE FROM item_head WHERE name = 'model'",       \
+        "INSERT INTO item SELECT * FROM kept; INSERT INTO item_head SELECT * FROM kept_head"
         {NULL, bind_other, "CREATE TABLE kept AS SELECT * FROM binding WHERE name = 'model'",
          "DELETE FROM binding WHERE name = 'model'", "INSERT INTO binding SELECT * FROM kept"},
         {NULL, dismiss, "CREATE TABLE kept AS SELECT * FROM admin WHERE roles = 1",
@@ -71,12 +73,14 @@ static void test_set_laundered(void)
         sql(s, cases[i].drop);
         sql(s, cases[i].put);
         CHECK(set_refused(s));
+        forget(s);
         CHECK(cases[i].change(s) == CCZ_OK); /* somebody sees it and puts it right */
         CHECK(set_refused(s));
         sql(s, cases[i].drop);
         sql(s, cases[i].put);
         CHECK(set_refused(s));
         for (int n = 0; n < 6; n++) { /* nor by doing it again */
+            forget(s);
             CHECK(cases[i].change(s) == CCZ_OK && set_refused(s));
             sql(s, cases[i].drop);
             sql(s, cases[i].put);
@@ -247,6 +251,8 @@ static void test_quorum_gone(void)
     CHECK(rows_refused(put_policy(s)));
     CHECK(rows_refused(bind(s, "other")));
     sql(s, "INSERT INTO quorum SELECT * FROM free");
+    CHECK(dir_refused(put_policy(s), &err, CCZ_E_SIG, "kms:row-older"));
+    forget(s);
     CHECK(rows_refused(put_policy(s)));
     sql(s, "DELETE FROM quorum; INSERT INTO quorum SELECT * FROM kept");
     CHECK(needs_approval(put_policy(s)));
