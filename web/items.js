@@ -3,7 +3,7 @@
 import { all, call } from './api.js';
 import { bytes, chip, facts, failure, field, fill, h, hex, parsed, same, sha256, short, table, timeOf, utf8 } from './dom.js';
 
-const byName = (a) => ({ after: a.items.at(-1).item });
+const byName = (a) => (a.next ? { next: a.next } : { after: a.items.at(-1).item });
 
 function state(i) {
   const now = Date.now() / 1000;

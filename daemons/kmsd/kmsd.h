@@ -30,13 +30,15 @@ struct kmsd_opts {
     const char *tee, *sim_dir, *trust_sim, *collateral, *collateral_from, *collateral_ca_file;
     int64_t reattest_s;                                               /* 0 = never */
     int64_t rpc_rate, rpc_total_rate, rpc_handshakes, crypto_threads; /* 0 = the usual */
+    int64_t quota_items, quota_versions, quota_bytes, quota_policies,
+        quota_policy_bytes; /* the same */
     /* https.c */
     const char *https, *https_port_file, *tls_cert, *tls_key, *metrics, *metrics_port_file;
     const char *jwt_issuers, *jwt_issuer, *jwt_audience, *jwt_keys, *jwt_ca_file, *jwt_subject;
     int64_t jwt_skew_s, https_rate, https_connections, kbs_sessions, kbs_attestations;
     bool plain_http_insecure, transit;
     bool kbs; /* the KBS protocol, too */
-    const char *issuer;
+    const char *issuer, *token_policies;
     const char *prov, *prov_cert, *prov_key, *prov_map, *prov_port_file; /* --secret-prov... */
 };
 

@@ -204,7 +204,12 @@ static int cmd_run(const struct kmsd_opts *o)
     if (!ui_count("rpc-rate", o->rpc_rate, 0, CCZ_KMS_RATE_MAX) ||
         !ui_count("rpc-total-rate", o->rpc_total_rate, 0, CCZ_KMS_RATE_MAX) ||
         !ui_count("rpc-handshakes", o->rpc_handshakes, 0, CCZ_KMS_RATE_MAX) ||
-        !ui_count("crypto-threads", o->crypto_threads, 0, CCZ_KMS_CRYPTO_THREADS_MAX))
+        !ui_count("crypto-threads", o->crypto_threads, 0, CCZ_KMS_CRYPTO_THREADS_MAX) ||
+        !ui_count("quota-items", o->quota_items, 0, INT64_MAX) ||
+        !ui_count("quota-versions", o->quota_versions, 0, INT64_MAX) ||
+        !ui_count("quota-bytes", o->quota_bytes, 0, INT64_MAX) ||
+        !ui_count("quota-policies", o->quota_policies, 0, INT64_MAX) ||
+        !ui_count("quota-policy-bytes", o->quota_policy_bytes, 0, INT64_MAX))
         return UI_USAGE;
     return kmsd_prov_check(o) && kmsd_https_check(o) ? kmsd_run(o) : UI_USAGE;
 }
@@ -335,6 +340,19 @@ static int help(void)
             "run: threads for RSA and large messages; default 2, at most 64"                       \
     }
 
+#define QUOTA_OPT(name, target, help)                                                              \
+    {                                                                                              \
+        name, NULL, target, NULL, "N", "run: " help                                                \
+    }
+#define QUOTA_OPTS(o)                                                                              \
+    QUOTA_OPT("quota-items", &(o)->quota_items, "keys and secrets of a namespace; default 10000"), \
+        QUOTA_OPT("quota-versions", &(o)->quota_versions, "and their versions; default 20000"),    \
+        QUOTA_OPT("quota-bytes", &(o)->quota_bytes, "and bytes of them; default 134217728"),       \
+        QUOTA_OPT("quota-policies", &(o)->quota_policies,                                          \
+                  "policies and versions of reference sets of a namespace; default 1000"),         \
+        QUOTA_OPT("quota-policy-bytes", &(o)->quota_policy_bytes,                                  \
+                  "and bytes of them; default 2097152")
+
 #define PROV_OPTS(o)                                                                               \
     {"transit",                                                                                    \
      NULL,                                                                                         \
@@ -370,6 +388,8 @@ static int help(void)
          NULL,                                                                                       \
          "N",                                                                                        \
          "attestations in a minute; default 131072"},                                                \
+        UI_TEXT("token-policies", &(o)->token_policies, "NAME,NAME",                                 \
+                "run: policies whose acceptance tokens call approved executables; * = any"),         \
         UI_TEXT("issuer", &(o)->issuer, "URL",                                                       \
                 "iss of attestation results: the https URL under which --https is reached"),         \
         UI_TEXT("metrics", &(o)->metrics, "ADDR",                                                    \
@@ -448,6 +468,7 @@ static int dispatch(const struct command *c, int argc, char **argv)
         {"reattest", NULL, &o.reattest_s, NULL, "SECONDS",
          "ask workloads for evidence again, that often; default 0 = never"},
         RPC_OPTS(&o),
+        QUOTA_OPTS(&o),
         PROV_OPTS(&o),
         HTTPS_OPTS(&o),
         {0},

@@ -89,12 +89,18 @@ static ccz_rc start(struct kmsd *k, const struct kmsd_opts *o, struct ccz_err *e
                  .arg = k,
                  .appraise = appraise,
                  .appraise_arg = k,
-                 .issuer = o->issuer},
+                 .issuer = o->issuer,
+                 .token_policies = o->token_policies},
         .crypto_threads = (unsigned)o->crypto_threads,
         .rates = {.address_rate = (uint32_t)o->rpc_rate,
                   .principal_rate = (uint32_t)o->rpc_rate,
                   .total_rate = (uint32_t)o->rpc_total_rate,
                   .handshake_rate = (uint32_t)o->rpc_handshakes},
+        .quota = {.items = (uint64_t)o->quota_items,
+                  .versions = (uint64_t)o->quota_versions,
+                  .bytes = (uint64_t)o->quota_bytes,
+                  .policies = (uint64_t)o->quota_policies,
+                  .policy_bytes = (uint64_t)o->quota_policy_bytes},
     };
     rc = ccz_kms_service_new(&k->service, &service, err);
     if (rc == CCZ_OK)

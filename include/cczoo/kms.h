@@ -141,8 +141,8 @@ CCZ_API void ccz_kms_store_instance(uint8_t out[CCZ_KMS_INSTANCE_SIZE],
 CCZ_DEFINE_AUTO(ccz_kms_store)
 
 /**
- * Makes a store of schema 1 (before versions had a state of their own), 2 (before roles had namespaces) or 3 (before sets of
- * reference values) one of schema 4, in one transaction, with its audit line. From 1 and 2 administrators and auditors stay that, in
+ * Makes a store of schema 1 (before versions had a state of their own), 2 (before roles had namespaces), 3 (before sets of
+ * reference values) or 4 (before items had heads) one of schema 5, in one transaction, with its audit line. From 1 and 2 administrators and auditors stay that, in
  * all namespaces, and the store gets another ccz_kms_store_instance(): after a crash it is the one or the other. Everything is checked first as ccz_kms_store_open() did then. The server
  * must not run; back the folder up before: older servers refuse the new schema ("kms:schema").
  * @retval CCZ_E_UNSUPPORTED  "kms:schema" it has another schema already; and the errors of ccz_kms_store_open()
@@ -159,6 +159,7 @@ struct ccz_kms_check {
     uint64_t staged, evidence;
     uint64_t references; /**< versions of sets of reference values */
     uint64_t raw_evidence;
+    uint64_t item_heads; /**< one for each name of a key or secret, and for the KMS's own */
     uint64_t audit_lines;
 };
 /** Opens every sealed value, checks every MAC, the set of rows and the audit chain. Linear in the size of the store.
@@ -215,6 +216,9 @@ struct ccz_kms_info {
     /** "iss" of attestation results, at most 256 bytes: the https URL under which others find the keys, if there is one.
      *  NULL = "cczoo-kms:" and the instance in hex */
     const char *issuer;
+    /** Policies whose acceptance attestation results call "approved executables" (AR4SI), names with commas; "*" = any, also one that
+     *  somebody made for a namespace of his own. NULL = none: they name the policy and say nothing of executables. */
+    const char *token_policies;
 };
 /** Properties of the way in that a call took, as bits. None: RA-TLS of the session profile, or nothing that needs another rule. */
 enum {
@@ -276,6 +280,19 @@ struct ccz_kms_rates {
 #define CCZ_KMS_TOTAL_RATE     20000
 #define CCZ_KMS_HANDSHAKE_RATE 200
 #define CCZ_KMS_RATE_MAX       1000000 /**< bound of options that set them */
+/**
+ * What one namespace may have in the store; what is more is refused with CCZ_E_LIMIT "kms:quota-items", "kms:quota-versions",
+ * "kms:quota-bytes" (of keys and secrets: names, versions, values with their metadata), "kms:quota-policies", "kms:quota-policy-bytes"
+ * (policies, those on trial, versions of sets of reference values). Zeros: the defaults. What is there already stays.
+ */
+struct ccz_kms_quota {
+    uint64_t items, versions, bytes, policies, policy_bytes;
+};
+#define CCZ_KMS_QUOTA_ITEMS        10000
+#define CCZ_KMS_QUOTA_VERSIONS     20000
+#define CCZ_KMS_QUOTA_BYTES        (128 << 20)
+#define CCZ_KMS_QUOTA_POLICIES     1000
+#define CCZ_KMS_QUOTA_POLICY_BYTES (2 << 20)
 struct ccz_kms_service_cfg {
     struct ccz_kms_store
         *store; /**< required; owned by the caller, used by the worker until the service is freed */
@@ -284,6 +301,7 @@ struct ccz_kms_service_cfg {
     unsigned crypto_threads;  /**< for RSA and large messages, beside the worker; 0 = two, at most
                            CCZ_KMS_CRYPTO_THREADS_MAX */
     struct ccz_kms_rates rates;
+    struct ccz_kms_quota quota; /**< of the store, from now on */
 };
 #define CCZ_KMS_CRYPTO_THREADS_MAX 64
 CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_service_new(struct ccz_kms_service **out,

@@ -19,7 +19,7 @@
  * is not retried: after CCZ_E_TIMEOUT or CCZ_E_CLOSED a change may have been made, which the audit log tells. One call at a time on a client.
  *
  * Times are seconds since 1970 UTC, periods seconds, sizes bytes. Besides what stands at each function: CCZ_E_DENIED "kms:role", "kms:admin-required",
- * "kms:approval-needed" (managing), CCZ_E_NOT_FOUND "kms:not-found", CCZ_E_FORMAT "kms:name", CCZ_E_LIMIT "kms:busy" (ask again), and those of the connection (rpc.h).
+ * "kms:approval-needed" (managing), CCZ_E_NOT_FOUND "kms:not-found", CCZ_E_FORMAT "kms:name", CCZ_E_LIMIT "kms:busy", "kms:busy-namespace" (ask again), and those of the connection (rpc.h).
  */
 #include <cczoo/kms.h>
 #include <cczoo/pkey.h>

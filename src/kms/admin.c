@@ -107,14 +107,14 @@ static ccz_rc finish(struct ccz_kms_store *s, ccz_rc rc, struct ccz_err *err)
 ccz_rc ccz_kms_store_grant(struct ccz_kms_store *s, const struct ccz_kms_grant *g, int64_t now_s,
                            struct ccz_err *err)
 {
-    ccz_rc rc = cczi_kms_begin(s, err);
+    ccz_rc rc = cczi_kms_begin_whole(s, err);
     return rc == CCZ_OK ? finish(s, grant(s, g, now_s, err), err) : rc;
 }
 
 ccz_rc ccz_kms_store_set_quorum(struct ccz_kms_store *s, const char *ns, uint32_t needed,
                                 int64_t now_s, struct ccz_err *err)
 {
-    ccz_rc rc = cczi_kms_begin(s, err);
+    ccz_rc rc = cczi_kms_begin_whole(s, err);
     return rc == CCZ_OK ? finish(s, set_quorum(s, ns, needed, now_s, err), err) : rc;
 }
 

@@ -133,7 +133,10 @@ static ccz_rc transact(bool *begun, struct ccz_kms_store *s, struct cczi_kms_ent
         return err->rc;
     }
     const int64_t until = ccz_mono_ms() + CCZI_KMS_RETRY_MS;
+    s->whole_next = false;
     ccz_rc rc = try_once(begun, s, entries, len, err);
+    if (rc != CCZ_OK && s->whole_next && s->db.fault == CCZI_KMS_FAULT_AGAIN)
+        rc = try_once(begun, s, entries, len, err); /* one of them looks at all rows */
     for (unsigned n = 1; n < CCZI_KMS_RETRIES && rc != CCZ_OK &&
                          s->db.fault == CCZI_KMS_FAULT_AGAIN && ccz_mono_ms() < until;
          n++) {
@@ -279,10 +282,10 @@ void cczi_kms_batch_pass(struct ccz_kms_store *s, struct cczi_kms_entry *entries
             cczi_kms_tell(&entries[i]); /* behind the last line that is for us */
 }
 
-void cczi_kms_entry_give_up(struct cczi_kms_entry *e, const char *why)
+void cczi_kms_entry_give_up(struct cczi_kms_entry *e, const char *where, const char *why)
 {
     struct ccz_err err = {0};
-    ccz_rc rc = ccz_fail(&err, CCZ_E_LIMIT, "kms:busy", CCZI_KMS_PASSES_MAX, "%s", why);
+    ccz_rc rc = ccz_fail(&err, CCZ_E_LIMIT, where, CCZI_KMS_PASSES_MAX, "%s", why);
     fail(e, cczi_kms_hint(&err, rc), &err);
     cczi_kms_log_call(&e->call, op_of(e), &e->err, &e->receipt);
 }
@@ -297,7 +300,7 @@ void cczi_kms_handle_batch(struct ccz_kms_store *s, struct cczi_kms_entry *entri
             cczi_kms_batch_pass(s, e, 1);
         }
         if (e->later)
-            cczi_kms_entry_give_up(e, "its key changes faster than it is worked with");
+            cczi_kms_entry_give_up(e, "kms:busy", "its key changes faster than it is worked with");
     }
 }
 

@@ -412,16 +412,19 @@ ccz_rc ccz_kms_get_policy(struct ccz_buf *json, uint8_t sha256[32], struct ccz_r
     return CCZ_OK;
 }
 
-/* Walks a ListResponse. @param[out] more, last  whether to ask again, and from where */
-static ccz_rc take_items(bool *more, char last[CCZ_KMS_ITEM_SIZE], struct ccz_span in,
-                         ccz_kms_item_fn fn, void *arg, struct ccz_err *err)
+/* Walks a ListResponse. @param[out] more, last, next  whether to ask again, and from where; next borrows from @p in */
+static ccz_rc take_items(bool *more, char last[CCZ_KMS_ITEM_SIZE], struct ccz_span *next,
+                         struct ccz_span in, ccz_kms_item_fn fn, void *arg, struct ccz_err *err)
 {
     struct ccz_rd r = ccz_rd_from(in);
     struct ccz_pb_field f;
     *more = false;
+    *next = (struct ccz_span){0};
     while (ccz_pb_next(&f, &r)) {
         if (f.number == CCZI_MSG_MORE && f.wire == CCZ_PB_VARINT)
             *more = f.num != 0;
+        if (f.number == CCZI_MSG_NEXT && f.wire == CCZ_PB_LEN)
+            *next = f.bytes;
         if (f.number != CCZI_MSG_REPEATED)
             continue;
         struct cczi_msg_item m = {0};
@@ -442,17 +445,32 @@ static ccz_rc take_items(bool *more, char last[CCZ_KMS_ITEM_SIZE], struct ccz_sp
     return r.bad ? cczi_kms_malformed(err) : CCZ_OK;
 }
 
+enum {
+    CURSOR_SIZE_MAX = 256,
+    EMPTY_PAGES_MAX = 1 << 20 /* a server that always has more and never an item is none of ours */
+};
+
 ccz_rc ccz_kms_list(struct ccz_rpc_client *c, ccz_kms_item_fn fn, void *arg, struct ccz_err *err)
 {
     char after[CCZ_KMS_ITEM_SIZE] = "", last[CCZ_KMS_ITEM_SIZE] = "";
+    CCZ_AUTO_BUF cursor;
+    ccz_buf_init(&cursor, CURSOR_SIZE_MAX);
+    uint32_t empty = 0;
     for (bool more = true; more;) {
         memcpy(after, last, sizeof(after));
-        struct cczi_msg_name m = {.name = ccz_span_str(after)};
+        struct cczi_msg_list_req m = {.next = ccz_buf_span(&cursor)};
+        if (!cursor.size)
+            m.after = ccz_span_str(after);
+        struct ccz_span next = {0};
         CCZ_AUTO_BUF response = {0};
-        ccz_rc rc = cczi_kms_call(&response, c, "List", cczi_msg_name, &m, err);
+        ccz_rc rc = cczi_kms_call(&response, c, "List", cczi_msg_list_req, &m, err);
         if (rc == CCZ_OK)
-            rc = take_items(&more, last, ccz_buf_span(&response), fn, arg, err);
-        if (rc == CCZ_OK && more && strcmp(after, last) == 0)
+            rc = take_items(&more, last, &next, ccz_buf_span(&response), fn, arg, err);
+        ccz_buf_clear(&cursor);
+        ccz_buf_put_span(&cursor, next);
+        bool stands = more && strcmp(after, last) == 0;
+        empty = stands ? empty + 1 : 0;
+        if (rc == CCZ_OK && (cursor.bad || (stands && !next.size) || empty > EMPTY_PAGES_MAX))
             rc = cczi_kms_malformed(err); /* "more", and nothing new: would go on for ever */
         if (rc != CCZ_OK)
             return rc;
@@ -478,12 +496,13 @@ ccz_rc ccz_kms_describe(struct ccz_rpc_client *c, const char *item, ccz_kms_item
 {
     struct described d = {.fn = fn, .arg = arg};
     char last[CCZ_KMS_ITEM_SIZE];
+    struct ccz_span next;
     for (bool more = true; more;) {
         struct cczi_msg_describe_req m = {.item = ccz_span_str(item), .after_version = d.last};
         CCZ_AUTO_BUF response = {0};
         ccz_rc rc = cczi_kms_call(&response, c, "Describe", cczi_msg_describe_req, &m, err);
         if (rc == CCZ_OK)
-            rc = take_items(&more, last, ccz_buf_span(&response), note_version, &d, err);
+            rc = take_items(&more, last, &next, ccz_buf_span(&response), note_version, &d, err);
         if (rc == CCZ_OK && more && d.last <= m.after_version)
             rc = cczi_kms_malformed(err); /* as for a list */
         if (rc != CCZ_OK)

@@ -13,16 +13,21 @@
 #define KEY_META_COLS "name, meta"
 #define STAGED_COLS   "policy, json, sha256, created_s, ends_s, would_accept, would_refuse"
 /* Of one policy, or of those of a namespace; $3 = 1: only of those without one. */
-#define EVIDENCE_RANGE                                                                             \
-    "policy >= $1 AND policy <= $2 AND ($3 = CAST(0 AS BIGINT) OR policy NOT LIKE '%/%')"
+#define RANGE(COL)                                                                                 \
+    COL " >= $1 AND " COL " <= $2 AND ($3 = CAST(0 AS BIGINT) OR " COL " NOT LIKE '%/%')"
+#define EVIDENCE_RANGE RANGE("policy")
+#define JSON_SIZE      "CAST(coalesce(sum(length(json)), 0) AS BIGINT) AS b"
 #define EVIDENCE_COLS  "sha256, policy, tee, claims, evidence, first_s, last_s, accepted, refused"
 #define REFERENCE_COLS "name, version, json, sha256, created_s"
 #define RAW_COLS       "sha256, namespace, tee, time_s, evidence"
+#define HEAD_COLS      "kind, name, last, ops"
 #define SELECT(COLS)   "SELECT " COLS ", mac FROM "
 
 static const char *const sql_text[CCZI_SQL_LEN] = {
     [CCZI_SQL_BEGIN] = "BEGIN IMMEDIATE",
     [CCZI_SQL_BEGIN_READ] = "BEGIN IMMEDIATE",
+    [CCZI_SQL_BEGIN_WHOLE] = "BEGIN IMMEDIATE",
+    [CCZI_SQL_LOCK] = "SELECT 1 WHERE 1 = 0", /* BEGIN IMMEDIATE has it */
     [CCZI_SQL_COMMIT] = "COMMIT",
     [CCZI_SQL_ROLLBACK] = "ROLLBACK",
     [CCZI_SQL_SAVEPOINT] = "SAVEPOINT one",
@@ -73,6 +78,17 @@ static const char *const sql_text[CCZI_SQL_LEN] = {
         " (SELECT count(*) FROM (SELECT DISTINCT kind, name FROM item WHERE kind < 3) i WHERE NOT "
         "EXISTS"
         "  (SELECT 1 FROM binding b WHERE b.kind = i.kind AND b.name = i.name AND b.op = 0))",
+    [CCZI_SQL_QUOTA_ITEMS] =
+        "SELECT count(*), CAST(coalesce(sum(n), 0) AS BIGINT), CAST(coalesce(sum(b), 0) AS BIGINT)"
+        " FROM (SELECT count(*) AS n, sum(length(metadata) + length(sealed)) AS b FROM item"
+        "  WHERE kind IN (1, 2) AND " RANGE("name") " GROUP BY kind, name) i",
+    [CCZI_SQL_QUOTA_POLICIES] =
+        "SELECT CAST(sum(n) AS BIGINT), CAST(sum(b) AS BIGINT) FROM"
+        " (SELECT count(*) AS n, " JSON_SIZE
+        " FROM policy WHERE " RANGE("name") "  UNION ALL SELECT count(*), " JSON_SIZE
+                                            " FROM reference WHERE " RANGE(
+                                                "name") "  UNION ALL SELECT 0, " JSON_SIZE
+                                                        " FROM staged WHERE " RANGE("policy") ") p",
     [CCZI_SQL_AUDIT_PUT] =
         "INSERT INTO audit(seq, time_s, entry, prev, hash) VALUES ($1, $2, $3, $4, $5)",
     [CCZI_SQL_AUDIT_FROM] =
@@ -160,6 +176,13 @@ static const char *const sql_text[CCZI_SQL_LEN] = {
         " WHERE namespace = $1",
     [CCZI_SQL_RAW_OLDEST] = "SELECT sha256 FROM raw_evidence WHERE namespace = $1"
                             " ORDER BY time_s, sha256 LIMIT 1",
+    [CCZI_SQL_HEADS_GET] = SELECT(HEAD_COLS) "item_head WHERE kind = $1 AND name = $2",
+    [CCZI_SQL_HEADS_PUT] = "INSERT INTO item_head(" HEAD_COLS ", mac) VALUES ($1, $2, $3, $4, $5)",
+    [CCZI_SQL_HEADS_DEL] = "DELETE FROM item_head WHERE kind = $1 AND name = $2",
+    [CCZI_SQL_HEADS_ALL] = SELECT(HEAD_COLS) "item_head ORDER BY kind, name",
+    [CCZI_SQL_HEADS_REKEY] = "UPDATE item_head SET mac = $1 WHERE kind = $2 AND name = $3",
+    [CCZI_SQL_ITEM_NAME_NEXT] = "SELECT kind, name FROM item WHERE (kind, name) > ($1, $2)"
+                                " ORDER BY kind, name LIMIT 1",
     [CCZI_SQL_RAW_REKEY] = "UPDATE raw_evidence SET mac = $1 WHERE sha256 = $2 AND namespace = $3",
 };
 

@@ -66,27 +66,33 @@ struct sqlite {
     "  PRIMARY KEY (sha256, namespace)) STRICT;"                                                   \
     "CREATE INDEX raw_evidence_time ON raw_evidence(namespace, time_s, sha256);"
 
+#define SCHEMA_5_SQL                                                                               \
+    "CREATE TABLE item_head(kind INTEGER NOT NULL, name TEXT NOT NULL, last INTEGER NOT NULL,"     \
+    "  ops INTEGER NOT NULL, mac BLOB NOT NULL, PRIMARY KEY (kind, name)) STRICT;"
+
 static const char schema_sql[] =
     "CREATE TABLE meta(id INTEGER PRIMARY KEY CHECK (id = 1), key_check BLOB NOT NULL, head BLOB "
     "NOT NULL) STRICT;" ACCESS_SQL
     "CREATE TABLE policy(name TEXT PRIMARY KEY, json BLOB NOT NULL, sha256 BLOB NOT NULL,"
     "  created_s INTEGER NOT NULL, mac BLOB NOT NULL) STRICT;" ITEM_SQL USE_SQL SCHEMA_4_SQL
+        SCHEMA_5_SQL
     "CREATE TABLE audit(seq INTEGER PRIMARY KEY, time_s INTEGER NOT NULL, entry BLOB NOT NULL,"
     "  prev BLOB NOT NULL, hash BLOB NOT NULL) STRICT;"
     "PRAGMA application_id = 0x63637a6b;" /* "cczk" */
-    "PRAGMA user_version = 4;";
+    "PRAGMA user_version = 5;";
 
 /* Schema 2 gave versions of items a state of their own: enabled, expiry, deletion, metadata. Schema 3: roles by namespace,
  * approvals, bindings by operation, keys that work inside the KMS, evidence that was seen, policies on trial. Schema 4: sets of
- * reference values, raw evidence; what was there stays as it is. */
+ * reference values, raw evidence; what was there stays as it is. Schema 5: a head for each item. */
 #define BEFORE_2                                                                                   \
     "ALTER TABLE admin RENAME TO admin_2; DROP INDEX binding_policy;"                              \
-    "ALTER TABLE binding RENAME TO binding_2;" ACCESS_SQL USE_SQL SCHEMA_4_SQL
-#define AFTER_2 "DROP TABLE admin_2; DROP TABLE binding_2; PRAGMA user_version = 4;"
+    "ALTER TABLE binding RENAME TO binding_2;" ACCESS_SQL USE_SQL SCHEMA_4_SQL SCHEMA_5_SQL
+#define AFTER_2 "DROP TABLE admin_2; DROP TABLE binding_2; PRAGMA user_version = 5;"
 static const struct cczi_kms_migration migrations[] = {
     {1, "ALTER TABLE item RENAME TO item_1;" ITEM_SQL BEFORE_2, "DROP TABLE item_1;" AFTER_2},
     {2, BEFORE_2, AFTER_2},
-    {3, SCHEMA_4_SQL, "PRAGMA user_version = 4;"},
+    {3, SCHEMA_4_SQL SCHEMA_5_SQL, "PRAGMA user_version = 5;"},
+    {4, SCHEMA_5_SQL, "PRAGMA user_version = 5;"},
 };
 
 /* --------------------------------------------------------------------------- errors */

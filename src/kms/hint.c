@@ -51,7 +51,19 @@ static const struct {
     {"kms:proposal-changed", "this is not what you looked at: cczoo kms proposals"},
     {"kms:proposer-role", "somebody who is an author there has to propose it again"},
     {"kms:not-proposable", "this needs no approvals: call it directly"},
+    {"kms:look-rate", "ask again later: each such change looks at all rows of the store"},
+    {"kms:quota-items",
+     "destroy what this namespace does not need, or cczoo-kmsd run --quota-items"},
+    {"kms:quota-versions",
+     "destroy versions that this namespace does not need, or cczoo-kmsd run --quota-versions"},
+    {"kms:quota-bytes",
+     "destroy what this namespace does not need, or cczoo-kmsd run --quota-bytes"},
+    {"kms:quota-policies",
+     "delete what this namespace does not need, or cczoo-kmsd run --quota-policies"},
+    {"kms:quota-policy-bytes", "make policies smaller, or cczoo-kmsd run --quota-policy-bytes"},
+    {"kms:list-cursor", "start the list again"},
     {"kms:busy", "ask again later"},
+    {"kms:busy-namespace", "ask again when other calls of this namespace are through"},
     {"kms:rate-address", "who runs the server can allow more: cczoo-kmsd run --rpc-rate"},
     {"kms:rate-principal", "who runs the server can allow more: cczoo-kmsd run --rpc-rate"},
     {"kms:rate-total", "who runs the server can allow more: cczoo-kmsd run --rpc-total-rate"},
@@ -159,6 +171,7 @@ static const struct {
     {"kms:version-required",
      "say which version: what holds for the latest would hold for another one"},
     {"kms:row-set", "restore the state folder from a backup; see docs/design/kms.md"},
+    {"kms:row-older", "restore the state folder from a backup; see docs/design/kms.md"},
 };
 
 ccz_rc cczi_kms_hint(struct ccz_err *err, ccz_rc rc)

@@ -2,6 +2,8 @@
 /* Rows of the tables item and policy. Every row read is checked against its MAC before it
  * is used. */
 #include "kms_priv.h"
+#include "past.h"
+#include "quota.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -84,39 +86,48 @@ static ccz_rc item_read(struct cczi_kms_item *it, struct ccz_kms_store *s, struc
     struct ccz_span f[ITEM_FIELDS];
     uint8_t num[ITEM_NUMBERS][8];
     item_fields(f, num, it);
-    return cczi_kms_row_check(s, item_table, f, ITEM_FIELDS, it->mac, err);
+    ccz_rc rc = cczi_kms_row_check(s, item_table, f, ITEM_FIELDS, it->mac, err);
+    const struct cczi_kms_param key[] = {
+        {.type = CCZI_KMS_INT, .num = it->slot.ref.kind},
+        {.type = CCZI_KMS_TEXT, .bytes = ccz_span_str(it->slot.ref.name)},
+        {.type = CCZI_KMS_INT, .num = it->slot.version}};
+    return rc == CCZ_OK ? cczi_kms_past_check(s, CCZI_KMS_PAST_ITEM, key, 3, it->mac, err) : rc;
 }
 
 ccz_rc cczi_kms_item_last(uint32_t *version, struct ccz_kms_store *s,
                           const struct cczi_kms_ref *ref, struct ccz_err *err)
 {
-    *version = 0;
-    struct cczi_q q = cczi_q_start(&s->db, CCZI_SQL_ITEM_LAST);
-    cczi_q_int(&q, ref->kind);
-    cczi_q_text(&q, ref->name);
-    int64_t v =
-        cczi_q_row(&q) ? cczi_q_col_int(&q, 0) : 0; /* max() of nothing is NULL, read as 0 */
-    ccz_rc rc = cczi_q_end(&q, err);
-    if (rc == CCZ_OK && (v < 0 || v > CCZ_KMS_VERSIONS_MAX))
-        rc = ccz_fail(err, CCZ_E_SIG, "kms:row-mac", v, "a version of an item is not one we write");
-    if (rc == CCZ_OK)
-        *version = (uint32_t)v;
-    return rc;
+    struct cczi_kms_item_head h;
+    ccz_rc rc = cczi_kms_item_head_get(&h, s, ref, err);
+    *version = rc == CCZ_OK ? h.last : 0;
+    return rc == CCZ_E_NOT_FOUND ? CCZ_OK : rc;
 }
 
-ccz_rc cczi_kms_item_get(struct cczi_kms_item *out, struct ccz_kms_store *s,
-                         const struct cczi_kms_ref *ref, uint32_t version, struct ccz_err *err)
+/* A row of one version, whatever the head says. */
+static ccz_rc row_get(struct cczi_kms_item *out, struct ccz_kms_store *s,
+                      const struct cczi_kms_ref *ref, uint32_t version, struct ccz_err *err)
 {
-    ccz_rc rc = version == 0 ? cczi_kms_item_last(&version, s, ref, err) : CCZ_OK;
-    if (rc != CCZ_OK)
-        return rc;
     out->slot = (struct cczi_kms_slot){.ref = *ref, .version = version};
     struct cczi_q q = cczi_q_start(&s->db, CCZI_SQL_ITEM_GET);
     cczi_q_int(&q, ref->kind);
     cczi_q_text(&q, ref->name);
     cczi_q_int(&q, version);
-    rc = cczi_q_row(&q) ? item_read(out, s, &q, err) : CCZ_E_NOT_FOUND;
+    ccz_rc rc = cczi_q_row(&q) ? item_read(out, s, &q, err) : CCZ_E_NOT_FOUND;
     return cczi_q_end_after(&q, rc, err);
+}
+
+ccz_rc cczi_kms_item_get(struct cczi_kms_item *out, struct ccz_kms_store *s,
+                         const struct cczi_kms_ref *ref, uint32_t version, struct ccz_err *err)
+{
+    struct cczi_kms_item_head h;
+    out->slot = (struct cczi_kms_slot){.ref = *ref, .version = version};
+    ccz_rc rc = cczi_kms_item_head_get(&h, s, ref, err);
+    if (rc != CCZ_OK || version > h.last)
+        return rc == CCZ_OK ? CCZ_E_NOT_FOUND : rc;
+    if (version == 0)
+        version = h.last;
+    rc = row_get(out, s, ref, version, err);
+    return version == h.last ? cczi_kms_item_latest_is_there(rc, err) : rc;
 }
 
 ccz_rc cczi_kms_item_insert(struct ccz_kms_store *s, struct cczi_kms_item *it, struct ccz_err *err)
@@ -139,7 +150,8 @@ ccz_rc cczi_kms_item_insert(struct ccz_kms_store *s, struct cczi_kms_item *it, s
     cczi_q_blob(&q, ccz_buf_span(&it->metadata));
     cczi_q_blob(&q, ccz_buf_span(&it->sealed));
     cczi_q_blob(&q, bytes32(it->mac));
-    return cczi_q_end(&q, err);
+    rc = cczi_q_end(&q, err);
+    return rc == CCZ_OK ? cczi_kms_item_head_added(s, &it->slot, err) : rc;
 }
 
 ccz_rc cczi_kms_item_put(struct ccz_kms_store *s, const struct cczi_kms_slot *slot,
@@ -147,6 +159,9 @@ ccz_rc cczi_kms_item_put(struct ccz_kms_store *s, const struct cczi_kms_slot *sl
                          struct ccz_span value, struct ccz_err *err)
 {
     struct cczi_kms_item it;
+    ccz_rc room = cczi_kms_quota_item(s, slot, value.size + metadata.size, err);
+    if (room != CCZ_OK)
+        return room;
     cczi_kms_item_init(&it);
     it.slot = *slot;
     it.created_s = created_s;
@@ -194,7 +209,7 @@ ccz_rc cczi_kms_item_delete(struct ccz_kms_store *s, const struct cczi_kms_item 
     if (rc != CCZ_OK)
         return rc;
     rc = cczi_kms_row_remove(s, it->mac);
-    return rc == CCZ_OK ? rc : mac_fail(err, rc);
+    return rc == CCZ_OK ? cczi_kms_item_head_removed(s, &it->slot, err) : mac_fail(err, rc);
 }
 
 /* --------------------------------------------------------------------------- policy */
@@ -226,7 +241,9 @@ static ccz_rc policy_read(struct cczi_kms_policy *p, const char *name, struct cc
     struct ccz_span f[POLICY_FIELDS];
     uint8_t num[8];
     policy_fields(f, num, name, p);
-    return cczi_kms_row_check(s, policy_table, f, POLICY_FIELDS, p->mac, err);
+    ccz_rc rc = cczi_kms_row_check(s, policy_table, f, POLICY_FIELDS, p->mac, err);
+    const struct cczi_kms_param key = {.type = CCZI_KMS_TEXT, .bytes = ccz_span_str(name)};
+    return rc == CCZ_OK ? cczi_kms_past_check(s, CCZI_KMS_PAST_POLICY, &key, 1, p->mac, err) : rc;
 }
 
 ccz_rc cczi_kms_policy_get(struct cczi_kms_policy *out, struct ccz_kms_store *s, const char *name,
@@ -277,16 +294,21 @@ static ccz_rc policy_insert(struct ccz_kms_store *s, const char *name, struct cc
 ccz_rc cczi_kms_policy_put(struct ccz_kms_store *s, const char *name, struct ccz_span json,
                            int64_t now_s, struct ccz_err *err)
 {
-    ccz_rc rc = cczi_kms_policy_delete(s, name, err);
-    if (rc != CCZ_OK && rc != CCZ_E_NOT_FOUND)
-        return rc;
-    struct cczi_kms_policy p = {.created_s = now_s};
+    struct cczi_kms_policy p = {0};
     ccz_buf_init(&p.json, CCZ_POLICY_SIZE_MAX);
+    ccz_rc rc = cczi_kms_policy_get(&p, s, name, err);
+    bool found = rc == CCZ_OK;
+    if (found || rc == CCZ_E_NOT_FOUND)
+        rc = cczi_kms_quota_policy(s, name, !found, json.size, found ? p.json.size : 0, err);
+    if (rc == CCZ_OK && found)
+        rc = cczi_kms_policy_delete(s, name, err);
+    p.created_s = now_s;
+    ccz_buf_clear(&p.json);
     ccz_buf_put_span(&p.json, json);
-    if (p.json.bad)
+    if (rc == CCZ_OK && p.json.bad)
         rc = ccz_fail(err, CCZ_E_LIMIT, "kms:policy-size", (int64_t)json.size,
                       "a policy has at most %d bytes", CCZ_POLICY_SIZE_MAX);
-    else
+    if (rc == CCZ_OK)
         rc = ccz_sha256(p.sha256, json);
     if (rc == CCZ_OK)
         rc = policy_insert(s, name, &p, err);
@@ -475,7 +497,7 @@ static ccz_rc items_rekey(struct cczi_kms_rekey *rekey, struct ccz_kms_store *s,
     cczi_kms_item_init(&it);
     ccz_rc rc = keys_of(&k, s, CCZI_SQL_ITEM_ALL, 8, 9, 10, err);
     for (size_t i = 0; rc == CCZ_OK && i < k.len; i++) {
-        rc = still_there(cczi_kms_item_get(&it, s, &k.ref[i], k.version[i], err), err);
+        rc = still_there(row_get(&it, s, &k.ref[i], k.version[i], err), err);
         if (rc == CCZ_OK)
             rc = item_rekey(rekey, s, &it, err);
     }

@@ -15,6 +15,8 @@
 enum cczi_kms_sql {
     CCZI_SQL_BEGIN, /* to write; META_GET comes next and waits for other writers */
     CCZI_SQL_BEGIN_READ, /* to read all of it as it is at one moment; META_READ comes next and waits for nobody */
+    CCZI_SQL_BEGIN_WHOLE, /* to write, of a back end that `moves`: sees all of it as it is once LOCK is through, which comes next */
+    CCZI_SQL_LOCK,        /* out of other writers; looks at nothing */
     CCZI_SQL_COMMIT,
     CCZI_SQL_ROLLBACK,
     CCZI_SQL_SAVEPOINT,
@@ -48,6 +50,8 @@ enum cczi_kms_sql {
     CCZI_SQL_LIST,
     CCZI_SQL_VERSIONS,
     CCZI_SQL_COUNT,
+    CCZI_SQL_QUOTA_ITEMS,
+    CCZI_SQL_QUOTA_POLICIES,
     CCZI_SQL_AUDIT_PUT,
     CCZI_SQL_AUDIT_FROM,
     CCZI_SQL_ITEM_1_NEXT,  /* of schema 1, while it is migrated */
@@ -109,6 +113,12 @@ enum cczi_kms_sql {
     CCZI_SQL_RAW_COUNT,
     CCZI_SQL_RAW_OLDEST,
     CCZI_SQL_RAW_REKEY,
+    CCZI_SQL_HEADS_GET,
+    CCZI_SQL_HEADS_PUT,
+    CCZI_SQL_HEADS_DEL,
+    CCZI_SQL_HEADS_ALL,
+    CCZI_SQL_HEADS_REKEY,
+    CCZI_SQL_ITEM_NAME_NEXT, /* while it is migrated */
     CCZI_SQL_LEN
 };
 /* The text that most back ends use as it is. */
@@ -142,6 +152,7 @@ struct cczi_kms_migration {
 /* A back end. @p db is what open() made; one thread at a time. A failed step keeps its reason until fail() asks. */
 struct ccz_kms_backend {
     const char *name; /* "sqlite", "postgresql" */
+    bool moves;       /* each statement after BEGIN sees what others have committed meanwhile */
     /* @p target: what the back end finds its database by. @p create: make an empty one if that takes no more than a
      * file. @retval CCZ_E_NOT_FOUND there is none */
     ccz_rc (*open)(void **db, const char *target, bool create, struct ccz_err *err);
@@ -172,8 +183,9 @@ struct cczi_kms_db {
     void *db;
     enum cczi_kms_fault fault; /* of the last statement that failed; the store resets it at BEGIN */
 };
-#define CCZI_KMS_SCHEMA    4
-#define CCZI_KMS_SCHEMA_ID 3 /* since then stores have ids, and with them other keys */
+#define CCZI_KMS_SCHEMA       5
+#define CCZI_KMS_SCHEMA_ID    3 /* since then stores have ids, and with them other keys */
+#define CCZI_KMS_SCHEMA_HEADS 5 /* and items heads */
 ccz_rc cczi_kms_db_open(struct cczi_kms_db *db, const struct ccz_kms_backend *ops,
                         const char *target, bool create, struct ccz_err *err);
 void cczi_kms_db_close(struct cczi_kms_db *db);

@@ -79,6 +79,16 @@ ccz_rc cczi_kms_reseal(struct ccz_buf *out, const struct cczi_kms_sealer *from,
                        struct cczi_kms_sealer *to, const struct cczi_kms_slot *slot,
                        struct ccz_span sealed, struct ccz_err *err);
 
+/* Where a List goes on that stopped at a name which its caller may not read: of one store, for one caller, and it shows nothing.
+ * where = "kms:list-cursor" */
+#define CCZI_KMS_CURSOR_SIZE (16 + 1 + CCZ_KMS_NAME_SIZE + 16)
+ccz_rc cczi_kms_cursor_seal(uint8_t out[CCZI_KMS_CURSOR_SIZE], struct cczi_kms_sealer *s,
+                            const struct cczi_kms_ref *at, const uint8_t principal[32],
+                            struct ccz_err *err);
+ccz_rc cczi_kms_cursor_open(struct cczi_kms_ref *at, struct cczi_kms_sealer *s,
+                            struct ccz_span cursor, const uint8_t principal[32],
+                            struct ccz_err *err);
+
 /* End of the audit chain and digest of the set of rows; stored sealed. */
 struct cczi_kms_head {
     uint64_t seq;
@@ -146,6 +156,8 @@ struct ccz_kms_store {
     uint8_t instance[CCZ_KMS_INSTANCE_SIZE]; /* public: which KMS this is */
     struct cczi_kms_head head;               /* as of the current transaction */
     bool head_dirty;
+    bool no_heads;          /* of a schema without item_head, until it is migrated */
+    bool whole, whole_next; /* this transaction, the next one is as of cczi_kms_begin_whole() */
     struct cczi_kms_head before; /* as of the savepoint */
     bool before_dirty;
     size_t before_lines;
@@ -153,6 +165,11 @@ struct ccz_kms_store {
     bool trial; /* cczi_kms_trial_begin() */
     uint8_t trial_key[32];
     struct cczi_kms_policies *policies; /* parsed ones */
+    struct cczi_kms_looks *looks;       /* looks.h */
+    struct cczi_kms_past *past;         /* past.h; NULL while the store is being made */
+    uint64_t begun_generation;          /* of the head, when this transaction began */
+    bool looking;                       /* at all rows: what they add up to says more than past.h */
+    struct cczi_kms_quotas *quotas;     /* quota.h; NULL while the store is being made */
     struct cczi_kms_watch *watch;       /* or NULL while the store is being made */
     uint64_t seen_seq; /* the latest end of the audit chain that this process knows of */
     uint8_t seen_hash[32];
@@ -184,6 +201,9 @@ ccz_rc cczi_kms_store_memory(struct ccz_kms_store **out, const struct ccz_secret
 /* A transaction: everything between begin and commit is on disk when commit returns, or nothing is.
  */
 ccz_rc cczi_kms_begin(struct ccz_kms_store *s, struct ccz_err *err);
+/* What is read is what was there at its begin, but for its own changes, whoever writes to the database. In others, a look at all
+ * rows fails as what is to be tried again, and the next one is of this kind. */
+ccz_rc cczi_kms_begin_whole(struct ccz_kms_store *s, struct ccz_err *err);
 ccz_rc cczi_kms_begin_read(struct ccz_kms_store *s,
                            struct ccz_err *err); /* changes nothing, holds up nobody */
 /* Rolls back when it fails; s->db.fault says what that means. */
@@ -345,9 +365,11 @@ struct cczi_kms_parsed {
 #define CCZI_KMS_POLICIES_JSON_MAX (4 << 20) /* bytes of JSON that all of them were parsed from */
 ccz_rc cczi_kms_policies_new(struct cczi_kms_policies **out);
 void cczi_kms_policies_free(struct cczi_kms_policies *c);
-/* @param[out] out  borrowed until the next call with the same cache */
+/* @param[out] out  borrowed until the next call with the same cache
+ *  @param name  of the policy: its namespace holds the place */
 ccz_rc cczi_kms_policies_get(struct cczi_kms_parsed **out, struct cczi_kms_policies *c,
-                             const struct cczi_kms_policy *row, struct ccz_err *err);
+                             const char *name, const struct cczi_kms_policy *row,
+                             struct ccz_err *err);
 /* Whether the one of this MAC is there. */
 bool cczi_kms_policies_find(struct cczi_kms_parsed **out, struct cczi_kms_policies *c,
                             const uint8_t mac[32]);
@@ -514,6 +536,9 @@ struct cczi_msg_get_policy_resp {
 struct cczi_msg_name {
     struct ccz_span name;
 };
+struct cczi_msg_list_req {
+    struct ccz_span after, next;
+};
 struct cczi_msg_describe_req {
     struct ccz_span item;
     uint64_t after_version;
@@ -610,7 +635,7 @@ extern const struct cczi_msg_field cczi_msg_put_reference_req[], cczi_msg_get_re
 extern const struct cczi_msg_field cczi_msg_receipt[], cczi_msg_release_req[],
     cczi_msg_release_resp[], cczi_msg_put_req[], cczi_msg_put_resp[], cczi_msg_put_policy_req[],
     cczi_msg_bind_req[], cczi_msg_delete_req[], cczi_msg_target_req[], cczi_msg_get_policy_resp[],
-    cczi_msg_none[], cczi_msg_name[], cczi_msg_describe_req[], cczi_msg_item[],
+    cczi_msg_none[], cczi_msg_name[], cczi_msg_list_req[], cczi_msg_describe_req[], cczi_msg_item[],
     cczi_msg_audit_req[], cczi_msg_audit_line[], cczi_msg_checkpoint[], cczi_msg_status[],
     cczi_msg_role[], cczi_msg_quorum[], cczi_msg_propose_req[], cczi_msg_propose_resp[],
     cczi_msg_approve_req[], cczi_msg_reject_req[], cczi_msg_approve_resp[],
@@ -620,6 +645,7 @@ enum {
     CCZI_MSG_REPEATED = 1,
     CCZI_MSG_MORE = 2,
     CCZI_MSG_QUORUMS = 3,
+    CCZI_MSG_NEXT = 3, /* of a list of items */
     CCZI_MSG_APPROVERS = 10,
     CCZI_MSG_INCLUSION = 14,
     CCZI_MSG_RECEIPT = 15
@@ -909,8 +935,8 @@ void cczi_kms_handle_batch(struct ccz_kms_store *s, struct cczi_kms_entry *entri
 /* Decides those that need no work, or whose work is done; the others are `later`. */
 void cczi_kms_batch_pass(struct ccz_kms_store *s, struct cczi_kms_entry *entries, size_t len);
 #define CCZI_KMS_PASSES_MAX 4 /* of one call: its key may change while its work is done */
-void cczi_kms_entry_give_up(struct cczi_kms_entry *e,
-                            const char *why); /* "kms:busy", in the log alone */
+/* In the log alone. @param where  "kms:busy", "kms:busy-namespace" */
+void cczi_kms_entry_give_up(struct cczi_kms_entry *e, const char *where, const char *why);
 
 #include "kms_still.h"
 #include "kms_why_msg.h"

@@ -27,6 +27,7 @@ enum cczi_kms_table_id {
     CCZI_KMS_T_EVIDENCE,
     CCZI_KMS_T_REFERENCE,
     CCZI_KMS_T_RAW,
+    CCZI_KMS_T_HEAD,
     CCZI_KMS_TABLES
 };
 /* How a table looks: its key columns come first, in SELECTs the MAC last. */
@@ -249,6 +250,38 @@ ccz_rc cczi_kms_evidence_each(struct ccz_kms_store *s, cczi_kms_evidence_fn fn, 
 ccz_rc cczi_kms_evidence_page(struct ccz_kms_store *s, const char *policy, const uint8_t after[32],
                               int64_t limit, cczi_kms_evidence_fn fn, void *arg,
                               struct ccz_err *err);
+
+/* A statement over rows by name, $1 to $3 from and to and whether only those without a '/': that of @p name, or all of its namespace. */
+struct cczi_kms_range { /* borrowed by the statement */
+    char from[CCZ_KMS_NAME_SIZE + 1], to[CCZ_KMS_NAME_SIZE + 1];
+    bool no_slash;
+};
+struct cczi_q cczi_kms_range_query(enum cczi_kms_sql sql, struct cczi_kms_range *r,
+                                   struct ccz_kms_store *s, const char *name, bool whole_ns);
+
+/* What an item has: item_head.c. */
+struct cczi_kms_item_head {
+    uint32_t last; /* version */
+    uint32_t ops;  /* CCZI_OP_BIT(): those with a binding */
+};
+/* @retval CCZ_E_NOT_FOUND there is no such item */
+ccz_rc cczi_kms_item_head_get(struct cczi_kms_item_head *out, struct ccz_kms_store *s,
+                              const struct cczi_kms_ref *ref, struct ccz_err *err);
+/* A version, a binding was stored or destroyed. */
+struct cczi_kms_slot;
+ccz_rc cczi_kms_item_head_added(struct ccz_kms_store *s, const struct cczi_kms_slot *slot,
+                                struct ccz_err *err);
+ccz_rc cczi_kms_item_head_removed(struct ccz_kms_store *s, const struct cczi_kms_slot *slot,
+                                  struct ccz_err *err);
+ccz_rc cczi_kms_item_head_bound(struct ccz_kms_store *s, const struct cczi_kms_ref *ref,
+                                uint32_t op, bool bound, struct ccz_err *err);
+/* What became of a latest version that was asked for: the head says that there is one. where = "kms:row-set" */
+ccz_rc cczi_kms_item_latest_is_there(ccz_rc got, struct ccz_err *err);
+/* Of an operation without a row in the table of bindings: whether there should be none. where = "kms:row-set" */
+ccz_rc cczi_kms_binding_absent(struct ccz_kms_store *s, const struct cczi_kms_ref *ref, uint32_t op,
+                               struct ccz_err *err);
+/* Of a store of an older schema, whose rows were checked. */
+ccz_rc cczi_kms_item_heads_build(struct ccz_kms_store *s, struct ccz_err *err);
 
 /* A version of a set of reference values. */
 struct cczi_kms_reference {

@@ -54,7 +54,7 @@ ccz_rc cczi_kms_policy_parsed(const struct ccz_policy **out, struct cczi_kms_cal
     ccz_rc rc = load_policy(&p, call, policy, err);
     struct cczi_kms_parsed *parsed = NULL;
     if (rc == CCZ_OK)
-        rc = cczi_kms_policies_get(&parsed, call->store->policies, &p, err);
+        rc = cczi_kms_policies_get(&parsed, call->store->policies, policy, &p, err);
     if (rc == CCZ_OK)
         rc = cczi_kms_parsed_resolve(parsed, call->store, policy, err);
     if (rc == CCZ_OK)
@@ -75,8 +75,13 @@ ccz_rc cczi_kms_judge(struct cczi_kms_call *call, uint32_t op, struct ccz_err *e
 {
     struct cczi_kms_binding b;
     ccz_rc rc = cczi_kms_binding_get(&b, call->store, &call->ref, op, err);
-    if (rc == CCZ_E_NOT_FOUND && op != CCZI_OP_RELEASE)
-        rc = cczi_kms_binding_get(&b, call->store, &call->ref, CCZI_OP_RELEASE, err);
+    if (rc == CCZ_E_NOT_FOUND) {
+        rc = cczi_kms_binding_absent(call->store, &call->ref, op, err);
+        if (rc == CCZ_OK)
+            rc = op == CCZI_OP_RELEASE
+                     ? CCZ_E_NOT_FOUND
+                     : cczi_kms_binding_get(&b, call->store, &call->ref, CCZI_OP_RELEASE, err);
+    }
     if (rc == CCZ_E_NOT_FOUND) {
         ccz_refuse(err, CCZ_E_DENIED, "kms:unbound", "no policy", "an item bound to a policy");
         return cczi_kms_hint(err, CCZ_E_DENIED);

@@ -142,6 +142,21 @@ static ccz_rc draw_jti(char out[2 * JTI_SIZE + 1], struct ccz_err *err)
     return CCZ_OK;
 }
 
+/* Everybody who may bind something can have a policy accept anything: which ones mean something, this KMS is told. */
+static bool vouches_for(const char *names, const char *policy)
+{
+    struct ccz_span rest = ccz_span_str(names ? names : "");
+    while (policy[0] && rest.size) {
+        const uint8_t *comma = memchr(rest.ptr, ',', rest.size);
+        size_t n = comma ? (size_t)(comma - rest.ptr) : rest.size;
+        struct ccz_span name = ccz_span_sub(rest, 0, n);
+        if (ccz_span_eq(name, ccz_span_str("*")) || ccz_span_eq(name, ccz_span_str(policy)))
+            return true;
+        rest = ccz_span_sub(rest, n + (comma != NULL), rest.size - n - (comma != NULL));
+    }
+    return false;
+}
+
 /* The claims of the token, as JSON. */
 static ccz_rc put_result(struct ccz_buf *out, const struct cczi_kms_call *call,
                          const struct cczi_msg_attest_req *m, const struct ccz_jwk *key,
@@ -168,7 +183,8 @@ static ccz_rc put_result(struct ccz_buf *out, const struct cczi_kms_call *call,
         .tee_key = key,
         .nonce = m->nonce,
     };
-    if (call->policy[0]) /* it names what may run: AR4SI "approved executables" */
+    if (vouches_for(call->req->info->token_policies,
+                    call->policy)) /* AR4SI "approved executables" */
         cpu.vector.value[CCZ_EAR_EXECUTABLES] = 3;
     struct ccz_ear ear = {
         .issuer = t->issuer,

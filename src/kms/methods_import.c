@@ -95,6 +95,8 @@ static ccz_rc take(struct cczi_msg_key_req *req, struct cczi_kms_key_spec *spec,
 static void run_wrapping(struct cczi_kms_work *w)
 {
     CCZ_AUTO(ccz_pkey) made = NULL;
+    if (atomic_load(&w->importer->wrapping)) /* made while this one waited */
+        return;
     w->rc = ccz_pkey_generate(&made, CCZ_PKEY_RSA_3072, &w->err);
     struct ccz_pkey *none = NULL;
     if (w->rc == CCZ_OK && atomic_compare_exchange_strong(&w->importer->wrapping, &none, made))
@@ -116,6 +118,7 @@ static ccz_rc need_wrapping(struct cczi_kms_call *call, struct ccz_err *err)
     if (rc != CCZ_OK)
         return rc;
     w->importer = im;
+    w->makes = true;
     return cczi_kms_later(call, &w, err);
 }
 
@@ -199,6 +202,7 @@ static ccz_rc open_blob(const struct ccz_secret **material, struct cczi_kms_call
     w->importer = im;
     w->spec = *spec;
     w->kind = spec->kind;
+    w->makes = true;
     w->token = req->token;
     w->blob = req->blob;
     w->now_s = call->req->now_s;

@@ -164,6 +164,7 @@ static ccz_rc make(const struct ccz_secret **material, struct ccz_secret **out,
     if (rc != CCZ_OK)
         return rc;
     w->kind = kind;
+    w->makes = true;
     return cczi_kms_later(call, &w, err);
 }
 

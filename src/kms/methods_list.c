@@ -12,6 +12,7 @@
 
 enum {
     LIST_PAGE = 100,  /* a few statements for each, while the other calls wait */
+    LIST_LOOKS = 16,  /* as many names, so often, for a caller who may read few of them */
     PAGE_ROOM = 32768 /* left in a response behind a page: one more row, receipts */
 };
 
@@ -103,6 +104,16 @@ struct page {
     bool end; /* there are no more */
 };
 
+/* Past all names of a namespace that the caller may not read: they have none from 0x7f on. */
+static void skip_namespace(struct cczi_kms_ref *from, const struct cczi_kms_readable *r)
+{
+    char ns[CCZ_KMS_NAME_SIZE];
+    cczi_kms_ns_of(ns, from->name);
+    size_t n = strlen(ns);
+    if (n && !cczi_kms_may_read(r, ns)) /* there is a character behind its '/' already */
+        memcpy(from->name + n, "/\x7f", sizeof("/\x7f"));
+}
+
 static ccz_rc more_names(struct page *p, struct cczi_kms_ref *from, struct ccz_kms_store *s,
                          const struct cczi_kms_readable *r, struct ccz_err *err)
 {
@@ -124,29 +135,56 @@ static ccz_rc more_names(struct page *p, struct cczi_kms_ref *from, struct ccz_k
             p->ref[p->len++] = *from;
     }
     p->end = rows <= LIST_PAGE;
+    skip_namespace(from, r);
     return cczi_q_end(&q, err);
+}
+
+/* Where to begin: behind an item, or where the answer before stopped. */
+static ccz_rc take_start(struct cczi_kms_ref *from, const struct cczi_kms_call *call,
+                         struct ccz_err *err)
+{
+    struct cczi_msg_list_req m = {0};
+    *from = (struct cczi_kms_ref){0}; /* kind 0 sorts before every item */
+    ccz_rc rc = cczi_msg_get(&m, cczi_msg_list_req, call->req->body, err);
+    if (rc == CCZ_OK && m.next.size)
+        return cczi_kms_cursor_open(from, &call->store->sealer, m.next,
+                                    call->req->peer->spki_sha256, err);
+    return rc == CCZ_OK && m.after.size ? cczi_kms_ref_parse(from, m.after, err) : rc;
+}
+
+static ccz_rc put_end(struct ccz_buf *response, struct cczi_kms_call *call, const struct page *p,
+                      const struct cczi_kms_ref *from, struct ccz_err *err)
+{
+    uint8_t next[CCZI_KMS_CURSOR_SIZE];
+    if (p->len <= LIST_PAGE && p->end)
+        return CCZ_OK;
+    ccz_pb_put_uint(response, CCZI_MSG_MORE, 1);
+    if (p->len > LIST_PAGE) /* behind the last item that is told */
+        return CCZ_OK;
+    ccz_rc rc =
+        cczi_kms_cursor_seal(next, &call->store->sealer, from, call->req->peer->spki_sha256, err);
+    if (rc == CCZ_OK)
+        ccz_pb_put_bytes(response, CCZI_MSG_NEXT, CCZ_SPAN(next, sizeof(next)));
+    return rc;
 }
 
 ccz_rc cczi_kms_run_list(struct ccz_buf *response, struct cczi_kms_call *call, struct ccz_err *err)
 {
-    struct cczi_msg_name m = {0};
-    struct cczi_kms_ref from = {0}; /* kind 0 sorts before every item */
+    struct cczi_kms_ref from;
     struct cczi_kms_readable r = {0};
-    ccz_rc rc = cczi_msg_get(&m, cczi_msg_name, call->req->body, err);
-    if (rc == CCZ_OK && m.name.size)
-        rc = cczi_kms_ref_parse(&from, m.name, err);
+    ccz_rc rc = take_start(&from, call, err);
     if (rc == CCZ_OK)
         rc = cczi_kms_readable(&r, call, err);
     struct page p;
     p.len = 0;
     p.end = false;
-    while (rc == CCZ_OK && !p.end && p.len <= LIST_PAGE)
+    for (int i = 0; rc == CCZ_OK && i < LIST_LOOKS && !p.end && p.len <= LIST_PAGE; i++)
         rc = more_names(&p, &from, call->store, &r, err);
     for (size_t i = 0; rc == CCZ_OK && i < p.len && i < LIST_PAGE; i++)
         rc = p.ref[i].kind == CCZI_KMS_POLICY ? put_policy(response, call->store, &p.ref[i], err)
                                               : put_item(response, call->store, &p.ref[i], 0, err);
-    if (p.len > LIST_PAGE)
-        ccz_pb_put_uint(response, CCZI_MSG_MORE, 1);
+    if (rc == CCZ_OK)
+        rc = put_end(response, call, &p, &from, err);
     cczi_kms_readable_deinit(&r);
     return rc;
 }

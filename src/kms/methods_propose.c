@@ -5,6 +5,7 @@
  * of its request; nothing about it can be changed, and an approver says the digest of what he read.
  */
 #include "kms_priv.h"
+#include "looks.h"
 
 #include <cczoo/codec.h>
 
@@ -412,7 +413,7 @@ static ccz_rc approve(struct cczi_msg_approve_resp *out, struct cczi_kms_call *c
         .done = valid >= needed, .approvals = valid, .needed = needed};
     /* what takes several to decide is not decided by a row that was put back, or is missing, since the last check */
     if (out->done)
-        rc = cczi_kms_rows_whole(call->store, err);
+        rc = cczi_kms_look_whole(call, err);
     if (out->done && rc == CCZ_OK)
         rc = execute(&out->executed_seq, call, p, err);
     (void)snprintf(call->detail, sizeof(call->detail), "%s: %u of %u approvals%s", p->method, valid,

@@ -2,6 +2,7 @@
 /* PutReference, GetReference, ListReferences, DeleteReference: what policies accept without saying it themselves. So whatever changes
  * a set takes what changing a policy takes. */
 #include "kms_priv.h"
+#include "quota.h"
 
 #include <cczoo/codec.h>
 
@@ -98,7 +99,9 @@ ccz_rc cczi_kms_run_put_reference(struct ccz_buf *response, struct cczi_kms_call
     memcpy(call->policy_sha256, r.sha256, sizeof(call->policy_sha256));
     call->has_policy_sha256 = true;
     call->version = r.version;
-    rc = cczi_kms_reference_put(call->store, &r, err);
+    rc = cczi_kms_quota_policy(call->store, r.name, 1, r.json.size, 0, err);
+    if (rc == CCZ_OK)
+        rc = cczi_kms_reference_put(call->store, &r, err);
     if (rc == CCZ_OK)
         rc = prune(call, r.version, err);
     if (rc == CCZ_OK) {

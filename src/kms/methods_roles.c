@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Roles and quorums, over the network. */
 #include "kms_priv.h"
+#include "looks.h"
 
 #include <cczoo/codec.h>
 
@@ -66,7 +67,13 @@ ccz_rc cczi_kms_run_set_quorum(struct ccz_buf *response, struct cczi_kms_call *c
                        (unsigned long long)m.needed);
     if (rc == CCZ_OK)
         rc = may_give(call, err);
-    return rc == CCZ_OK ? cczi_kms_quorum_set(call->store, call->ns, (uint32_t)m.needed, err) : rc;
+    if (rc == CCZ_OK)
+        rc = cczi_kms_looks_may(call->store->looks, call->ns, ccz_mono_ms(), err);
+    if (rc == CCZ_OK) {
+        cczi_kms_looks_pay(call->store->looks, call->ns, -1, ccz_mono_ms());
+        rc = cczi_kms_quorum_set(call->store, call->ns, (uint32_t)m.needed, err);
+    }
+    return rc;
 }
 
 /* ------------------------------------------------------------------------------ list */

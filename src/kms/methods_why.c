@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Why, Workloads, Replay; policies on trial: StagePolicy, Unstage, GetStaged, ListStaged, RollOut. */
 #include "kms_priv.h"
+#include "quota.h"
 
 #include <cczoo/codec.h>
 
@@ -412,7 +413,7 @@ ccz_rc cczi_kms_run_replay(struct ccz_buf *response, struct cczi_kms_call *call,
     if (rc == CCZ_OK && m.reference.size)
         rc = try_set(other, &m, err);
     if (rc == CCZ_OK)
-        rc = cczi_kms_policies_get(&now, call->store->policies, &live, err);
+        rc = cczi_kms_policies_get(&now, call->store->policies, policy, &live, err);
     if (rc == CCZ_OK)
         rc = cczi_kms_parsed_resolve(now, call->store, policy, err);
     ccz_buf_free(&live.json);
@@ -490,13 +491,16 @@ ccz_rc cczi_kms_run_stage(struct ccz_buf *response, struct cczi_kms_call *call, 
     note_sha256(call, st.sha256);
     cczi_kms_row_init(&keep);
     rc = cczi_kms_staged_get(&old, &keep, call->store, call->ref.name, err);
+    size_t was = rc == CCZ_OK ? old.json.size : 0;
     cczi_kms_row_deinit(&keep);
     if (rc == CCZ_OK && !m.replace) {
         ccz_fail(err, CCZ_E_EXISTS, "kms:staged-exists", 0, "a policy is staged for \"%s\" already",
                  call->ref.name);
         return cczi_kms_hint(err, CCZ_E_EXISTS);
     }
-    if (rc != CCZ_OK && rc != CCZ_E_NOT_FOUND)
+    if (rc == CCZ_OK || rc == CCZ_E_NOT_FOUND)
+        rc = cczi_kms_quota_policy(call->store, call->ref.name, 0, m.json.size, was, err);
+    if (rc != CCZ_OK)
         return rc;
     memcpy(st.policy, call->ref.name, sizeof(st.policy));
     st.json = m.json;

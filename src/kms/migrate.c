@@ -4,7 +4,8 @@
  * that change are written anew; before that everything is checked as the older schema would have: a store that somebody
  * changed must not come out of this as a genuine one.
  *
- * From schema 3 on rows stay as they are: new tables are made, empty, and that is all.
+ * From schema 3 on rows stay as they are: new tables are made. Those of schema 4 are empty; schema 5 has one row for each item, made of what
+ * was checked.
  *
  * Schema 3 brought stores an id, and with it other keys: every row gets a new MAC and every value's key a new wrap, as in a
  * rekey. Tables that stay as they are go first, while s->sealer is the old one; then the two change places, and s->next is
@@ -272,6 +273,8 @@ static ccz_rc run(struct ccz_kms_store *s, const struct cczi_kms_migration *m, i
         rc = move_rows(&moved, s, &w, m->from, err);
     if (rc == CCZ_OK && moves)
         rc = cczi_kms_instance_make(s, now_s, err);
+    if (rc == CCZ_OK && s->no_heads)
+        rc = cczi_kms_item_heads_build(s, err);
     char entry[256], id[2 * CCZI_KMS_STORE_ID_SIZE + 1];
     ccz_hex(id, s->sealer.id, sizeof(s->sealer.id));
     int n =
@@ -297,7 +300,7 @@ ccz_rc ccz_kms_migrate(const struct ccz_kms_state *state, int64_t now_s, struct 
         return ccz_fail(err, CCZ_E_UNSUPPORTED, "kms:migrate", from,
                         "no way from schema %d with %s", (int)from, s->db.ops->name);
     if (rc == CCZ_OK)
-        rc = cczi_kms_begin(s, err);
+        rc = cczi_kms_begin_whole(s, err);
     if (rc == CCZ_OK)
         rc = run(s, m, now_s, err);
     bool named = rc == CCZ_OK && m->from >= CCZI_KMS_SCHEMA_ID;

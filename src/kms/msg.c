@@ -83,6 +83,11 @@ const struct cczi_msg_field cczi_msg_get_policy_resp[] = {
     END,
 };
 const struct cczi_msg_field cczi_msg_none[] = {END};
+const struct cczi_msg_field cczi_msg_list_req[] = {
+    SPAN(1, cczi_msg_list_req, after, NAME_MAX_SIZE),
+    SPAN(2, cczi_msg_list_req, next, NAME_MAX_SIZE),
+    END,
+};
 const struct cczi_msg_field cczi_msg_describe_req[] = {
     SPAN(1, cczi_msg_describe_req, item, NAME_MAX_SIZE),
     UINT(2, cczi_msg_describe_req, after_version, CCZ_KMS_VERSIONS_MAX),

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Parsed policies: a release judges by the same few again and again. */
+/*
+ * Parsed policies: a release judges by the same few again and again. Who takes up most has to give: what is pushed out is of the
+ * namespace with most bytes, or places, so that one with large policies parses its own again and never those of others.
+ */
 #include "kms_priv.h"
 
 #include <stdlib.h>
@@ -7,6 +10,7 @@
 
 struct slot {
     struct cczi_kms_parsed parsed; /* policy NULL = free */
+    char ns[CCZ_KMS_NAME_SIZE];
     uint8_t mac[32];
     size_t json_size;
     uint64_t used; /* turn of the last use */
@@ -42,16 +46,42 @@ void cczi_kms_policies_free(struct cczi_kms_policies *c)
     free(c);
 }
 
-/* A free slot, or the one that was not used for longest. */
-static struct slot *oldest(struct cczi_kms_policies *c, bool taken)
+/* What a namespace has here, in bytes or places. */
+static size_t held(const struct cczi_kms_policies *c, const char *ns, bool bytes)
+{
+    size_t sum = 0;
+    for (size_t i = 0; i < CCZI_KMS_POLICIES_MAX; i++) {
+        const struct slot *s = &c->slot[i];
+        if (s->parsed.policy && strcmp(s->ns, ns) == 0)
+            sum += bytes ? s->json_size : 1;
+    }
+    return sum;
+}
+
+/* The one that was not used for longest, of those whose namespace holds most. @p ns, more  who comes in, and with how much */
+static struct slot *to_give(struct cczi_kms_policies *c, const char *ns, size_t more, bool bytes)
 {
     struct slot *best = NULL;
+    size_t most = 0;
     for (size_t i = 0; i < CCZI_KMS_POLICIES_MAX; i++) {
         struct slot *s = &c->slot[i];
-        if ((!taken || s->parsed.policy) && (!best || s->used < best->used))
+        if (!s->parsed.policy)
+            continue;
+        size_t has = held(c, s->ns, bytes) + (strcmp(s->ns, ns) == 0 ? more : 0);
+        if (!best || has > most || (has == most && s->used < best->used)) {
             best = s;
+            most = has;
+        }
     }
     return best;
+}
+
+static struct slot *free_slot(struct cczi_kms_policies *c)
+{
+    for (size_t i = 0; i < CCZI_KMS_POLICIES_MAX; i++)
+        if (!c->slot[i].parsed.policy)
+            return &c->slot[i];
+    return NULL;
 }
 
 bool cczi_kms_policies_find(struct cczi_kms_parsed **out, struct cczi_kms_policies *c,
@@ -73,7 +103,8 @@ bool cczi_kms_policies_find(struct cczi_kms_parsed **out, struct cczi_kms_polici
 }
 
 ccz_rc cczi_kms_policies_get(struct cczi_kms_parsed **out, struct cczi_kms_policies *c,
-                             const struct cczi_kms_policy *row, struct ccz_err *err)
+                             const char *name, const struct cczi_kms_policy *row,
+                             struct ccz_err *err)
 {
     if (cczi_kms_policies_find(out, c, row->mac))
         return CCZ_OK;
@@ -81,11 +112,15 @@ ccz_rc cczi_kms_policies_get(struct cczi_kms_parsed **out, struct cczi_kms_polic
     ccz_rc rc = ccz_policy_parse(&parsed, ccz_buf_span(&row->json), err);
     if (rc != CCZ_OK)
         return rc;
+    char ns[CCZ_KMS_NAME_SIZE];
+    cczi_kms_ns_of(ns, name);
     while (c->stat.len && c->stat.json_size + row->json.size > CCZI_KMS_POLICIES_JSON_MAX)
-        forget(c, oldest(c, true));
-    struct slot *s = oldest(c, false);
-    forget(c, s);
+        forget(c, to_give(c, ns, row->json.size, true));
+    if (c->stat.len == CCZI_KMS_POLICIES_MAX)
+        forget(c, to_give(c, ns, 1, false));
+    struct slot *s = free_slot(c);
     *s = (struct slot){.parsed = {.policy = parsed}, .json_size = row->json.size, .used = c->turn};
+    memcpy(s->ns, ns, sizeof(ns));
     memcpy(s->mac, row->mac, sizeof(s->mac));
     c->stat.parsed++;
     c->stat.len++;

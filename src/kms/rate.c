@@ -42,14 +42,15 @@ bool cczi_bucket_take(uint32_t *wait_s, struct cczi_bucket *b, struct cczi_rate 
                       int64_t now_ms)
 {
     uint64_t milli = level(b, rate, now_ms);
-    b->at_ms = now_ms;
+    uint64_t owed_ms = now_ms < b->at_ms ? (uint64_t)(b->at_ms - now_ms) : 0;
+    b->at_ms = owed_ms ? b->at_ms : now_ms;
     b->milli = milli;
     *wait_s = 0;
     if (milli >= 1000) {
         b->milli -= 1000;
         return true;
     }
-    uint64_t wait_ms = rate.rate ? (1000 - milli + rate.rate - 1) / rate.rate : 3600000;
+    uint64_t wait_ms = rate.rate ? owed_ms + (1000 - milli + rate.rate - 1) / rate.rate : 3600000;
     *wait_s = (uint32_t)((wait_ms + 999) / 1000);
     return false;
 }
@@ -86,6 +87,18 @@ bool cczi_rates_take(uint32_t *wait_s, struct cczi_rates *r, struct ccz_span key
                      struct cczi_rate rate, int64_t now_ms)
 {
     return cczi_bucket_take(wait_s, find(r, key, rate, now_ms), rate, now_ms);
+}
+
+void cczi_rates_charge(struct cczi_rates *r, struct ccz_span key, struct cczi_rate rate,
+                       int64_t now_ms, uint64_t cost)
+{
+    struct cczi_bucket *b = find(r, key, rate, now_ms);
+    uint64_t milli = level(b, rate, now_ms), due = cost * 1000;
+    if (now_ms > b->at_ms)
+        b->at_ms = now_ms;
+    b->milli = milli > due ? milli - due : 0;
+    if (due > milli && rate.rate) /* owed: it fills from then on */
+        b->at_ms += (int64_t)((due - milli) / rate.rate);
 }
 
 /* ------------------------------------------------------------------------- addresses */

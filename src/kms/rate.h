@@ -28,6 +28,9 @@ CCZ_MUST_USE bool cczi_bucket_take(uint32_t *wait_s, struct cczi_bucket *b, stru
 /* @param key  its first 32 bytes count */
 CCZ_MUST_USE bool cczi_rates_take(uint32_t *wait_s, struct cczi_rates *r, struct ccz_span key,
                                   struct cczi_rate rate, int64_t now_ms);
+/* Takes so many afterwards, also more than there are: what is owed comes first. */
+void cczi_rates_charge(struct cczi_rates *r, struct ccz_span key, struct cczi_rate rate,
+                       int64_t now_ms, uint64_t cost);
 
 /* What counts as one client: an IPv4 address, or the /64 of an IPv6 address. */
 struct cczi_rate_addr {

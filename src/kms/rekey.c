@@ -25,10 +25,12 @@ static ccz_rc put_meta(struct ccz_kms_store *s, const struct cczi_kms_sealer *to
 static ccz_rc carry_rows(struct cczi_kms_rekey *k, struct ccz_kms_store *s, struct ccz_err *err)
 {
     ccz_rc rc = CCZ_OK;
+    s->looking = true; /* and adds up */
     for (unsigned t = 0; rc == CCZ_OK && t < CCZI_KMS_TABLES; t++)
         rc = cczi_kms_rows_rekey(k, s, (enum cczi_kms_table_id)t, err);
     if (rc == CCZ_OK)
         rc = cczi_kms_items_rekey(k, s, err);
+    s->looking = false;
     return rc == CCZ_OK ? cczi_kms_set_is(s, k->was, err) : rc;
 }
 
@@ -89,7 +91,7 @@ static ccz_rc rekey_tx(struct ccz_kms_store *s, struct cczi_kms_sealer *to, cons
                        int64_t now_s, enum cczi_kms_rekeyed *how, struct ccz_err *err)
 {
     *how = CCZI_KMS_REKEY_UNDONE;
-    ccz_rc rc = cczi_kms_begin(s, err);
+    ccz_rc rc = cczi_kms_begin_whole(s, err);
     if (rc != CCZ_OK)
         return rc;
     rc = rekey_rows(s, to, provider, now_s, err);

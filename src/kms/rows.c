@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Rows of the tables that need no code of their own: read, written, checked and rekeyed by one description each. */
 #include "kms_priv.h"
+#include "past.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -24,6 +25,7 @@ const struct cczi_kms_table cczi_kms_tables[CCZI_KMS_TABLES] = {
     [CCZI_KMS_T_EVIDENCE] = TABLE(EVIDENCE, "evidence", 1, "btibbiiii"),
     [CCZI_KMS_T_REFERENCE] = TABLE(REFERENCE, "reference", 2, "tibbi"),
     [CCZI_KMS_T_RAW] = TABLE(RAW, "raw_evidence", 2, "btiib"),
+    [CCZI_KMS_T_HEAD] = TABLE(HEADS, "item_head", 2, "itii"),
 };
 
 void cczi_kms_row_init(struct cczi_kms_row *r)
@@ -121,7 +123,10 @@ static ccz_rc read_row(struct cczi_kms_row *r, struct ccz_kms_store *s,
             r->col[i].bytes.ptr = r->bytes.ptr + at[i];
     struct ccz_span f[CCZI_KMS_COLS_MAX];
     uint8_t num[CCZI_KMS_COLS_MAX][8];
-    return cczi_kms_row_check(s, t->mac_name, f, fields(f, num, t, r), r->mac, err);
+    ccz_rc rc = cczi_kms_row_check(s, t->mac_name, f, fields(f, num, t, r), r->mac, err);
+    return rc == CCZ_OK ? cczi_kms_past_check(s, (unsigned)(t - cczi_kms_tables), r->col, t->keys,
+                                              r->mac, err)
+                        : rc;
 }
 
 ccz_rc cczi_kms_row_get(struct cczi_kms_row *r, struct ccz_kms_store *s, enum cczi_kms_table_id id,

@@ -19,6 +19,9 @@
 
 #include <string.h>
 
+enum { CURSOR_ROOM = 1 + CCZ_KMS_NAME_SIZE }; /* one size, whatever the name is */
+_Static_assert(CCZI_KMS_CURSOR_SIZE == 16 + CURSOR_ROOM + CCZ_AEAD_TAG_SIZE, "what a cursor has");
+
 enum { SUBKEY_SIZE = 32, FORMAT = 1, HEAD_KEY_LINES_LOG2 = 20 };
 enum {
     WRAP_SIZE = CCZ_AEAD_NONCE_SIZE + SUBKEY_SIZE + CCZ_AEAD_TAG_SIZE,
@@ -433,4 +436,61 @@ ccz_rc cczi_kms_set_remove(uint8_t set[32], const struct cczi_kms_sealer *s,
     }
     ccz_wipe(element, sizeof(element));
     return rc;
+}
+
+/* --------------------------------------------------------------------------- cursors */
+
+/*
+ * Of its own: random[16] | ciphertext | tag[16], under HMAC(set key, "list cursor" | random | principal), which seals this one
+ * alone. No MAC of a row is as long as what is hashed here.
+ */
+static ccz_rc cursor_key(uint8_t out[SUBKEY_SIZE], const struct cczi_kms_sealer *s,
+                         const uint8_t random[16], const uint8_t principal[32])
+{
+    const struct ccz_span parts[] = {ccz_span_str("list cursor"), CCZ_SPAN(random, 16),
+                                     CCZ_SPAN(principal, 32)};
+    return ccz_hmac(out, CCZ_SHA256, subkey(s, CCZI_KMS_SET), parts, 3);
+}
+
+ccz_rc cczi_kms_cursor_seal(uint8_t out[CCZI_KMS_CURSOR_SIZE], struct cczi_kms_sealer *s,
+                            const struct cczi_kms_ref *at, const uint8_t principal[32],
+                            struct ccz_err *err)
+{
+    static const uint8_t zero_nonce[CCZ_AEAD_NONCE_SIZE];
+    const struct ccz_span none = {0};
+    uint8_t key[SUBKEY_SIZE], text[CURSOR_ROOM] = {(uint8_t)at->kind};
+    memcpy(text + 1, at->name, sizeof(at->name));
+    ccz_rc rc = ccz_random(out, 16);
+    if (rc == CCZ_OK)
+        rc = cursor_key(key, s, out, principal);
+    if (rc == CCZ_OK)
+        rc = ccz_aead_seal(s->aead, out + 16, out + 16 + CURSOR_ROOM, key, zero_nonce, none,
+                           CCZ_SPAN(text, sizeof(text)));
+    ccz_wipe(key, sizeof(key));
+    return rc == CCZ_OK ? rc : ccz_fail(err, rc, "kms:list", 0, "cannot seal a cursor");
+}
+
+ccz_rc cczi_kms_cursor_open(struct cczi_kms_ref *at, struct cczi_kms_sealer *s,
+                            struct ccz_span cursor, const uint8_t principal[32],
+                            struct ccz_err *err)
+{
+    static const uint8_t zero_nonce[CCZ_AEAD_NONCE_SIZE];
+    const struct ccz_span none = {0};
+    uint8_t key[SUBKEY_SIZE], text[CURSOR_ROOM];
+    *at = (struct cczi_kms_ref){0};
+    ccz_rc rc = cursor.size == CCZI_KMS_CURSOR_SIZE ? CCZ_OK : CCZ_E_FORMAT;
+    if (rc == CCZ_OK)
+        rc = cursor_key(key, s, cursor.ptr, principal);
+    if (rc == CCZ_OK)
+        rc = ccz_aead_open(s->aead, text, cursor.ptr + 16 + CURSOR_ROOM, key, zero_nonce, none,
+                           ccz_span_sub(cursor, 16, CURSOR_ROOM));
+    ccz_wipe(key, sizeof(key));
+    if (rc != CCZ_OK) {
+        ccz_refuse(err, CCZ_E_FORMAT, "kms:list-cursor", "something else",
+                   "`next` of the answer before, to the same caller");
+        return cczi_kms_hint(err, CCZ_E_FORMAT);
+    }
+    at->kind = (enum cczi_kms_kind)text[0];
+    memcpy(at->name, text + 1, sizeof(at->name));
+    return CCZ_OK;
 }

@@ -2,9 +2,12 @@
 /* The handler behind an RPC server: event loops queue calls, one worker owns the store, and what takes long is done beside it. */
 #define _POSIX_C_SOURCE 200809L
 #include "gate.h"
+#include "quota.h"
 #include "use_priv.h"
+#include "works.h"
 
 #include <pthread.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,7 +15,6 @@
 
 enum {
     QUEUE_MAX = 1024,
-    WORKS_MAX = 256, /* calls whose work is being done or waits for that */
     ADDRESS_SIZE = 64,
     METHOD_PATH_SIZE = 64,
     CRYPTO_THREADS = 2,
@@ -39,6 +41,7 @@ struct job {
     const struct cczi_kms_method
         *own;                   /* of the system's own calls, else NULL: then `answer` is NULL */
     struct cczi_kms_work *work; /* to be done, or done */
+    struct cczi_kms_place place;
     unsigned passes;
 };
 
@@ -55,12 +58,11 @@ struct ccz_kms_service {
     pthread_mutex_t lock;         /* everything below */
     pthread_cond_t wake, wake_crypto;
     struct queue calls;
-    struct queue works; /* for the crypto threads */
-    size_t working;     /* jobs in `works` and at these threads */
+    struct cczi_kms_works works; /* for the crypto threads, with what they are at */
     bool stop, stop_crypto;
     pthread_t crypto[CCZ_KMS_CRYPTO_THREADS_MAX];
-    size_t crypto_len;
-    struct timespec look;      /* for rotations next: monotonic time; of the worker */
+    size_t crypto_threads, crypto_len; /* wanted; there */
+    struct timespec look;              /* for rotations next: monotonic time; of the worker */
     pthread_mutex_t pins_lock; /* who has a role: read by event loops, renewed by the worker */
     struct pins {
         uint8_t (*id)[32];
@@ -109,39 +111,45 @@ static void job_free(struct job *j)
 
 /* --------------------------------------------------------------------------- crypto */
 
+static struct job *job_of(struct cczi_kms_place *p)
+{
+    return p ? (struct job *)(void *)((char *)p - offsetof(struct job, place)) : NULL;
+}
+
 /* Work of calls, see use_priv.h: whatever it takes, the worker goes on with others meanwhile. */
 static void *do_works(void *arg)
 {
     struct ccz_kms_service *s = arg;
     pthread_mutex_lock(&s->lock);
     for (;;) {
-        while (!s->works.first && !s->stop_crypto)
+        struct job *j;
+        while (!(j = job_of(cczi_kms_works_take(&s->works, s->crypto_threads))) && !s->stop_crypto)
             pthread_cond_wait(&s->wake_crypto, &s->lock);
-        struct job *j = queue_take(&s->works);
         if (!j)
             break;
         pthread_mutex_unlock(&s->lock);
         cczi_kms_work_do(j->work);
         pthread_mutex_lock(&s->lock);
-        s->working--;
+        cczi_kms_works_done(&s->works, &j->place);
         queue_add(&s->calls, j); /* it was admitted before: no limit applies */
         pthread_cond_signal(&s->wake);
+        pthread_cond_signal(&s->wake_crypto); /* another making may begin now */
     }
     pthread_mutex_unlock(&s->lock);
     return NULL;
 }
 
-static bool queue_work(struct ccz_kms_service *s, struct job *j)
+/* @return NULL, or `where` of a refusal */
+static const char *queue_work(struct ccz_kms_service *s, struct job *j)
 {
+    memcpy(j->place.ns, j->work->ns, sizeof(j->place.ns));
+    j->place.makes = j->work->makes;
     pthread_mutex_lock(&s->lock);
-    bool room = s->working < WORKS_MAX;
-    if (room) {
-        s->working++;
-        queue_add(&s->works, j);
+    const char *where = cczi_kms_works_add(&s->works, &j->place);
+    if (!where)
         pthread_cond_signal(&s->wake_crypto);
-    }
     pthread_mutex_unlock(&s->lock);
-    return room;
+    return where;
 }
 
 /* --------------------------------------------------------------------------- worker */
@@ -161,7 +169,7 @@ static bool take_jobs(struct queue *out, struct ccz_kms_service *s)
     int timed_out = 0;
     queue_init(out);
     pthread_mutex_lock(&s->lock);
-    while (!s->calls.first && !(s->stop && s->working == 0) && !timed_out)
+    while (!s->calls.first && !(s->stop && s->works.len == 0) && !timed_out)
         timed_out = pthread_cond_timedwait(&s->wake, &s->lock, &s->look);
     bool more = s->calls.first || timed_out;
     while (out->len < CCZI_KMS_BATCH_MAX && s->calls.first)
@@ -186,12 +194,14 @@ static void conclude(struct ccz_kms_service *s, struct job *j, struct cczi_kms_e
         j->work = e->work;
         e->work = NULL;
         bool again = ++j->passes < CCZI_KMS_PASSES_MAX;
-        if (again && queue_work(s, j)) {
+        const char *where = again ? queue_work(s, j) : "kms:busy";
+        if (!where) {
             cczi_kms_entry_deinit(e);
             return;
         }
-        cczi_kms_entry_give_up(e, again ? "too many calls wait for RSA and large messages"
-                                        : "its key changes faster than it is worked with");
+        cczi_kms_entry_give_up(e, where,
+                               again ? "too many calls wait for RSA and large messages"
+                                     : "its key changes faster than it is worked with");
     }
     finish_job(j, e);
     cczi_kms_entry_deinit(e);
@@ -467,6 +477,7 @@ bool ccz_kms_service_admit(void *service, const char *address)
 void ccz_kms_service_metrics(struct ccz_kms_service *s, struct ccz_buf *out)
 {
     cczi_kms_gate_metrics(s->gate, out);
+    cczi_kms_quotas_metrics(s->cfg.store->quotas, out);
 }
 
 ccz_rc ccz_kms_service_add(struct ccz_kms_service *s, struct ccz_rpc_server *server)
@@ -612,6 +623,7 @@ static ccz_rc start_threads(struct ccz_kms_service *s, struct ccz_err *err)
     if (len > CCZ_KMS_CRYPTO_THREADS_MAX)
         return ccz_refuse_num(err, CCZ_E_ARG, "kms:service", (int64_t)len,
                               CCZ_KMS_CRYPTO_THREADS_MAX);
+    s->crypto_threads = len;
     bool ok = true;
     for (size_t i = 0; ok && i < len; i++) {
         ok = pthread_create(&s->crypto[i], NULL, do_works, s) == 0;
@@ -632,8 +644,8 @@ ccz_rc ccz_kms_service_new(struct ccz_kms_service **out, const struct ccz_kms_se
         return ccz_fail(err, CCZ_E_NOMEM, "kms:service", 0, "out of memory");
     s->cfg = *cfg;
     s->cfg.store->clock = &s->cfg.clock;
+    cczi_kms_quotas_limit(s->cfg.store->quotas, &cfg->quota);
     queue_init(&s->calls);
-    queue_init(&s->works);
     sync_init(s);
     s->batch = calloc(CCZI_KMS_BATCH_MAX, sizeof(*s->batch));
     ccz_rc rc = s->batch ? load_pins(s, err)

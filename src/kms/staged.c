@@ -183,7 +183,7 @@ static ccz_rc parsed(struct cczi_kms_parsed **out, struct ccz_kms_store *s, cons
     if (rc == CCZ_OK) {
         memcpy(row.mac, st.sha256, sizeof(row.mac));
         ccz_buf_put_span(&row.json, st.json);
-        rc = cczi_kms_policies_get(out, s->policies, &row, err);
+        rc = cczi_kms_policies_get(out, s->policies, p->policy, &row, err);
     }
     ccz_buf_free(&row.json);
     cczi_kms_row_deinit(&keep);

@@ -2,6 +2,9 @@
 /* State folder, transactions, integrity of rows. */
 #define _POSIX_C_SOURCE 200809L
 #include "kms_priv.h"
+#include "looks.h"
+#include "past.h"
+#include "quota.h"
 #include "use_priv.h"
 
 #include "master_priv.h"
@@ -109,16 +112,25 @@ static ccz_rc statement(struct ccz_kms_store *s, enum cczi_kms_sql sql, struct c
 }
 
 /* @param[out] behind  more than @p most lines of other servers are to be read: nothing was begun */
-static ccz_rc begin(bool *behind, struct ccz_kms_store *s, enum cczi_kms_sql how,
-                    enum cczi_kms_sql meta, uint64_t most, struct ccz_err *err)
+static ccz_rc begin(bool *behind, struct ccz_kms_store *s, bool writes, uint64_t most,
+                    struct ccz_err *err)
 {
     *behind = false;
     s->db.fault = CCZI_KMS_FAULT_NONE;
     s->head_dirty = false;
     s->quorums.known_here = false;
-    ccz_rc rc = statement(s, how, err);
+    bool lock = writes && s->db.ops->moves && s->whole_next;
+    s->whole = !writes || !s->db.ops->moves || lock;
+    ccz_rc rc = statement(s,
+                          lock     ? CCZI_SQL_BEGIN_WHOLE
+                          : writes ? CCZI_SQL_BEGIN
+                                   : CCZI_SQL_BEGIN_READ,
+                          err);
+    if (rc == CCZ_OK && lock)
+        rc = statement(s, CCZI_SQL_LOCK, err);
     if (rc == CCZ_OK)
-        rc = head_load(s, meta, err);
+        rc = head_load(s, writes ? CCZI_SQL_META_GET : CCZI_SQL_META_READ, err);
+    s->begun_generation = s->head.generation;
     *behind = rc == CCZ_OK && s->seen_seq && s->head.seq > s->seen_seq &&
               s->head.seq - s->seen_seq > most;
     if (*behind) {
@@ -140,20 +152,26 @@ static ccz_rc begin(bool *behind, struct ccz_kms_store *s, enum cczi_kms_sql how
 ccz_rc cczi_kms_begin(struct ccz_kms_store *s, struct ccz_err *err)
 {
     bool behind;
-    ccz_rc rc = begin(&behind, s, CCZI_SQL_BEGIN, CCZI_SQL_META_GET, CATCH_UP_LINES, err);
+    ccz_rc rc = begin(&behind, s, true, CATCH_UP_LINES, err);
     if (rc != CCZ_OK || !behind)
         return rc;
     rc = cczi_kms_begin_read(s, err); /* which holds up nobody */
     if (rc != CCZ_OK)
         return rc;
     cczi_kms_rollback(s);
-    return begin(&behind, s, CCZI_SQL_BEGIN, CCZI_SQL_META_GET, UINT64_MAX, err);
+    return begin(&behind, s, true, UINT64_MAX, err);
+}
+
+ccz_rc cczi_kms_begin_whole(struct ccz_kms_store *s, struct ccz_err *err)
+{
+    s->whole_next = true;
+    return cczi_kms_begin(s, err);
 }
 
 ccz_rc cczi_kms_begin_read(struct ccz_kms_store *s, struct ccz_err *err)
 {
     bool behind;
-    return begin(&behind, s, CCZI_SQL_BEGIN_READ, CCZI_SQL_META_READ, UINT64_MAX, err);
+    return begin(&behind, s, false, UINT64_MAX, err);
 }
 
 void cczi_kms_retry_pause(unsigned n)
@@ -232,6 +250,7 @@ ccz_rc cczi_kms_commit(struct ccz_kms_store *s, struct ccz_err *err)
         return rc;
     }
     s->head_dirty = false;
+    s->whole_next = false;
     cczi_kms_quorums_commit(s);
     cczi_kms_watch_commit(s->watch, s->head.hash);
     if (dirty)
@@ -417,6 +436,7 @@ static ccz_rc populate(struct ccz_kms_store *s, const uint8_t admin_spki_sha256[
                        struct ccz_err *err)
 {
     ccz_rc rc = statement(s, CCZI_SQL_BEGIN, err);
+    s->whole = true; /* nobody else has these tables */
     if (rc == CCZ_OK)
         rc = cczi_kms_db_create(&s->db, err);
     if (rc == CCZ_OK)
@@ -618,6 +638,12 @@ static ccz_rc equip(struct ccz_kms_store *s, struct ccz_err *err)
         rc = cczi_kms_opened_new(&s->opened);
     if (rc == CCZ_OK)
         rc = cczi_kms_importer_new(&s->importer);
+    if (rc == CCZ_OK)
+        rc = cczi_kms_looks_new(&s->looks);
+    if (rc == CCZ_OK)
+        rc = cczi_kms_quotas_new(&s->quotas);
+    if (rc == CCZ_OK)
+        rc = cczi_kms_past_new(&s->past);
     return rc == CCZ_OK ? rc : ccz_fail(err, rc, "kms:store-open", 0, "out of memory");
 }
 
@@ -652,8 +678,10 @@ ccz_rc cczi_kms_store_open_schema(struct ccz_kms_store **out, const struct ccz_k
     }
     if (rc == CCZ_OK && !state->epoch)
         rc = cczi_kms_epoch_required(state->dir, err);
-    if (rc == CCZ_OK)
+    if (rc == CCZ_OK) {
+        s->no_heads = found < CCZI_KMS_SCHEMA_HEADS;
         rc = load_key(s, state, found < CCZI_KMS_SCHEMA_ID, err);
+    }
     if (rc == CCZ_OK)
         rc = equip(s, err);
     if (rc == CCZ_OK)
@@ -735,6 +763,9 @@ void ccz_kms_store_free(struct ccz_kms_store *s)
     cczi_kms_token_keys_deinit(&s->token);
     cczi_kms_lines_free(&s->lines);
     cczi_kms_policies_free(s->policies);
+    cczi_kms_looks_free(s->looks);
+    cczi_kms_quotas_free(s->quotas);
+    cczi_kms_past_free(s->past);
     cczi_kms_watch_free(s->watch);
     cczi_kms_blocks_free(s->blocks);
     cczi_kms_opened_free(s->opened);
@@ -753,6 +784,7 @@ ccz_rc cczi_kms_tables_check(struct ccz_kms_check *out, uint8_t set[32], struct 
         [CCZI_KMS_T_APPROVAL] = &out->approvals,   [CCZI_KMS_T_KEY_META] = &out->keys,
         [CCZI_KMS_T_STAGED] = &out->staged,        [CCZI_KMS_T_EVIDENCE] = &out->evidence,
         [CCZI_KMS_T_REFERENCE] = &out->references, [CCZI_KMS_T_RAW] = &out->raw_evidence,
+        [CCZI_KMS_T_HEAD] = &out->item_heads,
     };
     ccz_rc rc = CCZ_OK;
     for (unsigned t = 0; rc == CCZ_OK && t < CCZI_KMS_TABLES; t++)
@@ -764,11 +796,13 @@ static ccz_rc check_rows(struct ccz_kms_check *out, struct ccz_kms_store *s, boo
                          struct ccz_err *err)
 {
     uint8_t set[32] = {0};
+    s->looking = true;
     ccz_rc rc = cczi_kms_tables_check(out, set, s, err);
     if (rc == CCZ_OK)
         rc = cczi_kms_items_check(&out->versions, set, s, values, err);
     if (rc == CCZ_OK)
         rc = cczi_kms_policies_check(&out->policies, set, s, err);
+    s->looking = false;
     /* each row is genuine; is it the set that the last change left? */
     if (rc == CCZ_OK)
         rc = cczi_kms_set_is(s, set, err);
@@ -779,7 +813,12 @@ static ccz_rc check_rows(struct ccz_kms_check *out, struct ccz_kms_store *s, boo
 ccz_rc cczi_kms_rows_whole(struct ccz_kms_store *s, struct ccz_err *err)
 {
     struct ccz_kms_check c = {0};
-    return check_rows(&c, s, false, err);
+    if (s->whole)
+        return check_rows(&c, s, false, err);
+    s->whole_next = true;
+    s->db.fault = CCZI_KMS_FAULT_AGAIN;
+    return ccz_fail(err, CCZ_E_UNAVAILABLE, "kms:store-whole", 0,
+                    "all rows are to be looked at, which takes a transaction of another kind");
 }
 
 ccz_rc cczi_kms_check_here(struct ccz_kms_check *out, struct cczi_kms_walk *w,

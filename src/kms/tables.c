@@ -142,7 +142,8 @@ ccz_rc cczi_kms_binding_put(struct ccz_kms_store *s, const struct cczi_kms_ref *
     struct cczi_kms_row r = {0};
     binding_key(&r, ref, op);
     cczi_kms_row_text(&r, policy);
-    return cczi_kms_row_put(s, CCZI_KMS_T_BINDING, &r, err);
+    ccz_rc rc = cczi_kms_row_put(s, CCZI_KMS_T_BINDING, &r, err);
+    return rc == CCZ_OK ? cczi_kms_item_head_bound(s, ref, op, true, err) : rc;
 }
 
 ccz_rc cczi_kms_binding_delete(struct ccz_kms_store *s, const struct cczi_kms_ref *ref, uint32_t op,
@@ -150,7 +151,8 @@ ccz_rc cczi_kms_binding_delete(struct ccz_kms_store *s, const struct cczi_kms_re
 {
     struct cczi_kms_row r = {0};
     binding_key(&r, ref, op);
-    return cczi_kms_row_delete(s, CCZI_KMS_T_BINDING, &r, err);
+    ccz_rc rc = cczi_kms_row_delete(s, CCZI_KMS_T_BINDING, &r, err);
+    return rc == CCZ_OK ? cczi_kms_item_head_bound(s, ref, op, false, err) : rc;
 }
 
 struct binding_call {
@@ -611,14 +613,9 @@ ccz_rc cczi_kms_evidence_delete(struct ccz_kms_store *s, const uint8_t id[32], s
     return cczi_kms_row_delete(s, CCZI_KMS_T_EVIDENCE, &r, err);
 }
 
-struct range {
-    char from[CCZ_KMS_NAME_SIZE + 1], to[CCZ_KMS_NAME_SIZE + 1];
-    bool no_slash;
-};
-
 /* Names sort by their bytes, and have none from 0x7f on. */
-static struct cczi_q range_query(enum cczi_kms_sql sql, struct range *r, struct ccz_kms_store *s,
-                                 const char *policy, bool whole_ns)
+struct cczi_q cczi_kms_range_query(enum cczi_kms_sql sql, struct cczi_kms_range *r,
+                                   struct ccz_kms_store *s, const char *policy, bool whole_ns)
 {
     char ns[CCZ_KMS_NAME_SIZE];
     cczi_kms_ns_of(ns, policy);
@@ -636,8 +633,8 @@ static struct cczi_q range_query(enum cczi_kms_sql sql, struct range *r, struct 
 ccz_rc cczi_kms_evidence_count(uint64_t *rows, struct ccz_kms_store *s, const char *policy,
                                bool whole_ns, struct ccz_err *err)
 {
-    struct range range;
-    struct cczi_q q = range_query(CCZI_SQL_EVIDENCE_COUNT, &range, s, policy, whole_ns);
+    struct cczi_kms_range range;
+    struct cczi_q q = cczi_kms_range_query(CCZI_SQL_EVIDENCE_COUNT, &range, s, policy, whole_ns);
     *rows = cczi_q_row(&q) ? (uint64_t)cczi_q_col_int(&q, 0) : 0;
     return cczi_q_end(&q, err);
 }
@@ -645,8 +642,8 @@ ccz_rc cczi_kms_evidence_count(uint64_t *rows, struct ccz_kms_store *s, const ch
 ccz_rc cczi_kms_evidence_oldest(uint8_t id[32], struct ccz_kms_store *s, const char *policy,
                                 bool whole_ns, struct ccz_err *err)
 {
-    struct range range;
-    struct cczi_q q = range_query(CCZI_SQL_EVIDENCE_OLDEST, &range, s, policy, whole_ns);
+    struct cczi_kms_range range;
+    struct cczi_q q = cczi_kms_range_query(CCZI_SQL_EVIDENCE_OLDEST, &range, s, policy, whole_ns);
     bool found = cczi_q_row(&q);
     if (found)
         cczi_q_col_bytes(id, 32, &q, 0);

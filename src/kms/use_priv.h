@@ -118,6 +118,8 @@ struct cczi_kms_work {
     /* Does the work: any thread, one at a time, no store. Sets rc, err and the result. */
     void (*run)(struct cczi_kms_work *w);
     bool done;
+    bool makes;                 /* or imports a key: takes as long as many uses */
+    char ns[CCZ_KMS_NAME_SIZE]; /* that waits for it */
     ccz_rc rc;
     struct ccz_err err;
     uint8_t made_for

@@ -42,6 +42,7 @@ void cczi_kms_work_do(struct cczi_kms_work *w)
 ccz_rc cczi_kms_later(struct cczi_kms_call *call, struct cczi_kms_work **w, struct ccz_err *err)
 {
     cczi_kms_work_free(*call->work);
+    cczi_kms_ns_of((*w)->ns, call->ref.name);
     *call->work = cczi_kms_work_take(w);
     call->later = true;
     return ccz_fail(err, CCZ_E_UNAVAILABLE, "kms:later", 0, "the work of this call is not done");

@@ -2,7 +2,8 @@
 /*
  * libpq, and only here. One connection, statements prepared when first used, numbers and bytes in binary, rows one at a
  * time. A transaction that writes takes the row of `meta` first (FOR UPDATE): one writer at a time, whatever the number
- * of servers, and READ COMMITTED is enough, as whatever is read after that lock was committed by its last holder.
+ * of servers, and READ COMMITTED is enough, as whatever is read after that lock was committed by its last holder. One that
+ * looks at all rows is REPEATABLE READ: who writes beside the servers shows it nothing else afterwards than what it added up.
  */
 #include "kms_pg.h"
 
@@ -71,11 +72,15 @@ struct pg {
     "  PRIMARY KEY (sha256, namespace));"                                                          \
     "CREATE INDEX raw_evidence_time ON raw_evidence(namespace, time_s, sha256);"
 
+#define SCHEMA_5_SQL                                                                               \
+    "CREATE TABLE item_head(kind BIGINT NOT NULL, name TEXT COLLATE \"C\" NOT NULL, last BIGINT "  \
+    "NOT NULL, ops BIGINT NOT NULL, mac BYTEA NOT NULL, PRIMARY KEY (kind, name));"
+
 static const char create_sql[] =
     "CREATE TABLE kms_schema(version BIGINT NOT NULL);"
-    "INSERT INTO kms_schema VALUES (4);"
+    "INSERT INTO kms_schema VALUES (5);"
     "CREATE TABLE meta(id BIGINT PRIMARY KEY CHECK (id = 1), key_check BYTEA NOT NULL, head BYTEA "
-    "NOT NULL);" ACCESS_SQL USE_SQL SCHEMA_4_SQL
+    "NOT NULL);" ACCESS_SQL USE_SQL SCHEMA_4_SQL SCHEMA_5_SQL
     "CREATE TABLE policy(name TEXT COLLATE \"C\" PRIMARY KEY, json BYTEA NOT NULL, sha256 BYTEA "
     "NOT NULL,"
     "  created_s BIGINT NOT NULL, mac BYTEA NOT NULL);"
@@ -93,15 +98,19 @@ static const char create_sql[] =
 static const struct cczi_kms_migration migrations[] = {
     {2,
      "ALTER TABLE admin RENAME TO admin_2; DROP INDEX binding_policy;"
-     " ALTER TABLE binding RENAME TO binding_2;" ACCESS_SQL USE_SQL SCHEMA_4_SQL,
-     "DROP TABLE admin_2; DROP TABLE binding_2; UPDATE kms_schema SET version = 4;"},
-    {3, SCHEMA_4_SQL, "UPDATE kms_schema SET version = 4;"},
+     " ALTER TABLE binding RENAME TO binding_2;" ACCESS_SQL USE_SQL SCHEMA_4_SQL SCHEMA_5_SQL,
+     "DROP TABLE admin_2; DROP TABLE binding_2; UPDATE kms_schema SET version = 5;"},
+    {3, SCHEMA_4_SQL SCHEMA_5_SQL, "UPDATE kms_schema SET version = 5;"},
+    {4, SCHEMA_5_SQL, "UPDATE kms_schema SET version = 5;"},
 };
 
 /* Where the common text will not do. */
 static const char *const sql_text[CCZI_SQL_LEN] = {
     [CCZI_SQL_BEGIN] = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE",
     [CCZI_SQL_BEGIN_READ] = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+    [CCZI_SQL_BEGIN_WHOLE] = "BEGIN ISOLATION LEVEL REPEATABLE READ READ WRITE",
+    /* before the snapshot is taken: with FOR UPDATE alone, who waited would have one from before and fail */
+    [CCZI_SQL_LOCK] = "LOCK TABLE meta IN EXCLUSIVE MODE",
     [CCZI_SQL_META_GET] = "SELECT key_check, head FROM meta WHERE id = 1 FOR UPDATE",
     [CCZI_SQL_LIST] = "SELECT k, n FROM (SELECT DISTINCT kind AS k, name AS n FROM item"
                       "  WHERE kind < 3 AND (kind, name) > ($1::bigint, $2::text)"
@@ -559,7 +568,7 @@ static enum cczi_kms_step first(void *arg, enum cczi_kms_sql sql,
 {
     struct pg *db = arg;
     ccz_rc rc = CCZ_OK;
-    bool begin = sql == CCZI_SQL_BEGIN || sql == CCZI_SQL_BEGIN_READ;
+    bool begin = sql == CCZI_SQL_BEGIN || sql == CCZI_SQL_BEGIN_READ || sql == CCZI_SQL_BEGIN_WHOLE;
     if (begin && (!db->c || PQstatus(db->c) != CONNECTION_OK))
         rc = connect_db(db);
     if (rc == CCZ_OK && !db->c)
@@ -631,6 +640,7 @@ const struct ccz_kms_backend *ccz_kms_postgresql(void)
 {
     static const struct ccz_kms_backend postgresql = {
         .name = "postgresql",
+        .moves = true,
         .open = open_db,
         .close = close_db,
         .in_tx = in_tx,

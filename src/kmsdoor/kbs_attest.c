@@ -139,7 +139,7 @@ static void on_verified(struct cczi_door_req *r, void *arg)
     ccz_rc rc = a->err.rc;
     if (rc == CCZ_OK)
         rc = cczi_kbs_spend(a->kbs->sessions, &a->open, &a->peer.claims, cczi_door_now_s(r->door),
-                            &a->err);
+                            ccz_mono_ms(), &a->err);
     if (rc != CCZ_OK) {
         refuse(r, a);
         return;

@@ -110,9 +110,11 @@ ccz_rc cczi_kbs_resume(struct cczi_kbs_open *out, const struct cczi_kbs_sessions
                        struct ccz_err *err);
 /* Its nonce is good once. After the evidence was verified, so that only who has a TEE fills the memory; one platform does not fill
  * it: when half is in use, each has an eighth.
+ * @param mono_ms  for the shares of platforms: the clock may jump, and nonces follow it
  * @retval CCZ_E_EXISTS "replay:used"  @retval CCZ_E_LIMIT "replay:full", "kbs:platform" */
 ccz_rc cczi_kbs_spend(struct cczi_kbs_sessions *s, const struct cczi_kbs_open *o,
-                      const struct ccz_claims *claims, int64_t now_s, struct ccz_err *err);
+                      const struct ccz_claims *claims, int64_t now_s, int64_t mono_ms,
+                      struct ccz_err *err);
 
 /* One that has attested. */
 struct cczi_kbs_session {

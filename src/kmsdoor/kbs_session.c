@@ -26,7 +26,8 @@ enum {
 struct shares {
     uint32_t *current, *older; /* by platform */
     size_t current_len, older_len;
-    int64_t since_s; /* of current */
+    int64_t
+        since_ms; /* of current; monotonic, so that a clock that is set keeps none of them full */
 };
 struct platform {
     struct cczi_kbs_session *oldest, *newest;
@@ -219,19 +220,19 @@ static size_t share_of(size_t all)
     return all / SHARE > SHARE_MIN ? all / SHARE : SHARE_MIN;
 }
 
-static void let_time_pass(struct shares *h, int64_t life_s, int64_t now_s)
+static void let_time_pass(struct shares *h, int64_t life_ms, int64_t mono_ms)
 {
-    for (int i = 0; i < 2 && now_s - h->since_s >= life_s; i++) {
+    for (int i = 0; i < 2 && mono_ms - h->since_ms >= life_ms; i++) {
         uint32_t *t = h->older;
         memset(t, 0, PLATFORMS * sizeof(*t));
         h->older = h->current;
         h->older_len = h->current_len;
         h->current = t;
         h->current_len = 0;
-        h->since_s += life_s;
+        h->since_ms += life_ms;
     }
-    if (now_s - h->since_s >= life_s)
-        h->since_s = now_s;
+    if (mono_ms - h->since_ms >= life_ms)
+        h->since_ms = mono_ms;
 }
 
 /* The nonce says when it was made, and is refused by its age when that was too long ago: it is remembered until then. */
@@ -244,11 +245,12 @@ static int64_t end_of(const struct cczi_kbs_sessions *s, const struct cczi_kbs_o
 }
 
 ccz_rc cczi_kbs_spend(struct cczi_kbs_sessions *s, const struct cczi_kbs_open *o,
-                      const struct ccz_claims *claims, int64_t now_s, struct ccz_err *err)
+                      const struct ccz_claims *claims, int64_t now_s, int64_t mono_ms,
+                      struct ccz_err *err)
 {
     struct shares *h = &s->shares;
     size_t p = platform_of(s, claims);
-    let_time_pass(h, s->auth_s + CCZI_KBS_SKEW_S, now_s);
+    let_time_pass(h, 1000 * (s->auth_s + CCZI_KBS_SKEW_S), mono_ms);
     if (h->current_len + h->older_len >= s->used_max / 2 &&
         h->current[p] + h->older[p] >= share_of(s->used_max))
         return ccz_fail(err, CCZ_E_LIMIT, "kbs:platform", (int64_t)share_of(s->used_max),

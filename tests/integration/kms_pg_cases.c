@@ -6,12 +6,7 @@
  * Each case empties the database first.
  */
 #define _GNU_SOURCE
-#include "ccz_test.h"
-#include "kms/kms_fixture.h"
-#include "kms/use_fixture.h"
-
-#include "kms_pg/kms_pg.h"
-#include "kms_pg_proxy.h"
+#include "kms_pg_fixture.h"
 
 #include <poll.h>
 #include <pthread.h>
@@ -22,88 +17,6 @@
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-static char g_dir[256], g_info[512];
-
-static const char *must_env(const char *name)
-{
-    const char *v = getenv(name);
-    if (!v)
-        fix_die(name);
-    return v;
-}
-
-/* A connection of its own: what an operator does with psql. */
-static void sql(const char *text)
-{
-    static void *db;
-    struct ccz_err err = {0};
-    const struct ccz_kms_backend *ops = ccz_kms_postgresql();
-    if (!text) { /* after a restart of the server */
-        if (db)
-            ops->close(db);
-        db = NULL;
-        return;
-    }
-    if (!db && ops->open(&db, g_info, false, &err) != CCZ_OK)
-        fix_die(err.msg);
-    if (ops->exec(db, text, &err) != CCZ_OK)
-        fix_die(err.msg);
-}
-
-static void remove_dir(void)
-{
-    char cmd[300];
-    (void)snprintf(cmd, sizeof(cmd), "rm -rf '%s'", g_dir);
-    if (g_dir[0])
-        (void)!system(cmd);
-}
-
-static struct ccz_kms_state state_at(const char *info)
-{
-    return (struct ccz_kms_state){
-        .dir = g_dir, .backend = ccz_kms_postgresql(), .database = info, .reuse_master_key = true};
-}
-
-static struct ccz_kms_store *open_at(const char *info)
-{
-    struct ccz_kms_store *s;
-    struct ccz_kms_state st = state_at(info);
-    struct ccz_err err = {0};
-    if (ccz_kms_store_open(&s, &st, &err) != CCZ_OK) {
-        fprintf(stderr, "open: %s: %s\n", err.where, err.msg);
-        exit(1);
-    }
-    return s;
-}
-
-/* An empty database, a folder with the master key of the fixture. */
-static void fresh(void)
-{
-    static bool registered;
-    char path[300];
-    remove_dir();
-    (void)snprintf(g_info, sizeof(g_info), "host=%s port=5499 user=tester dbname=postgres",
-                   must_env("CCZ_TEST_PG_DIR"));
-    (void)snprintf(g_dir, sizeof(g_dir), "%s/cczoo-kms-XXXXXX", must_env("TMPDIR"));
-    CHECK(mkdtemp(g_dir) != NULL && (registered || atexit(remove_dir) == 0));
-    registered = true;
-    (void)snprintf(path, sizeof(path), "%s/master.key", g_dir);
-    uint8_t key[32];
-    memset(key, 1, sizeof(key));
-    CHECK(ccz_file_write(path, CCZ_SPAN(key, 32), 0600, CCZ_FILE_REPLACE, NULL) == CCZ_OK);
-    sql("DROP SCHEMA public CASCADE; CREATE SCHEMA public");
-}
-
-static void init(void)
-{
-    uint8_t spki[32];
-    struct ccz_kms_state st = state_at(g_info);
-    struct ccz_err err = {0};
-    fix_spki(spki, FIX_ADMIN);
-    if (ccz_kms_init(&st, spki, FIX_NOW, &err) != CCZ_OK)
-        fix_die(err.msg);
-}
 
 /* ----------------------------------------------------------------------- the same */
 
@@ -487,8 +400,8 @@ static void test_quorums(void)
     CHECK(ccz_kms_store_set_quorum(b, "*", 1, FIX_NOW, &err) == CCZ_OK);
     sql("CREATE TABLE kept AS SELECT * FROM quorum");
     CHECK(put_is(a, CCZ_E_DENIED, "kms:approval-needed"));
-    sql("DELETE FROM quorum; INSERT INTO quorum SELECT * FROM free"); /* as `a` has seen it once */
-    CHECK(put_is(a, CCZ_E_SIG, "kms:row-set") && put_is(b, CCZ_E_SIG, "kms:row-set"));
+    sql("DELETE FROM quorum; INSERT INTO quorum SELECT * FROM free"); /* `a` has seen a later one */
+    CHECK(put_is(a, CCZ_E_SIG, "kms:row-older") && put_is(b, CCZ_E_SIG, "kms:row-set"));
     sql("DELETE FROM quorum");
     CHECK(put_is(a, CCZ_E_SIG, "kms:row-set") && put_is(b, CCZ_E_SIG, "kms:row-set"));
     sql("INSERT INTO quorum SELECT * FROM kept");
@@ -496,6 +409,91 @@ static void test_quorums(void)
           put_is(b, CCZ_E_DENIED, "kms:approval-needed"));
     ccz_kms_store_free(a);
     ccz_kms_store_free(b);
+}
+
+/* Another session, which commits before one statement of the store. */
+static struct {
+    struct ccz_kms_backend ops;
+    const struct ccz_kms_backend *real;
+    enum cczi_kms_sql at;
+    const char *text;
+    unsigned wholes;
+} g_beside;
+
+static enum cczi_kms_step beside_first(void *db, enum cczi_kms_sql q,
+                                       const struct cczi_kms_param *p, size_t n)
+{
+    g_beside.wholes += q == CCZI_SQL_BEGIN_WHOLE;
+    if (q == g_beside.at && g_beside.text && g_beside.wholes) {
+        const char *text = g_beside.text;
+        g_beside.text = NULL;
+        sql(text);
+    }
+    return g_beside.real->first(db, q, p, n);
+}
+
+static struct cczi_msg_approve_req propose_other(struct ccz_buf *out, struct ccz_kms_store *s)
+{
+    struct ccz_err err = {0};
+    CCZ_AUTO_BUF b;
+    ccz_buf_init(&b, 65536);
+    ccz_buf_init(out, 65536);
+    struct cczi_msg_bind_req bind = {.item = ccz_span_str("key/model"),
+                                     .policy = ccz_span_str("other")};
+    cczi_msg_put(&b, cczi_msg_bind_req, &bind);
+    struct cczi_msg_propose_req m = {ccz_span_str("Bind"), ccz_buf_span(&b), 0};
+    struct cczi_msg_propose_resp r = {0};
+    CHECK(fix_msg(out, s, FIX_ADMIN, "Propose", cczi_msg_propose_req, &m, &err) == CCZ_OK);
+    CHECK(cczi_msg_get(&r, cczi_msg_propose_resp, ccz_buf_span(out), NULL) == CCZ_OK);
+    return (struct cczi_msg_approve_req){r.id, r.sha256};
+}
+
+/* What several agreed on is done with the rows that were added up, whatever is committed beside it meanwhile; and tried again where
+ * that are rows which it writes. */
+static void test_whole(void)
+{
+    static const struct {
+        enum cczi_kms_sql at;
+        const char *text;
+        unsigned wholes;
+        bool found;
+    } cases[] = {
+        {CCZI_SQL_POLICY_GET, "DELETE FROM policy WHERE name = 'other'", 1, true},
+        {CCZI_SQL_BIND_DEL, "UPDATE binding SET policy = policy WHERE name = 'model'", 2, false},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        struct ccz_err err = {0};
+        uint8_t spki[32];
+        struct ccz_buf out;
+        fresh();
+        init();
+        struct ccz_kms_store *s = open_at(g_info);
+        CHECK(fix_put_policy(s, "server", fix_policy, false, &err) == CCZ_OK &&
+              fix_put_policy(s, "other", fix_policy_other, false, &err) == CCZ_OK);
+        CHECK(fix_create_key(s, "model", "aes-128", ccz_span_str("0123456789abcdef"), "server",
+                             &err) == CCZ_OK);
+        fix_spki(spki, FIX_AUDITOR);
+        CHECK(ccz_kms_store_set_admin(s, spki, CCZ_KMS_ROLE_APPROVER, FIX_NOW, &err) == CCZ_OK);
+        CHECK(ccz_kms_store_set_quorum(s, "*", 1, FIX_NOW, &err) == CCZ_OK);
+        struct cczi_msg_approve_req a = propose_other(&out, s);
+        g_beside.real = s->db.ops;
+        g_beside.ops = *s->db.ops;
+        g_beside.ops.first = beside_first;
+        g_beside.at = cases[i].at;
+        g_beside.text = cases[i].text;
+        g_beside.wholes = 0;
+        s->db.ops = &g_beside.ops;
+        ccz_rc rc = fix_msg(NULL, s, FIX_AUDITOR, "Approve", cczi_msg_approve_req, &a, &err);
+        if (rc != CCZ_OK)
+            fprintf(stderr, "case %zu: %s %s\n", i, err.where, err.msg);
+        CHECK(rc == CCZ_OK && !g_beside.text && g_beside.wholes == cases[i].wholes);
+        s->db.ops = g_beside.real;
+        rc = ccz_kms_store_check(NULL, s, &err);
+        CHECK((rc == CCZ_OK) != cases[i].found);
+        CHECK(!cases[i].found || strcmp(err.where, "kms:row-set") == 0);
+        ccz_buf_free(&out);
+        ccz_kms_store_free(s);
+    }
 }
 
 /* Another server holds the store and does not go on: every call of a batch is told, after one wait and not one each. */
@@ -603,140 +601,6 @@ static void test_commit_waits(void)
     CHECK(fix_check(a.s).audit_lines == lines + 2);
     ccz_buf_free(&a.out);
     ccz_kms_store_free(a.s);
-}
-
-/* ------------------------------------------------------------------ lost connections */
-
-/* The connection is cut before COMMIT reaches the server, or after it was done and before its answer arrives: either
- * way each call is done exactly once and answered. */
-static void test_commit_cut(void)
-{
-    fresh();
-    init();
-    start_proxy(g_dir);
-    struct ccz_kms_store *s = open_at(g_proxy_info);
-    fix_populate(s);
-    static const enum cut cuts[] = {BEFORE, AFTER, BEFORE, AFTER};
-    for (int i = 0; i < 4; i++) {
-        struct ccz_kms_check before = fix_check(s), after;
-        int seen = g_cuts;
-        g_cut = cuts[i];
-        fix_batch_begin(&g_batch);
-        char name[3][16];
-        for (int k = 0; k < 3; k++) {
-            (void)snprintf(name[k], sizeof(name[k]), "c%d/%d", i, k);
-            fix_batch_put_secret(&g_batch, name[k], "value", "server");
-        }
-        fix_batch_release(&g_batch, FIX_STALE, "key/model");
-        fix_batch_run(&g_batch, s);
-        CHECK(g_cuts == seen + 1 && g_cut == PASS);
-        for (int k = 0; k < 3; k++) /* "exists" would be a second try of what was done already */
-            CHECK(g_batch.entry[k].rc == CCZ_OK && g_batch.entry[k].answer.size);
-        CHECK(g_batch.entry[3].rc == CCZ_E_DENIED);
-        fix_batch_end(&g_batch);
-        after = fix_check(s);
-        CHECK(after.versions == before.versions + 3 && after.audit_lines == before.audit_lines + 4);
-    }
-    ccz_kms_store_free(s);
-}
-
-/* The server stays away after COMMIT was sent: nobody knows, so nothing is answered. */
-static void test_commit_unknown(void)
-{
-    struct ccz_err err = {0};
-    fresh();
-    init();
-    start_proxy(g_dir);
-    struct ccz_kms_store *s = open_at(g_proxy_info);
-    fix_populate(s);
-    struct ccz_buf out;
-    ccz_buf_init(&out, CCZ_KMS_MESSAGE_SIZE_MAX);
-    uint64_t lines = fix_check(s).audit_lines;
-    g_cut = AFTER_AND_AWAY;
-    CHECK(fix_release(&out, s, FIX_WORKLOAD, "key/model", 0, &err) == CCZ_E_UNAVAILABLE &&
-          !out.size);
-    CHECK(strcmp(err.where, "kms:commit-unknown") == 0 && err.hint[0]);
-    CHECK(fix_release(&out, s, FIX_WORKLOAD, "key/model", 0, &err) == CCZ_E_UNAVAILABLE &&
-          !out.size);
-    CHECK(strcmp(err.where, "kms:store-connect") == 0);
-    g_cut =
-        PASS; /* it is back: the line of the first call is there, none of those that were refused */
-    ccz_rc rc = CCZ_E_UNAVAILABLE; /* at once, for a while: nobody waits for attempts of others */
-    for (int i = 0; i < 200 && rc == CCZ_E_UNAVAILABLE; i++) {
-        CHECK(strcmp(err.where, "kms:store-connect") == 0 && !out.size);
-        (void)poll(NULL, 0, 50);
-        rc = fix_release(&out, s, FIX_WORKLOAD, "key/model", 0, &err);
-    }
-    CHECK(rc == CCZ_OK && out.size);
-    CHECK(fix_check(s).audit_lines == lines + 2);
-    ccz_buf_free(&out);
-    ccz_kms_store_free(s);
-}
-
-/* A server that keeps its connection and does not answer a statement inside a transaction: that is given up, what it holds is free
- * again, and nothing of it was done. */
-static void test_silent(void)
-{
-    struct ccz_err err = {0};
-    char info[900];
-    fresh();
-    init();
-    start_proxy(g_dir);
-    (void)snprintf(info, sizeof(info),
-                   "%s options='-c lock_timeout=400 -c idle_in_transaction_session_timeout=1s'",
-                   g_proxy_info);
-    struct ccz_kms_store *s = open_at(info);
-    fix_populate(s);
-    struct ccz_buf out;
-    ccz_buf_init(&out, CCZ_KMS_MESSAGE_SIZE_MAX);
-    static const enum cczi_kms_sql at[] = {CCZI_SQL_BIND_GET, CCZI_SQL_AUDIT_PUT,
-                                           CCZI_SQL_HEAD_SET};
-    for (size_t i = 0; i < sizeof(at) / sizeof(*at); i++) {
-        CHECK(fix_release(&out, s, FIX_WORKLOAD, "key/model", 0, &err) == CCZ_OK); /* prepared */
-        uint64_t lines = fix_check(s).audit_lines;
-        (void)snprintf(g_silent_at, sizeof(g_silent_at), "s%d", (int)at[i]);
-        g_cut = SILENT;
-        (void)alarm(60);
-        ccz_rc rc = fix_release(&out, s, FIX_WORKLOAD, "key/model", 0, &err);
-        CHECK(g_cut == PASS);
-        for (int n = 0; rc != CCZ_OK && n < 100;
-             n++) { /* it was told in time for another try, or not */
-            CHECK(strcmp(err.where, n ? "kms:store-locked" : "kms:store-timeout") == 0 &&
-                  !out.size);
-            rc = fix_release(&out, s, FIX_WORKLOAD, "key/model", 0, &err);
-        }
-        (void)alarm(0);
-        CHECK(rc == CCZ_OK && out.size && g_asked == (int)i + 1);
-        CHECK(fix_check(s).audit_lines == lines + 1);
-    }
-    ccz_buf_free(&out);
-    ccz_kms_store_free(s);
-}
-
-/* It stands still after a COMMIT, for new connections as well: asking what became of it has an end. */
-static void test_commit_silent(void)
-{
-    struct ccz_err err = {0};
-    char info[900];
-    fresh();
-    init();
-    start_proxy(g_dir);
-    (void)snprintf(info, sizeof(info), "%s connect_timeout=2 options='-c lock_timeout=400'",
-                   g_proxy_info);
-    struct ccz_kms_store *s = open_at(info);
-    fix_populate(s);
-    struct ccz_buf out;
-    ccz_buf_init(&out, CCZ_KMS_MESSAGE_SIZE_MAX);
-    s->resolve_ms = 0; /* asks once in any case */
-    g_cut = AFTER_AND_SILENT;
-    (void)alarm(120);
-    CHECK(fix_release(&out, s, FIX_WORKLOAD, "key/model", 0, &err) == CCZ_E_UNAVAILABLE &&
-          !out.size);
-    (void)alarm(0);
-    CHECK(strcmp(err.where, "kms:commit-unknown") == 0);
-    CHECK(g_asked == 2); /* the COMMIT, and the one question */
-    ccz_buf_free(&out);
-    ccz_kms_store_free(s);
 }
 
 /* ---------------------------------------------------------------- several servers */
@@ -888,224 +752,28 @@ static void test_server_dies(void)
     ccz_kms_store_free(s);
 }
 
-/* ----------------------------------------------------------------- keys that work inside */
-
-static int64_t clock_of(void *arg)
-{
-    return *(const int64_t *)arg;
-}
-
-static struct ccz_kms_service *serve(struct ccz_kms_store *s, int64_t *now_s)
-{
-    struct ccz_kms_service *service = NULL;
-    const struct ccz_kms_service_cfg cfg = {
-        .store = s, .clock = {clock_of, now_s}, .info = {.version = "test", .tee = "toy"}};
-    CHECK(ccz_kms_service_new(&service, &cfg, NULL) == CCZ_OK);
-    return service;
-}
-
-/* What was due while no server ran is done once, whichever of two that start together does it; the other goes on. */
-static void test_rotate_once(void)
-{
-    enum { KEYS = 12, HOUR_S = 3600 };
-    fresh();
-    init();
-    struct ccz_kms_store *one = open_at(g_info), *two = open_at(g_info);
-    char name[16];
-    fix_populate(one);
-    for (int i = 0; i < KEYS; i++) {
-        (void)snprintf(name, sizeof(name), "k%d", i);
-        const struct cczi_msg_key_req m = {.name = fix_str(name),
-                                           .kind = fix_str(i < 2 ? "rsa-2048" : "aes-256-gcm"),
-                                           .ops = fix_str(i < 2 ? "sign" : NULL),
-                                           .policy = fix_str("server"),
-                                           .rotate_every_s = HOUR_S};
-        CHECK(use_is(use_make_at(one, &m, FIX_NOW), CCZ_OK, ""));
-    }
-    struct ccz_kms_check before = fix_check(one);
-    /* clocks of two servers are never the same */
-    int64_t now_s = FIX_NOW + HOUR_S, other_s = now_s + 7;
-    struct ccz_kms_service *a = serve(one, &now_s), *b = serve(two, &other_s);
-    ccz_kms_service_free(a);
-    ccz_kms_service_free(b);
-    struct ccz_kms_check after = fix_check(two);
-    for (int i = 0; i < KEYS; i++) {
-        (void)snprintf(name, sizeof(name), "k%d", i);
-        CHECK(use_meta(one, name).latest == 2);
-    }
-    CHECK(after.versions == before.versions + KEYS &&
-          after.audit_lines == before.audit_lines + KEYS);
-    ccz_kms_store_free(one);
-    ccz_kms_store_free(two);
-}
-
-/* Whoever is given a role over one server can connect to the other one; who is a stranger stays one. */
-static void test_new_pin(void)
-{
-    fresh();
-    init();
-    struct ccz_kms_store *one = open_at(g_info), *two = open_at(g_info);
-    int64_t now_s = FIX_NOW;
-    struct ccz_kms_service *a = serve(one, &now_s);
-    struct ccz_span anne = ccz_span_str("anne's SubjectPublicKeyInfo");
-    struct ccz_kms_grant g = {.ns = "*", .roles = CCZ_KMS_ROLE_AUDITOR, .label = "Anne"};
-    struct ccz_err err = {0};
-    CHECK(ccz_sha256(g.principal, anne) == CCZ_OK);
-    CHECK(ccz_kms_service_pin(a, anne, &err) == CCZ_E_DENIED &&
-          strcmp(err.where, "kms:admin-unknown") == 0);
-    CHECK(ccz_kms_store_grant(two, &g, FIX_NOW, &err) == CCZ_OK);
-    ccz_rc rc = CCZ_E_DENIED; /* it looks once a second */
-    for (int i = 0; rc != CCZ_OK && i < 200; i++) {
-        rc = ccz_kms_service_pin(a, anne, &err);
-        if (rc != CCZ_OK)
-            (void)poll(NULL, 0, 50);
-    }
-    CHECK(rc == CCZ_OK);
-    CHECK(ccz_kms_service_pin(a, ccz_span_str("another key"), &err) == CCZ_E_DENIED);
-    ccz_kms_service_free(a);
-    ccz_kms_store_free(one);
-    ccz_kms_store_free(two);
-}
-
-/* A version that one server makes, the other uses; what one disables, the other refuses, though it has it open. */
-static void test_keys(void)
-{
-    fresh();
-    init();
-    struct ccz_kms_store *one = open_at(g_info), *two = open_at(g_info);
-    char first[512], second[512];
-    fix_populate(one);
-    CHECK(use_is(use_make(one, "k", "aes-256-gcm", NULL, "server"), CCZ_OK, ""));
-    CHECK(use_is(use_encrypt(first, sizeof(first), one, "k", "x"), CCZ_OK, ""));
-    CHECK(use_is(use_decrypt(two, "k", first, "x"), CCZ_OK, ""));
-    CHECK(use_is(use_rotate(two, "k"), CCZ_OK, ""));
-    CHECK(use_is(use_encrypt(second, sizeof(second), one, "k", "y"), CCZ_OK, ""));
-    CHECK(strncmp(second, "ccz1:2:", 7) == 0);
-    CHECK(use_is(use_change(one, "Disable", "k", 0, FIX_NOW), CCZ_OK, ""));
-    CHECK(use_is(use_decrypt(two, "k", first, "x"), CCZ_E_DENIED, "kms:key-disabled"));
-    CHECK(use_is(use_change(one, "Enable", "k", 0, FIX_NOW), CCZ_OK, ""));
-    CHECK(use_is(use_bind(one, "k", "decrypt", "other"), CCZ_OK, ""));
-    CHECK(use_is(use_decrypt(two, "k", first, "x"), CCZ_E_POLICY, "policy:mrenclave"));
-    /* metadata that go away behind our back do not make it a key that is released */
-    sql("DELETE FROM key_meta WHERE name = 'k'");
-    CHECK(use_is(fix_release(NULL, two, FIX_WORKLOAD, "key/k", 0, &use_err), CCZ_E_SIG,
-                 "kms:key-meta"));
-    CHECK(ccz_kms_store_check(NULL, one, &use_err) == CCZ_E_SIG &&
-          strcmp(use_err.where, "kms:row-set") == 0);
-    ccz_kms_store_free(one);
-    ccz_kms_store_free(two);
-}
-
-static void read_vector(struct ccz_buf *out, const char *name)
-{
-    char path[400];
-    (void)snprintf(path, sizeof(path), "%s/%s", must_env("CCZ_TEST_VECTORS"), name);
-    ccz_buf_init(out, 1 << 20);
-    CHECK(ccz_file_read(out, path, NULL) == CCZ_OK);
-}
-
-/* The tables of schema 2 that a server of that schema left. */
-static void old_tables(void)
-{
-    struct ccz_buf b;
-    char path[300];
-    fresh();
-    (void)snprintf(path, sizeof(path), "%s/master.key", g_dir);
-    read_vector(&b, "master.key");
-    CHECK(ccz_file_write(path, ccz_buf_span(&b), 0600, CCZ_FILE_REPLACE, NULL) == CCZ_OK);
-    ccz_buf_free(&b);
-    read_vector(&b, "postgresql.sql");
-    sql(ccz_buf_str(&b));
-    ccz_buf_free(&b);
-}
-
-static void test_migrate(void)
-{
-    struct ccz_err err = {0};
-    struct ccz_kms_store *s;
-    struct ccz_kms_state st = state_at(g_info);
-    old_tables();
-    CHECK(ccz_kms_store_open(&s, &st, &err) == CCZ_E_UNSUPPORTED &&
-          strcmp(err.where, "kms:schema") == 0);
-    sql("UPDATE admin SET role = 2 WHERE role = 1");
-    CHECK(ccz_kms_migrate(&st, FIX_NOW, &err) == CCZ_E_SIG &&
-          strcmp(err.where, "kms:row-mac") == 0);
-    old_tables();
-    sql("DELETE FROM binding WHERE name = 'model'");
-    CHECK(ccz_kms_migrate(&st, FIX_NOW, &err) == CCZ_E_SIG &&
-          strcmp(err.where, "kms:row-set") == 0);
-    old_tables();
-    CHECK(ccz_kms_migrate(&st, FIX_NOW, &err) == CCZ_OK);
-    CHECK(ccz_kms_migrate(&st, FIX_NOW, &err) == CCZ_E_UNSUPPORTED);
-    s = open_at(g_info);
-    struct ccz_kms_check c = fix_check(s);
-    CHECK(c.versions == 5 && c.policies == 2 && c.bindings == 3 && c.admins == 2 &&
-          c.audit_lines == 13);
-    CHECK(fix_release(NULL, s, FIX_WORKLOAD, "key/model", 0, &err) == CCZ_OK);
-    CHECK(fix_put_policy(s, "team/p", fix_policy, false, &err) == CCZ_OK);
-    fix_rows(s);
-    ccz_kms_store_free(s);
-    ccz_kms_store_free(open_at(g_info));
-}
-
-/* Schema 3 had other tables than schema 4 and no other rows: a store of today without the new tables is one of then. */
-static void test_migrate_3(void)
-{
-    static const char older[] = "DROP TABLE reference; DROP TABLE raw_evidence;"
-                                " UPDATE kms_schema SET version = 3";
-    struct ccz_err err = {0};
-    struct ccz_kms_store *s;
-    struct ccz_kms_state st = state_at(g_info);
-    uint8_t id[2][CCZ_KMS_INSTANCE_SIZE];
-    fresh();
-    init();
-    s = open_at(g_info);
-    fix_populate(s);
-    struct ccz_kms_check before = fix_check(s);
-    ccz_kms_store_instance(id[0], s);
-    ccz_kms_store_free(s);
-    sql(older);
-    CHECK(ccz_kms_store_open(&s, &st, &err) == CCZ_E_UNSUPPORTED &&
-          strcmp(err.where, "kms:schema") == 0);
-    sql("UPDATE policy SET created_s = 0");
-    CHECK(ccz_kms_migrate(&st, FIX_NOW, &err) == CCZ_E_SIG &&
-          strcmp(err.where, "kms:row-mac") == 0);
-    char back[64];
-    (void)snprintf(back, sizeof(back), "UPDATE policy SET created_s = %d", FIX_NOW);
-    sql(back);
-    CHECK(ccz_kms_migrate(&st, FIX_NOW, &err) == CCZ_OK);
-    CHECK(ccz_kms_migrate(&st, FIX_NOW, &err) == CCZ_E_UNSUPPORTED);
-    s = open_at(g_info);
-    ccz_kms_store_instance(id[1], s);
-    struct ccz_kms_check after = fix_check(s);
-    CHECK(memcmp(id[0], id[1], sizeof(id[0])) == 0 && after.versions == before.versions &&
-          after.policies == before.policies && after.audit_lines == before.audit_lines + 1);
-    fix_rows(s);
-    CHECK(fix_check(s).references == 1 && fix_check(s).raw_evidence == 1);
-    ccz_kms_store_free(s);
-    ccz_kms_store_free(open_at(g_info));
-}
-
 static const struct ccz_test tests[] = {
     {"pg.init", test_init},
-    {"pg.migrate", test_migrate},
-    {"pg.migrate_3", test_migrate_3},
+    {"pg.migrate", pg_test_migrate},
+    {"pg.migrate_3", pg_test_migrate_3},
+    {"pg.migrate_4", pg_test_migrate_4},
     {"pg.parity", test_parity},
     {"pg.settings", test_settings},
     {"pg.tamper", test_tamper},
     {"pg.rolled_back", test_rolled_back},
     {"pg.forked", test_forked},
     {"pg.quorums", test_quorums},
+    {"pg.whole", test_whole},
     {"pg.locked", test_locked},
     {"pg.unreplicated", test_unreplicated},
     {"pg.commit_waits", test_commit_waits},
-    {"pg.commit_cut", test_commit_cut},
-    {"pg.commit_unknown", test_commit_unknown},
-    {"pg.silent", test_silent},
-    {"pg.commit_silent", test_commit_silent},
-    {"pg.new_pin", test_new_pin},
-    {"pg.keys", test_keys},
-    {"pg.rotate_once", test_rotate_once},
+    {"pg.commit_cut", pg_test_commit_cut},
+    {"pg.commit_unknown", pg_test_commit_unknown},
+    {"pg.silent", pg_test_silent},
+    {"pg.commit_silent", pg_test_commit_silent},
+    {"pg.new_pin", pg_test_new_pin},
+    {"pg.keys", pg_test_keys},
+    {"pg.rotate_once", pg_test_rotate_once},
     {"pg.two", test_two},
     {"pg.server_dies", test_server_dies},
 };

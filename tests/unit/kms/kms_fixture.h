@@ -79,8 +79,11 @@ static inline ccz_rc fix_call_at(struct ccz_buf *response, struct ccz_kms_store 
                                  const struct ccz_ratls_peer *peer, const char *method,
                                  struct ccz_span body, int64_t now_s, struct ccz_err *err)
 {
-    static const struct ccz_kms_info info = {
-        .version = "test", .tee = "sim-sgx", .simulated = true, .started_s = FIX_NOW};
+    static const struct ccz_kms_info info = {.version = "test",
+                                             .tee = "sim-sgx",
+                                             .simulated = true,
+                                             .started_s = FIX_NOW,
+                                             .token_policies = "none,server"};
     char path[64];
     (void)snprintf(path, sizeof(path), "%s%s", CCZI_KMS_SERVICE, method);
     struct ccz_kms_request req = {.path = path,
@@ -250,6 +253,43 @@ static inline void fix_rows(struct ccz_kms_store *s)
     ok = ok && cczi_kms_evidence_put(s, &e, NULL) == CCZ_OK;
     if (!ok || cczi_kms_commit(s, NULL) != CCZ_OK)
         fix_die("cannot fill every table");
+}
+
+struct fix_heads {
+    struct {
+        int64_t kind;
+        char name[CCZ_KMS_NAME_SIZE];
+    } of[64];
+    size_t len;
+};
+
+static inline ccz_rc fix_keep_head(void *arg, const struct cczi_kms_row *r, struct ccz_err *err)
+{
+    struct fix_heads *h = arg;
+    (void)err;
+    if (h->len == sizeof(h->of) / sizeof(h->of[0]))
+        return CCZ_E_LIMIT;
+    h->of[h->len].kind = r->col[0].num;
+    (void)snprintf(h->of[h->len++].name, CCZ_KMS_NAME_SIZE, "%.*s", (int)r->col[1].bytes.size,
+                   (const char *)r->col[1].bytes.ptr);
+    return CCZ_OK;
+}
+
+/* The store as one of schema 4 is, but for its tables: without heads of items, which are rows like others. */
+static inline void fix_drop_heads(struct ccz_kms_store *s)
+{
+    struct fix_heads h = {.len = 0};
+    bool ok = cczi_kms_begin(s, NULL) == CCZ_OK;
+    ok = ok && cczi_kms_row_each(s, CCZI_KMS_T_HEAD, CCZI_SQL_HEADS_ALL, NULL, fix_keep_head, &h,
+                                 NULL) == CCZ_OK;
+    for (size_t i = 0; ok && i < h.len; i++) {
+        struct cczi_kms_row r = {0};
+        cczi_kms_row_int(&r, h.of[i].kind);
+        cczi_kms_row_text(&r, h.of[i].name);
+        ok = cczi_kms_row_delete(s, CCZI_KMS_T_HEAD, &r, NULL) == CCZ_OK;
+    }
+    if (!ok || cczi_kms_commit(s, NULL) != CCZ_OK)
+        fix_die("cannot drop the heads of items");
 }
 
 /* A batch of calls with what they borrow. */

@@ -189,6 +189,18 @@ static void test_policy(void)
     const struct ccz_json *vector = ccz_json_get(cpu0(j), "ear.trustworthiness-vector");
     CHECK(ccz_json_int(&v, ccz_json_get(vector, "executables")) && v == 3);
     ccz_json_free(j);
+    j = NULL;
+    /* one that accepts as well, and that the issuer does not vouch for: a tenant has made it */
+    CHECK(fix_put_policy(s, "evil/any", fix_policy, false, &err) == CCZ_OK);
+    CHECK(fix_put_secret(s, "evil/s", "x", "evil/any", false, &err) == CCZ_OK);
+    m.policy = ccz_span_str("evil/any");
+    ccz_buf_free(&a.buf);
+    CHECK(attest(&a, s, &m, &err) == CCZ_OK);
+    CHECK(verify(&j, s, a.m.token, NULL, FIX_NOW) == CCZ_OK);
+    CHECK(str_is(ccz_json_get(cpu0(j), "ear.appraisal-policy-id"), "evil/any"));
+    vector = ccz_json_get(cpu0(j), "ear.trustworthiness-vector");
+    CHECK(vector && !ccz_json_get(vector, "executables"));
+    ccz_json_free(j);
     ccz_buf_free(&a.buf);
     /* of a policy that refuses, one for nothing (which would accept), and none at all a peer learns the same; those who read the log
      * learn which */

@@ -376,9 +376,9 @@ static void test_policies_bound(void)
     ccz_buf_put_str(&row.json, fix_policy);
     for (int i = 0; i < 3 * CCZI_KMS_POLICIES_MAX; i++) {
         row.mac[0] = (uint8_t)i;
-        CHECK(cczi_kms_policies_get(&p, c, &row, NULL) == CCZ_OK && p);
+        CHECK(cczi_kms_policies_get(&p, c, "server", &row, NULL) == CCZ_OK && p);
         row.mac[0] = 0; /* in use all the time, so it stays */
-        CHECK(cczi_kms_policies_get(&p, c, &row, NULL) == CCZ_OK && p);
+        CHECK(cczi_kms_policies_get(&p, c, "server", &row, NULL) == CCZ_OK && p);
     }
     st = cczi_kms_policies_stat(c);
     CHECK(st.len == CCZI_KMS_POLICIES_MAX && st.parsed == 3 * CCZI_KMS_POLICIES_MAX);
@@ -386,14 +386,48 @@ static void test_policies_bound(void)
         ccz_buf_put_str(&row.json, "          ");
     for (int i = 0; i < 10; i++) {
         row.mac[1] = (uint8_t)(1 + i);
-        CHECK(cczi_kms_policies_get(&p, c, &row, NULL) == CCZ_OK && p);
+        CHECK(cczi_kms_policies_get(&p, c, "server", &row, NULL) == CCZ_OK && p);
         CHECK(cczi_kms_policies_stat(c).json_size <= CCZI_KMS_POLICIES_JSON_MAX);
     }
     ccz_buf_clear(&row.json); /* what does not parse is not kept */
     row.mac[2] = 1;
     uint64_t parsed = cczi_kms_policies_stat(c).parsed;
-    CHECK(cczi_kms_policies_get(&p, c, &row, &err) == CCZ_E_FORMAT && !p);
+    CHECK(cczi_kms_policies_get(&p, c, "server", &row, &err) == CCZ_E_FORMAT && !p);
     CHECK(cczi_kms_policies_stat(c).parsed == parsed);
+    ccz_buf_free(&row.json);
+    cczi_kms_policies_free(c);
+}
+
+/* A namespace with more than there is room for pushes its own out, and not those of others. */
+static void test_policies_shares(void)
+{
+    struct cczi_kms_policies *c;
+    struct cczi_kms_policy row = {0};
+    struct cczi_kms_parsed *p;
+    uint8_t small[32] = {1};
+    CHECK(cczi_kms_policies_new(&c) == CCZ_OK);
+    ccz_buf_init(&row.json, CCZ_POLICY_SIZE_MAX);
+    ccz_buf_put_str(&row.json, fix_policy);
+    memcpy(row.mac, small, sizeof(small));
+    CHECK(cczi_kms_policies_get(&p, c, "team/server", &row, NULL) == CCZ_OK);
+    for (int i = 0; i < 3 * CCZI_KMS_POLICIES_MAX; i++) {
+        row.mac[1] = (uint8_t)(1 + i);
+        CHECK(cczi_kms_policies_get(&p, c, "many/p", &row, NULL) == CCZ_OK);
+    }
+    CHECK(cczi_kms_policies_stat(c).len == CCZI_KMS_POLICIES_MAX);
+    CHECK(cczi_kms_policies_find(&p, c, small));
+    while (row.json.size < 900000) /* white space is policy, too */
+        ccz_buf_put_str(&row.json, "          ");
+    for (int i = 0; i < 10; i++) {
+        row.mac[2] = (uint8_t)(1 + i);
+        CHECK(cczi_kms_policies_get(&p, c, "large/p", &row, NULL) == CCZ_OK);
+        CHECK(cczi_kms_policies_find(&p, c, row.mac));
+    }
+    CHECK(cczi_kms_policies_stat(c).json_size <= CCZI_KMS_POLICIES_JSON_MAX);
+    CHECK(cczi_kms_policies_find(&p, c, small));
+    row.mac[1] = 3 * CCZI_KMS_POLICIES_MAX; /* the last one of the others */
+    row.mac[2] = 0;
+    CHECK(cczi_kms_policies_find(&p, c, row.mac));
     ccz_buf_free(&row.json);
     cczi_kms_policies_free(c);
 }
@@ -409,6 +443,7 @@ static const struct ccz_test tests[] = {
     {"kms.settled_refusal", test_settled_refusal},
     {"kms.policies", test_policies},
     {"kms.policies_bound", test_policies_bound},
+    {"kms.policies_shares", test_policies_shares},
 };
 
 int main(int argc, char **argv)

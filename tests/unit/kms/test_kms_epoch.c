@@ -101,16 +101,29 @@ static void test_rolled_back(void)
     CHECK(try_counted() == CCZ_OK);
 }
 
+static void drop_heads(void)
+{
+    CCZ_AUTO(ccz_kms_epoch) e = counter();
+    CCZ_AUTO(ccz_kms_store) s = NULL;
+    CHECK(dir_open(&s, NULL, e, &err) == CCZ_OK);
+    fix_drop_heads(s);
+}
+
 /* A store of schema 3 that is counted: an older copy does not become a newer store by being migrated. */
 static void test_migrated(void)
 {
-    static const char older[] = "DROP TABLE reference; DROP TABLE raw_evidence; "
-                                "PRAGMA user_version = 3";
+    static const char older[] =
+        "DROP TABLE item_head; DROP TABLE reference; DROP TABLE raw_evidence; "
+        "PRAGMA user_version = 3";
     for (int rolled = 0; rolled < 2; rolled++) {
         start();
         change("one");
+        dir_copy("kms", "kept");
+        drop_heads();
         dir_copy("kms", "backup");
+        dir_copy("kept", "kms");
         change("two");
+        drop_heads();
         if (rolled)
             dir_copy("backup", "kms");
         sqlite3 *db;

@@ -439,7 +439,7 @@ static void check_tables(void)
     CHECK(sqlite3_prepare_v2(db, sql, -1, &st, NULL) == SQLITE_OK &&
           sqlite3_step(st) == SQLITE_ROW);
     CHECK(strcmp((const char *)sqlite3_column_text(st, 0),
-                 "admin,approval,binding,evidence,item,key_meta,policy,proposal,quorum,"
+                 "admin,approval,binding,evidence,item,item_head,key_meta,policy,proposal,quorum,"
                  "raw_evidence,reference,staged") == 0);
     CHECK(sqlite3_finalize(st) == SQLITE_OK && sqlite3_close(db) == SQLITE_OK);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A state folder that a server of schema 1, 2 or 3 left (tests/vectors/kms/v1 to v3) becomes one of schema 4, or stays as it is. */
+/* A state folder that a server of schema 1, 2 or 3 left (tests/vectors/kms/v1 to v3) becomes one of today, or stays as it is. */
 #define _GNU_SOURCE
 #include "kms/kms_fixture.h"
 #include "kms/kms_temp.h"
@@ -145,7 +145,7 @@ static void test_migrate_3(void)
     struct ccz_kms_check c;
     CHECK(ccz_kms_store_open(&s, &st, &err) == CCZ_E_UNSUPPORTED &&
           strcmp(err.where, "kms:schema") == 0 && err.hint[0] && schema_of() == 3);
-    CHECK(ccz_kms_migrate(&st, FIX_NOW + 1, &err) == CCZ_OK && schema_of() == 4);
+    CHECK(ccz_kms_migrate(&st, FIX_NOW + 1, &err) == CCZ_OK && schema_of() == CCZI_KMS_SCHEMA);
     CHECK(ccz_kms_migrate(&st, FIX_NOW + 1, &err) == CCZ_E_UNSUPPORTED);
     CHECK(ccz_kms_store_open(&s, &st, &err) == CCZ_OK);
     CHECK(ccz_kms_store_check(&c, s, NULL) == CCZ_OK);
@@ -171,6 +171,51 @@ static void test_migrate_3(void)
     err = (struct ccz_err){0};
     CHECK(ccz_kms_migrate(&st, FIX_NOW + 1, &err) == CCZ_E_SIG &&
           strcmp(err.where, "kms:store-identity") == 0 && schema_of() == 3);
+}
+
+/* A store of schema 4 is one of today without heads of items. */
+static struct ccz_kms_state state_4(struct ccz_kms_check *c)
+{
+    struct ccz_kms_state st = {.dir = dir_root};
+    struct ccz_kms_store *s;
+    uint8_t spki[32];
+    dir_fresh();
+    fix_spki(spki, FIX_ADMIN);
+    CHECK(ccz_kms_init(&st, spki, FIX_NOW, NULL) == CCZ_OK &&
+          ccz_kms_store_open(&s, &st, NULL) == CCZ_OK);
+    fix_populate(s);
+    fix_rows(s);
+    *c = fix_check(s);
+    fix_drop_heads(s);
+    ccz_kms_store_free(s);
+    attack("DROP TABLE item_head; PRAGMA user_version = 4");
+    return st;
+}
+
+static void test_migrate_4(void)
+{
+    struct ccz_kms_check before, after;
+    struct ccz_kms_state st = state_4(&before);
+    struct ccz_err err = {0};
+    struct ccz_kms_store *s;
+    CHECK(ccz_kms_store_open(&s, &st, &err) == CCZ_E_UNSUPPORTED &&
+          strcmp(err.where, "kms:schema") == 0 && schema_of() == 4);
+    CHECK(ccz_kms_migrate(&st, FIX_NOW + 1, &err) == CCZ_OK && schema_of() == CCZI_KMS_SCHEMA);
+    CHECK(ccz_kms_store_open(&s, &st, &err) == CCZ_OK);
+    CHECK(ccz_kms_store_check(&after, s, NULL) == CCZ_OK);
+    CHECK(after.versions == before.versions && after.item_heads == before.item_heads &&
+          after.bindings == before.bindings && after.audit_lines == before.audit_lines + 1);
+    CHECK(released(s, "key/model", 0, "0123456789abcdef"));
+    /* from now on a binding that goes away is missed, also one from before */
+    CHECK(cczi_kms_db_exec(&s->db, "DELETE FROM binding WHERE name = 'model'", NULL) == CCZ_OK);
+    CHECK(fix_release(NULL, s, FIX_WORKLOAD, "key/model", 0, &err) == CCZ_E_SIG &&
+          strcmp(err.where, "kms:row-set") == 0);
+    ccz_kms_store_free(s);
+    /* what was taken away before is not made good by a head that fits */
+    st = state_4(&before);
+    attack("DELETE FROM item WHERE name = 'db/password' AND version = 2");
+    CHECK(ccz_kms_migrate(&st, FIX_NOW + 1, &err) == CCZ_E_SIG &&
+          strcmp(err.where, "kms:row-set") == 0 && schema_of() == 4);
 }
 
 /* Whatever the old server would have refused is refused, and left as it is. */
@@ -253,10 +298,10 @@ static void test_schema_newer(void)
     struct ccz_err err = {0};
     struct ccz_kms_store *s;
     CHECK(ccz_kms_migrate(&st, FIX_NOW, &err) == CCZ_OK);
-    attack("PRAGMA user_version = 5");
+    attack("PRAGMA user_version = 6");
     CHECK(ccz_kms_store_open(&s, &st, &err) == CCZ_E_UNSUPPORTED &&
           strcmp(err.where, "kms:schema") == 0);
-    CHECK(strcmp(err.got, "5") == 0 && strcmp(err.expected, "4") == 0);
+    CHECK(strcmp(err.got, "6") == 0 && strcmp(err.expected, "5") == 0);
     CHECK(ccz_kms_migrate(&st, FIX_NOW, &err) == CCZ_E_UNSUPPORTED &&
           strcmp(err.where, "kms:schema") == 0);
     uint8_t spki[32] = {0};
@@ -267,6 +312,7 @@ static const struct ccz_test tests[] = {
     {"kms.migrate", test_migrate},
     {"kms.migrate_2", test_migrate_2},
     {"kms.migrate_3", test_migrate_3},
+    {"kms.migrate_4", test_migrate_4},
     {"kms.migrate_tampered", test_migrate_tampered},
     {"kms.migrate_killed", test_migrate_killed},
     {"kms.schema_newer", test_schema_newer},

@@ -497,7 +497,7 @@ static void test_undone(void)
     struct cczi_kms_parsed *parsed;
     ccz_buf_init(&p.json, CCZ_POLICY_SIZE_MAX);
     CHECK(cczi_kms_policy_get(&p, s, "server", NULL) == CCZ_OK &&
-          cczi_kms_policies_get(&parsed, s->policies, &p, NULL) == CCZ_OK &&
+          cczi_kms_policies_get(&parsed, s->policies, "server", &p, NULL) == CCZ_OK &&
           cczi_kms_parsed_resolve(parsed, s, "server", NULL) == CCZ_OK);
     struct ccz_verdict v;
     CHECK(ccz_policy_eval(&v, parsed->policy, &workload.claims, FIX_NOW, NULL) == CCZ_E_POLICY);

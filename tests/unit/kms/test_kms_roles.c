@@ -267,6 +267,63 @@ static void test_list_pages(void)
     finish();
 }
 
+/* A page of a list. @param next  cursor, in and out. @return number of items, -1 = refused */
+static int page_of(struct ccz_buf *next, bool *more, int who)
+{
+    struct cczi_msg_list_req m = {.next = ccz_buf_span(next)};
+    struct ccz_pb_field f;
+    int items = 0;
+    *more = false;
+    if (call(who, "List", cczi_msg_list_req, &m) != CCZ_OK)
+        return -1;
+    ccz_buf_clear(next);
+    struct ccz_rd r = ccz_rd_from(ccz_buf_span(&g_out));
+    while (ccz_pb_next(&f, &r)) {
+        items += f.number == CCZI_MSG_REPEATED;
+        *more = *more || (f.number == CCZI_MSG_MORE && f.num);
+        if (f.number == CCZI_MSG_NEXT)
+            ccz_buf_put_span(next, f.bytes);
+    }
+    return items;
+}
+
+/* Who may read one name of very many is answered in pages, too, which show nothing of the others. */
+static void test_list_looks(void)
+{
+    enum { MANY = 2000 };
+    start();
+    char name[32];
+    bool more;
+    CCZ_AUTO_BUF next;
+    ccz_buf_init(&next, 1024);
+    CHECK(done(grant(ANNE, "z", CCZ_KMS_ROLE_AUDITOR)) &&
+          done(grant(BOB, "z", CCZ_KMS_ROLE_AUDITOR)));
+    CHECK(done(put_secret(FIX_ADMIN, "z/one", NULL)));
+    for (int i = 0; i < MANY; i++) {
+        (void)snprintf(name, sizeof(name), "n%04d", i);
+        CHECK(done(put_secret(FIX_ADMIN, name, NULL)));
+    }
+    CHECK(page_of(&next, &more, ANNE) == 0 && more && next.size == CCZI_KMS_CURSOR_SIZE);
+    CHECK(!memmem(g_out.ptr, g_out.size, "n0", 2) && !memmem(g_out.ptr, g_out.size, "n1", 2));
+    CCZ_AUTO_BUF other;
+    ccz_buf_init(&other, 1024);
+    ccz_buf_put_span(&other, ccz_buf_span(&next));
+    CHECK(page_of(&other, &more, BOB) == -1 && refused(g_err.rc, CCZ_E_FORMAT, "kms:list-cursor") &&
+          g_err.hint[0]);
+    for (size_t i = 0; i < next.size; i++) { /* nor is it anything else than what was given */
+        other.ptr[i] ^= 1;
+        CHECK(page_of(&other, &more, ANNE) == -1);
+        other.ptr[i] ^= 1;
+    }
+    other.size--;
+    CHECK(page_of(&other, &more, ANNE) == -1);
+    CHECK(page_of(&next, &more, ANNE) == 1 && !more && next.size == 0);
+    CHECK(memmem(g_out.ptr, g_out.size, "z/one", 5));
+    /* who may read them all gets them all, with or without a cursor */
+    CHECK(page_of(&next, &more, FIX_ADMIN) == 100 && more && next.size == 0);
+    finish();
+}
+
 static void test_bind_namespace(void)
 {
     start();
@@ -822,6 +879,7 @@ static const struct ccz_test tests[] = {
     {"kms.roles", test_roles},
     {"kms.namespaces", test_namespaces},
     {"kms.list_pages", test_list_pages},
+    {"kms.list_looks", test_list_looks},
     {"kms.bind_namespace", test_bind_namespace},
     {"kms.guarded", test_guarded},
     {"kms.no_recovery_guarded", test_no_recovery},

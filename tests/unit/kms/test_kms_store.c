@@ -561,18 +561,19 @@ static void test_tamper_shown(void)
 {
     static const struct {
         const char *sql;
-        bool described; /* also by Describe of key/model */
+        bool described;    /* also by Describe of key/model */
+        const char *where; /* NULL = "kms:row-mac" */
     } cases[] = {
-        {"UPDATE item SET enabled = 0 WHERE name = 'model'", true},
-        {"UPDATE item SET metadata = x'7b7d' WHERE name = 'model'", true},
-        {"UPDATE item SET created_s = created_s + 1 WHERE name = 'model'", true},
-        {"UPDATE item SET expires_s = 1 WHERE name = 'model'", true},
-        {"UPDATE item SET delete_after_s = 1 WHERE name = 'model'", true},
-        {"UPDATE item SET alg = 'aes-256' WHERE name = 'model'", true},
-        {"UPDATE item SET version = 7 WHERE name = 'model'", true},
-        {"UPDATE binding SET policy = 'other' WHERE name = 'model'", true},
-        {"UPDATE policy SET created_s = created_s + 1 WHERE name = 'server'", false},
-        {"UPDATE policy SET name = 'renamed' WHERE name = 'server'", false},
+        {"UPDATE item SET enabled = 0 WHERE name = 'model'", true, NULL},
+        {"UPDATE item SET metadata = x'7b7d' WHERE name = 'model'", true, NULL},
+        {"UPDATE item SET created_s = created_s + 1 WHERE name = 'model'", true, NULL},
+        {"UPDATE item SET expires_s = 1 WHERE name = 'model'", true, NULL},
+        {"UPDATE item SET delete_after_s = 1 WHERE name = 'model'", true, NULL},
+        {"UPDATE item SET alg = 'aes-256' WHERE name = 'model'", true, NULL},
+        {"UPDATE item SET version = 7 WHERE name = 'model'", true, "kms:row-set"},
+        {"UPDATE binding SET policy = 'other' WHERE name = 'model'", true, NULL},
+        {"UPDATE policy SET created_s = created_s + 1 WHERE name = 'server'", false, NULL},
+        {"UPDATE policy SET name = 'renamed' WHERE name = 'server'", false, NULL},
     };
     struct cczi_msg_describe_req describe = {.item = fix_str("key/model")};
     struct cczi_msg_name from = {{0}};
@@ -583,11 +584,11 @@ static void test_tamper_shown(void)
         CHECK(cczi_kms_db_exec(&s->db, cases[i].sql, &err) == CCZ_OK);
         ccz_rc rc =
             fix_msg(NULL, s, FIX_AUDITOR, "Describe", cczi_msg_describe_req, &describe, &err);
-        CHECK(cases[i].described ? rc == CCZ_E_SIG && strcmp(err.where, "kms:row-mac") == 0
-                                 : rc == CCZ_OK);
+        const char *where = cases[i].where ? cases[i].where : "kms:row-mac";
+        CHECK(cases[i].described ? rc == CCZ_E_SIG && strcmp(err.where, where) == 0 : rc == CCZ_OK);
         err = (struct ccz_err){0};
         CHECK(fix_msg(NULL, s, FIX_AUDITOR, "List", cczi_msg_name, &from, &err) == CCZ_E_SIG &&
-              strcmp(err.where, "kms:row-mac") == 0);
+              strcmp(err.where, where) == 0);
         ccz_kms_store_free(s);
     }
 }

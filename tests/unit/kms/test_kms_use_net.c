@@ -364,13 +364,13 @@ static void on_answer(void *arg, struct ccz_span response, const struct ccz_err 
     struct door *d = arg;
     CHECK(pthread_mutex_lock(&d->lock) == 0);
     d->answered++;
-    d->busy += e && strcmp(e->where, "kms:busy") == 0;
+    d->busy += e && strcmp(e->where, "kms:busy-namespace") == 0;
     CHECK((e == NULL) == (response.size != 0));
     CHECK(pthread_mutex_unlock(&d->lock) == 0);
 }
 
 /* A key of RSA-3072 that takes no time to make. */
-static void put_rsa(struct ccz_kms_store *s)
+static void put_rsa(struct ccz_kms_store *s, const char *name)
 {
     CCZ_AUTO(ccz_secret) der = NULL;
     struct cczi_kms_key_meta m;
@@ -378,9 +378,10 @@ static void put_rsa(struct ccz_kms_store *s)
                                            .ops = CCZI_OP_BIT(CCZI_OP_SIGN)};
     struct cczi_kms_call call = {.store = s,
                                  .req = &(struct ccz_kms_request){.now_s = FIX_NOW},
-                                 .ref = {CCZI_KMS_KEY, "rsa"},
+                                 .ref = {.kind = CCZI_KMS_KEY},
                                  .roles = CCZ_KMS_ROLE_AUTHOR};
     struct ccz_buf response;
+    (void)snprintf(call.ref.name, sizeof(call.ref.name), "%s", name);
     ccz_buf_init(&response, 256);
     size_t size = strlen(wrapping_pkcs8) / 2;
     CHECK(ccz_secret_new(&der, size) == CCZ_OK);
@@ -393,7 +394,8 @@ static void put_rsa(struct ccz_kms_store *s)
     ccz_buf_free(&response);
 }
 
-/* More work than is taken is refused, and what was taken is answered, also by a service that ends. */
+/* More work than is taken is refused, and what was taken is answered, also by a service that ends. Another
+ * namespace gets its turn all the same. */
 static void test_work_queue(void)
 {
     struct ccz_kms_store *store = fix_memory_store();
@@ -403,22 +405,30 @@ static void test_work_queue(void)
                                             .info = {.version = "test", .tee = "toy"},
                                             .crypto_threads = 1};
     fix_populate(store);
-    put_rsa(store);
+    put_rsa(store, "rsa");
+    put_rsa(store, "team/rsa");
     CHECK(ccz_kms_service_new(&service, &cfg, &err) == CCZ_OK);
-    struct door d = {.lock = PTHREAD_MUTEX_INITIALIZER};
+    struct door d = {.lock = PTHREAD_MUTEX_INITIALIZER}, other = d;
     struct ccz_buf body;
     ccz_buf_init(&body, 256);
-    const struct cczi_msg_use_req m = {.key = ccz_span_str("rsa"), .text = ccz_span_str("x")};
+    struct cczi_msg_use_req m = {.key = ccz_span_str("rsa"), .text = ccz_span_str("x")};
     cczi_msg_put(&body, cczi_msg_sign_req, &m);
     const struct ccz_ratls_peer peer = fix_peer(FIX_WORKLOAD);
-    const struct ccz_kms_request req = {.path = CCZI_KMS_SERVICE "Sign",
-                                        .body = ccz_buf_span(&body),
-                                        .peer = &peer,
-                                        .address = "192.0.2.7:1"};
+    struct ccz_kms_request req = {.path = CCZI_KMS_SERVICE "Sign",
+                                  .body = ccz_buf_span(&body),
+                                  .peer = &peer,
+                                  .address = "192.0.2.7:1"};
     unsigned queued = 0;
     for (unsigned i = 0; i < 600; i++)
         queued += ccz_kms_service_call(service, &req, on_answer, &d, &err) == CCZ_OK;
+    ccz_buf_clear(&body);
+    m.key = ccz_span_str("team/rsa");
+    cczi_msg_put(&body, cczi_msg_sign_req, &m);
+    req.body = ccz_buf_span(&body);
+    for (unsigned i = 0; i < 16; i++)
+        CHECK(ccz_kms_service_call(service, &req, on_answer, &other, &err) == CCZ_OK);
     ccz_kms_service_free(service);
+    CHECK(other.answered == 16 && other.busy == 0);
     CHECK(d.answered == queued && d.busy > 0 && d.busy < queued);
     CHECK(ccz_kms_store_check(NULL, store, NULL) == CCZ_OK);
     const struct ccz_kms_service_cfg many = {

@@ -470,6 +470,13 @@ static struct ccz_span str(const char *s)
     return ccz_span_str(s);
 }
 
+/* Monotonic time goes as the clock does. */
+static ccz_rc spend(struct cczi_kbs_sessions *s, const struct cczi_kbs_open *o,
+                    const struct ccz_claims *claims, int64_t now_s, struct ccz_err *e)
+{
+    return cczi_kbs_spend(s, o, claims, now_s, 1000 * now_s, e);
+}
+
 static void test_session(void)
 {
     struct cczi_kbs_sessions *s = sessions(8, 100), *elsewhere = sessions(8, 100);
@@ -507,9 +514,9 @@ static void test_session(void)
             "kbs:session");
     /* once */
     CHECK(cczi_kbs_resume(&o, s, str(b.id), str(b.nonce), NOW_S, NULL) == CCZ_OK);
-    CHECK(cczi_kbs_spend(s, &o, &nobody, NOW_S, NULL) == CCZ_OK);
-    REFUSED(cczi_kbs_spend(s, &o, &nobody, NOW_S + 1, err), CCZ_E_EXISTS, "replay:used");
-    REFUSED(cczi_kbs_spend(s, &o, &nobody, NOW_S + AUTH_S, err), CCZ_E_EXISTS, "replay:used");
+    CHECK(spend(s, &o, &nobody, NOW_S, NULL) == CCZ_OK);
+    REFUSED(spend(s, &o, &nobody, NOW_S + 1, err), CCZ_E_EXISTS, "replay:used");
+    REFUSED(spend(s, &o, &nobody, NOW_S + AUTH_S, err), CCZ_E_EXISTS, "replay:used");
     cczi_kbs_sessions_free(s);
     cczi_kbs_sessions_free(elsewhere);
 }
@@ -594,7 +601,7 @@ static void test_used_full(void)
         struct cczi_kbs_open o;
         CHECK(cczi_kbs_begin(&b, s, CCZ_TEE_SNP, NOW_S, NULL) == CCZ_OK);
         CHECK(cczi_kbs_resume(&o, s, str(b.id), str(b.nonce), NOW_S, NULL) == CCZ_OK);
-        rc = cczi_kbs_spend(s, &o, &nobody, NOW_S, &err);
+        rc = spend(s, &o, &nobody, NOW_S, &err);
     }
     CHECK(n >= 11 && n < 100 && rc == CCZ_E_LIMIT && strcmp(err.where, "replay:full") == 0);
     cczi_kbs_sessions_free(s);
@@ -628,11 +635,10 @@ static void test_capacity(void)
             struct cczi_kbs_open o = opened(0, NOW_S);
             struct ccz_claims c = on_platform(0);
             CHECK(cczi_kbs_sessions_new(&s, &cfg, NULL) == CCZ_OK);
-            CHECK(cczi_kbs_spend(s, &o, &c, NOW_S, NULL) == CCZ_OK);
+            CHECK(spend(s, &o, &c, NOW_S, NULL) == CCZ_OK);
             /* for what is left of its life, and not longer than it is looked at */
-            REFUSED(cczi_kbs_spend(s, &o, &c, NOW_S + CCZI_KBS_NONCE_S, err), CCZ_E_EXISTS,
-                    "replay:used");
-            REFUSED(cczi_kbs_spend(s, &o, &c, NOW_S + CCZI_KBS_NONCE_S + CCZI_KBS_SKEW_S, err),
+            REFUSED(spend(s, &o, &c, NOW_S + CCZI_KBS_NONCE_S, err), CCZ_E_EXISTS, "replay:used");
+            REFUSED(spend(s, &o, &c, NOW_S + CCZI_KBS_NONCE_S + CCZI_KBS_SKEW_S, err),
                     CCZ_E_EXPIRED, "replay:expired");
             cczi_kbs_sessions_free(s);
         }
@@ -641,7 +647,7 @@ static void test_capacity(void)
             for (int i = 0; i < 1000; i++, n++) {
                 struct cczi_kbs_open o = opened(n, t - i % 3);
                 struct ccz_claims c = on_platform((uint16_t)(n % platforms));
-                CHECK(cczi_kbs_spend(s, &o, &c, t, NULL) == CCZ_OK);
+                CHECK(spend(s, &o, &c, t, NULL) == CCZ_OK);
             }
         }
         cczi_kbs_sessions_free(s);
@@ -660,6 +666,27 @@ static void attested_on(struct cczi_kbs_begun *b, struct cczi_kbs_sessions *s, c
     CHECK(cczi_kbs_attested(s, &o, &peer, &key, str(token), NOW_S + 300, NULL) == CCZ_OK);
 }
 
+/* A clock that jumps ahead and back keeps no platform from its next share. */
+static void test_shares_clock(void)
+{
+    struct cczi_kbs_sessions *s = sessions(128, 1024);
+    const struct ccz_claims greedy = on_platform(1), other = on_platform(2);
+    const int64_t life_ms = 1000 * (AUTH_S + CCZI_KBS_SKEW_S), far_s = NOW_S + AUTH_S;
+    struct cczi_kbs_open o = opened(0, far_s);
+    CHECK(cczi_kbs_spend(s, &o, &other, far_s, 1, NULL) == CCZ_OK);
+    ccz_rc rc = CCZ_OK;
+    struct ccz_err err = {0};
+    uint64_t n = 1;
+    for (; n < 2048 && rc == CCZ_OK; n++) {
+        o = opened(n, NOW_S);
+        rc = cczi_kbs_spend(s, &o, &greedy, NOW_S, 2, &err);
+    }
+    CHECK(rc == CCZ_E_LIMIT && strcmp(err.where, "kbs:platform") == 0);
+    o = opened(n++, NOW_S + 1);
+    CHECK(cczi_kbs_spend(s, &o, &greedy, NOW_S + 1, 2 * life_ms + 1, NULL) == CCZ_OK);
+    cczi_kbs_sessions_free(s);
+}
+
 /* Who has one machine fills its own share: neither nonces nor sessions of others are refused or forgotten for it. */
 static void test_one_tee(void)
 {
@@ -674,18 +701,18 @@ static void test_one_tee(void)
     uint64_t n = 0;
     for (; n < 2048 && rc == CCZ_OK; n++) {
         struct cczi_kbs_open o = opened(n, NOW_S);
-        rc = cczi_kbs_spend(s, &o, &greedy, NOW_S, &err);
+        rc = spend(s, &o, &greedy, NOW_S, &err);
     }
     CHECK(n == 513 && rc == CCZ_E_LIMIT && strcmp(err.where, "kbs:platform") == 0);
     for (uint16_t i = 2; i < 402; i++) {
         struct cczi_kbs_open o = opened(n++, NOW_S);
         const struct ccz_claims c = on_platform(i);
-        refused_of_others += cczi_kbs_spend(s, &o, &c, NOW_S, NULL) != CCZ_OK;
+        refused_of_others += spend(s, &o, &c, NOW_S, NULL) != CCZ_OK;
     }
     CHECK(refused_of_others <= 4); /* who meets it in its place, by chance one in 8,192 */
     /* in its time, again */
     struct cczi_kbs_open o = opened(n++, NOW_S + 2 * (AUTH_S + CCZI_KBS_SKEW_S));
-    CHECK(cczi_kbs_spend(s, &o, &greedy, NOW_S + 2 * (AUTH_S + CCZI_KBS_SKEW_S), NULL) == CCZ_OK);
+    CHECK(spend(s, &o, &greedy, NOW_S + 2 * (AUTH_S + CCZI_KBS_SKEW_S), NULL) == CCZ_OK);
 
     for (uint16_t i = 0; i < 8; i++) {
         (void)snprintf(token, sizeof(token), "other %d", i);
@@ -755,6 +782,7 @@ static const struct ccz_test tests[] = {
     {"kbs.session", test_session},
     {"kbs.attested", test_attested},
     {"kbs.used_full", test_used_full},
+    {"kbs.shares_clock", test_shares_clock},
     {"kbs.capacity", test_capacity},
     {"kbs.one_tee", test_one_tee},
     {"kbs.cookie", test_cookie},

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Time for looks at all rows, by namespace. */
+#include "looks.h"
+
+#include "kms_priv.h"
+#include "rate.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct cczi_kms_looks {
+    struct cczi_rates rates; /* a request is a millisecond */
+    int64_t last_ms;         /* that a look took */
+};
+static const struct cczi_rate rate = {CCZI_KMS_LOOKS_MS_PER_S, CCZI_KMS_LOOKS_BURST_MS};
+
+ccz_rc cczi_kms_looks_new(struct cczi_kms_looks **out)
+{
+    *out = calloc(1, sizeof(**out));
+    return *out ? cczi_rates_init(&(*out)->rates) : CCZ_E_NOMEM;
+}
+
+void cczi_kms_looks_free(struct cczi_kms_looks *l)
+{
+    free(l);
+}
+
+/* Names are longer than keys of buckets. */
+static ccz_rc key_of(uint8_t key[32], const char *ns)
+{
+    return ccz_sha256(key, ccz_span_str(ns));
+}
+
+ccz_rc cczi_kms_looks_may(struct cczi_kms_looks *l, const char *ns, int64_t now_ms,
+                          struct ccz_err *err)
+{
+    uint8_t key[32];
+    uint32_t wait_s = 1;
+    ccz_rc rc = key_of(key, ns);
+    if (rc != CCZ_OK)
+        return ccz_fail(err, rc, "kms:look-rate", 0, "cannot hash a namespace");
+    if (cczi_rates_take(&wait_s, &l->rates, CCZ_SPAN(key, 32), rate, now_ms))
+        return CCZ_OK;
+    ccz_fail(err, CCZ_E_LIMIT, "kms:look-rate", wait_s,
+             "all rows were looked at too often for namespace \"%s\"", ns);
+    return cczi_kms_hint(err, CCZ_E_LIMIT);
+}
+
+void cczi_kms_looks_pay(struct cczi_kms_looks *l, const char *ns, int64_t took_ms, int64_t now_ms)
+{
+    uint8_t key[32];
+    if (took_ms < 0)
+        took_ms = l->last_ms;
+    else
+        l->last_ms = took_ms;
+    if (took_ms < CCZI_KMS_LOOKS_LEAST_MS)
+        took_ms = CCZI_KMS_LOOKS_LEAST_MS;
+    if (key_of(key, ns) == CCZ_OK) /* that it may was asked with the same hash */
+        cczi_rates_charge(&l->rates, CCZ_SPAN(key, 32), rate, now_ms, (uint64_t)took_ms);
+}
+
+ccz_rc cczi_kms_look_whole(const struct cczi_kms_call *call, struct ccz_err *err)
+{
+    struct ccz_kms_store *s = call->store;
+    int64_t from_ms = ccz_mono_ms();
+    ccz_rc rc = cczi_kms_looks_may(s->looks, call->ns, from_ms, err);
+    if (rc != CCZ_OK)
+        return rc;
+    rc = cczi_kms_rows_whole(s, err);
+    int64_t now_ms = ccz_mono_ms();
+    cczi_kms_looks_pay(s->looks, call->ns, now_ms - from_ms, now_ms);
+    return rc;
+}

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef CCZI_KMS_LOOKS_H
+#define CCZI_KMS_LOOKS_H
+/*
+ * How much time looks at all rows (cczi_kms_rows_whole()) may take for one namespace. What they take grows with the store, and all
+ * calls wait meanwhile; so they are paid for in milliseconds: each namespace has a tenth of the time, and ten seconds at once. One
+ * who has changed how many have to agree pays as well, for the looks of the servers beside this one.
+ */
+#include <cczoo/kms.h>
+
+enum {
+    CCZI_KMS_LOOKS_MS_PER_S = 100,
+    CCZI_KMS_LOOKS_BURST_MS = 10000,
+    CCZI_KMS_LOOKS_LEAST_MS = 1 /* of each */
+};
+struct cczi_kms_looks;
+CCZ_MUST_USE ccz_rc cczi_kms_looks_new(struct cczi_kms_looks **out);
+void cczi_kms_looks_free(struct cczi_kms_looks *l); /* NULL is fine */
+/* @retval CCZ_E_LIMIT "kms:look-rate": @p ns has used up its time */
+CCZ_MUST_USE ccz_rc cczi_kms_looks_may(struct cczi_kms_looks *l, const char *ns, int64_t now_ms,
+                                       struct ccz_err *err);
+/* @param took_ms  what it took; negative: as long as the last one */
+void cczi_kms_looks_pay(struct cczi_kms_looks *l, const char *ns, int64_t took_ms, int64_t now_ms);
+
+struct cczi_kms_call;
+/* cczi_kms_rows_whole() for a call, in the time of its namespace. */
+CCZ_MUST_USE ccz_rc cczi_kms_look_whole(const struct cczi_kms_call *call, struct ccz_err *err);
+#endif

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef CCZI_KMS_PAST_H
+#define CCZI_KMS_PAST_H
+/*
+ * Rows that this process has seen: by table and key, the generation (seal.c) of the latest. One that is older was put back from the
+ * past, though its MAC is right. What is kept is bounded: a key may push another one out, and then that is forgotten, until
+ * all rows are looked at again. Rows that were taken away, and what was never seen, are not noticed here.
+ */
+#include "kms_rows.h"
+
+enum {
+    CCZI_KMS_PAST_LEN = 1 << 14,          /* a power of two */
+    CCZI_KMS_PAST_ITEM = CCZI_KMS_TABLES, /* tables beside those of rows.c */
+    CCZI_KMS_PAST_POLICY
+};
+struct cczi_kms_past;
+CCZ_MUST_USE ccz_rc cczi_kms_past_new(struct cczi_kms_past **out);
+void cczi_kms_past_free(struct cczi_kms_past *p); /* NULL is fine */
+/* Of a row whose MAC was checked: notes it, or refuses it. Rows of a transaction that may still be undone are not noted: their
+ * generations are given out again then. where = "kms:row-older" */
+CCZ_MUST_USE ccz_rc cczi_kms_past_check(struct ccz_kms_store *s, unsigned table,
+                                        const struct cczi_kms_param *key, size_t len,
+                                        const uint8_t mac[32], struct ccz_err *err);
+#endif

@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Heads of items, and rows that were seen: a DBA takes rows away or puts them back as they were, beside a running server. */
+#define _GNU_SOURCE
+#include "kms/kms_hook.h"
+#include "kms/use_fixture.h"
+
+static bool gone(ccz_rc rc, const struct ccz_err *e)
+{
+    return dir_refused(rc, e, CCZ_E_SIG, "kms:row-set");
+}
+
+static bool older(ccz_rc rc, const struct ccz_err *e)
+{
+    return dir_refused(rc, e, CCZ_E_SIG, "kms:row-older");
+}
+
+static ccz_rc release(struct ccz_kms_store *s, const char *item, uint32_t version)
+{
+    err = (struct ccz_err){0};
+    return fix_release(NULL, s, FIX_WORKLOAD, item, version, &err);
+}
+
+static ccz_rc destroy(struct ccz_kms_store *s, const char *item, uint32_t version)
+{
+    struct cczi_msg_delete_req m = {
+        .target = ccz_span_str(item), .version = version, .no_recovery = 1};
+    err = (struct ccz_err){0};
+    return fix_msg(NULL, s, FIX_ADMIN, "Delete", cczi_msg_delete_req, &m, &err);
+}
+
+static struct ccz_kms_store *store(void)
+{
+    struct ccz_kms_store *s = fix_memory_store();
+    CHECK(fix_put_policy(s, "server", fix_policy, false, &err) == CCZ_OK &&
+          fix_put_policy(s, "other", fix_policy_other, false, &err) == CCZ_OK);
+    CHECK(fix_put_secret(s, "word", "old", "server", false, &err) == CCZ_OK);
+    sql(s, "CREATE TABLE kept_head AS SELECT * FROM item_head WHERE name = 'word'");
+    CHECK(fix_put_secret(s, "word", "new", NULL, true, &err) == CCZ_OK);
+    return s;
+}
+
+/* The latest version is taken away: the one before is not released in its place. */
+static void test_version(void)
+{
+    struct ccz_kms_store *s = store();
+    CHECK(release(s, "secret/word", 0) == CCZ_OK && release(s, "secret/word", 1) == CCZ_OK);
+    sql(s, "CREATE TABLE kept AS SELECT * FROM item WHERE name = 'word';"
+           "DELETE FROM item WHERE name = 'word' AND version = 2");
+    CHECK(gone(release(s, "secret/word", 0), &err) && err.hint[0]);
+    CHECK(gone(release(s, "secret/word", 2), &err));
+    CHECK(release(s, "secret/word", 1) == CCZ_OK); /* who asks for an older one, is told so */
+    /* nor with the head: then there is no such item */
+    sql(s, "DELETE FROM item_head WHERE name = 'word'");
+    CHECK(release(s, "secret/word", 0) == CCZ_E_NOT_FOUND);
+    CHECK(release(s, "secret/word", 1) == CCZ_E_NOT_FOUND);
+    /* nor with an earlier head, for a server that has seen the later one */
+    sql(s, "INSERT INTO item_head SELECT * FROM kept_head");
+    CHECK(older(release(s, "secret/word", 0), &err) && err.hint[0]);
+    forget(s); /* for another one it holds, until all rows are looked at */
+    CHECK(release(s, "secret/word", 0) == CCZ_OK);
+    CHECK(set_refused(s));
+    ccz_kms_store_free(s);
+}
+
+/* Heads follow what there is. */
+static void test_life(void)
+{
+    struct ccz_kms_store *s = store();
+    struct ccz_kms_check c = fix_check(s);
+    CHECK(fix_put_secret(s, "word", "third", NULL, true, &err) == CCZ_OK);
+    CHECK(destroy(s, "secret/word", 2) == CCZ_OK && release(s, "secret/word", 0) == CCZ_OK);
+    CHECK(release(s, "secret/word", 2) == CCZ_E_NOT_FOUND);
+    CHECK(destroy(s, "secret/word", 3) == CCZ_E_DENIED && /* or its number would come again */
+          strcmp(err.where, "kms:latest-version") == 0);
+    CHECK(release(s, "secret/word", 3) == CCZ_OK && fix_check(s).item_heads == c.item_heads);
+    CHECK(destroy(s, "secret/word", 0) == CCZ_OK);
+    CHECK(fix_check(s).item_heads == c.item_heads - 1);
+    CHECK(release(s, "secret/word", 0) == CCZ_E_NOT_FOUND);
+    CHECK(fix_put_secret(s, "word", "again", "server", false, &err) == CCZ_OK);
+    CHECK(release(s, "secret/word", 0) == CCZ_OK && fix_check(s).item_heads == c.item_heads);
+    ccz_kms_store_free(s);
+}
+
+/* The binding of one operation is taken away: the laxer one of release does not decide in its place. */
+static void test_binding(void)
+{
+    struct ccz_kms_store *s = store();
+    char sealed[512];
+    CHECK(use_is(use_make(s, "k", "aes-256-gcm", NULL, "server"), CCZ_OK, ""));
+    CHECK(use_is(use_encrypt(sealed, sizeof(sealed), s, "k", "x"), CCZ_OK, ""));
+    CHECK(use_is(use_decrypt(s, "k", sealed, "x"), CCZ_OK, ""));
+    CHECK(use_is(use_bind(s, "k", "decrypt", "other"), CCZ_OK, ""));
+    CHECK(use_is(use_decrypt(s, "k", sealed, "x"), CCZ_E_POLICY, "policy:mrenclave"));
+    sql(s, "CREATE TABLE kept_binding AS SELECT * FROM binding WHERE name = 'k' AND op != 0;"
+           "DELETE FROM binding WHERE name = 'k' AND op != 0");
+    CHECK(gone(use_decrypt(s, "k", sealed, "x"), &use_err));
+    CHECK(use_is(use_encrypt(sealed, sizeof(sealed), s, "k", "x"), CCZ_OK, "")); /* not its own */
+    sql(s, "CREATE TABLE kept_heads AS SELECT * FROM item_head;"
+           "DELETE FROM item_head WHERE name = 'k'");
+    CHECK(gone(use_decrypt(s, "k", sealed, "x"), &use_err));
+    sql(s, "INSERT INTO item_head SELECT * FROM kept_heads WHERE name = 'k';"
+           "INSERT INTO binding SELECT * FROM kept_binding");
+    CHECK(use_is(use_decrypt(s, "k", sealed, "x"), CCZ_E_POLICY, "policy:mrenclave"));
+    CHECK(ccz_kms_store_check(NULL, s, &err) == CCZ_OK);
+    /* an author takes it away */
+    CHECK(use_is(use_bind(s, "k", "decrypt", NULL), CCZ_OK, ""));
+    CHECK(use_is(use_decrypt(s, "k", sealed, "x"), CCZ_OK, ""));
+    /* and that of release: nothing is left */
+    sql(s, "DELETE FROM binding WHERE name = 'word'");
+    CHECK(gone(release(s, "secret/word", 0), &err));
+    ccz_kms_store_free(s);
+}
+
+/* Rows of the past, each of a kind that decides something, once a later one was seen. */
+static void test_past(void)
+{
+    static const struct {
+        const char *keep, *back;
+    } rows[] = {
+        {"CREATE TABLE kept AS SELECT * FROM policy WHERE name = 'server'",
+         "DELETE FROM policy WHERE name = 'server'; INSERT INTO policy SELECT * FROM kept"},
+        {"CREATE TABLE kept AS SELECT * FROM binding WHERE name = 'word'",
+         "DELETE FROM binding WHERE name = 'word'; INSERT INTO binding SELECT * FROM kept"},
+        {"CREATE TABLE kept AS SELECT * FROM item WHERE name = 'word' AND version = 2",
+         "DELETE FROM item WHERE name = 'word' AND version = 2; INSERT INTO item SELECT * FROM "
+         "kept"},
+    };
+    struct cczi_msg_bind_req bind_it = {.item = ccz_span_str("secret/word"),
+                                        .policy = ccz_span_str("other")};
+    struct cczi_msg_delete_req disable = {.target = ccz_span_str("secret/word")};
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct ccz_kms_store *s = store();
+        CHECK(release(s, "secret/word", 0) == CCZ_OK);
+        sql(s, rows[i].keep);
+        ccz_rc rc =
+            i == 0   ? fix_put_policy(s, "server", fix_policy_other, true, &err)
+            : i == 1 ? fix_msg(NULL, s, FIX_ADMIN, "Bind", cczi_msg_bind_req, &bind_it, &err)
+                     : fix_msg(NULL, s, FIX_ADMIN, "Disable", cczi_msg_target_req, &disable, &err);
+        CHECK(rc == CCZ_OK);
+        rc = release(s, "secret/word", 0);
+        CHECK(rc == CCZ_E_POLICY || rc == CCZ_E_DENIED);
+        sql(s, rows[i].back);
+        CHECK(older(release(s, "secret/word", 0), &err));
+        CHECK(set_refused(s)); /* a look says what it is by the whole */
+        forget(s);
+        CHECK(release(s, "secret/word", 0) == CCZ_OK);
+        ccz_kms_store_free(s);
+    }
+}
+
+/* What a transaction wrote that was undone is no past of anything: its generations are given out again. */
+static void test_past_undone(void)
+{
+    struct ccz_kms_store *s = store();
+    struct cczi_kms_binding b;
+    const struct cczi_kms_ref word = {CCZI_KMS_SECRET, "word"}, other = {CCZI_KMS_SECRET, "later"};
+    CHECK(fix_put_secret(s, "later", "x", "server", false, &err) == CCZ_OK);
+    CHECK(cczi_kms_begin(s, &err) == CCZ_OK);
+    for (int i = 0; i < 10; i++) { /* read again within it */
+        CHECK(cczi_kms_binding_put(s, &word, 0, "other", &err) == CCZ_OK);
+        CHECK(cczi_kms_binding_get(&b, s, &word, 0, &err) == CCZ_OK);
+    }
+    cczi_kms_rollback(s);
+    CHECK(release(s, "secret/word", 0) == CCZ_OK);
+    CHECK(cczi_kms_begin(s, &err) == CCZ_OK);
+    CHECK(cczi_kms_binding_put(s, &other, 0, "other", &err) == CCZ_OK);
+    CHECK(cczi_kms_binding_put(s, &word, 0, "server", &err) == CCZ_OK);
+    CHECK(cczi_kms_commit(s, &err) == CCZ_OK);
+    CHECK(release(s, "secret/word", 0) == CCZ_OK && release(s, "secret/word", 0) == CCZ_OK);
+    (void)fix_check(s);
+    ccz_kms_store_free(s);
+}
+
+static const struct ccz_test tests[] = {
+    {"kms.head_version", test_version},    {"kms.head_life", test_life},
+    {"kms.head_binding", test_binding},    {"kms.past", test_past},
+    {"kms.past_undone", test_past_undone},
+};
+
+int main(int argc, char **argv)
+{
+    return ccz_test_main(tests, sizeof(tests) / sizeof(tests[0]), argc, argv);
+}
