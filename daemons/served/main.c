@@ -228,7 +228,6 @@ static void shut_down(struct served *s, int64_t grace_ms)
     served_cert_free(s->cert);
     served_single_stop(s->single);
     served_cert_free(s->rest_cert);
-    served_bundle_stop(s->bundle);
     served_store_free(s->store);
     served_work_free(&s->work);
     served_als_free(s->als);

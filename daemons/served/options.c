@@ -278,6 +278,9 @@ static void put_models(struct table *t, struct served_opts *o)
          "a file or as secret/NAME of the KMS; the bundle names its own key there"},
         {"bundle-owner", &o->bundle_owner, NULL, NULL, "FILE|SECRET",
          "public key of the owner of the model, who must have signed as well"},
+        {"unsigned-too", NULL, NULL, &o->unsigned_too, NULL,
+         "with a configuration and --bundle-signer: versions that are no bundles are loaded as "
+         "protected files under key/NAME, as without it"},
         {"models-in-clear-insecure", NULL, NULL, &o->models_in_clear, NULL,
          "with a configuration: serve folders of plain files, for which nobody vouches"},
         {"reload-by-clients", NULL, NULL, &o->reload_by_clients, NULL,
@@ -356,14 +359,6 @@ static void put_kms(struct table *t, struct served_opts *o)
         {"kms-key", &o->kms_key, NULL, NULL, "ITEM",
          "key of the model, e.g. key/fashion-mnist; with --bundle-signer the only one that a "
          "bundle may be under"},
-        {"bundle-signer", &o->bundle_signer, NULL, NULL, "FILE|SECRET",
-         "the model folder is a bundle (cczoo model pack): public key that must have signed it, in "
-         "a file or as secret/NAME of the KMS; the bundle names its own key there"},
-        {"bundle-owner", &o->bundle_owner, NULL, NULL, "FILE|SECRET",
-         "public key of the owner of the model, who must have signed as well"},
-        {"unsigned-too", NULL, NULL, &o->unsigned_too, NULL,
-         "with a configuration and --bundle-signer: versions that are no bundles are loaded as "
-         "protected files under key/NAME, as without it"},
         {"cert-from-kms", &o->cert_from, NULL, NULL, "ITEM",
          "key/NAME of the KMS that issues certificates, which stock clients of gRPC and REST know"},
         {"cert-names", &o->cert_names, NULL, NULL, "LIST",
@@ -374,10 +369,6 @@ static void put_kms(struct table *t, struct served_opts *o)
          "how often the KMS is asked whether the model may still be served, default 2"},
         {"kms-grace", NULL, &o->kms_grace_s, NULL, "SECONDS",
          "how long to go on while the KMS does not answer, default 3600; 0 = for ever"},
-        {"insecure-tls-only", NULL, NULL, &o->insecure_tls_only, NULL,
-         "no attestation on the gRPC port: for tests with stock clients"},
-        {0},
-         "bundles: how long to go on while the KMS does not answer, default 3600; 0 = for ever"},
     };
     put(t, rows, sizeof(rows) / sizeof(rows[0]));
 }

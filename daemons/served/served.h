@@ -80,8 +80,6 @@ struct served_opts {
         *bundle_signer; /* --model-dir is a bundle: FILE or secret/NAME of who must have signed */
     const char *bundle_owner; /* the same of the owner, or NULL */
     bool unsigned_too;        /* many, bundle_signer: protected files are loaded as well */
-    const char *cert_from, *cert_names; /* REST: key/NAME of the KMS that issues the certificate */
-    const char *bundle_owner;           /* the same of the owner, or NULL */
     const char *cert_from, *cert_names; /* key/NAME of the KMS that issues certificates */
     int64_t cert_life_s;                /* 0 = as the KMS does it */
     int64_t kms_poll_s;                 /* bundles: how often the KMS is asked */

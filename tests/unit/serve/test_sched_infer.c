@@ -323,28 +323,6 @@ static void test_workers(void)
     end();
 }
 
-/* What a file of TensorFlow Serving says reaches the scheduler, which accepts it. */
-static void test_parameters(void)
-{
-    static const char text[] =
-        "max_batch_size { value: 32 } batch_timeout_micros { value: 2000 } "
-        "max_enqueued_batches { value: 7 } num_batch_threads { value: 3 } "
-        "thread_pool_name { value: 'pool' } allowed_batch_sizes: [4, 16] "
-        "pad_variable_length_inputs: true enable_large_batch_splitting { value: true } "
-        "max_execution_batch_size { value: 16 }";
-    struct ccz_serve_batching file;
-    struct ccz_err err = {0};
-    CHECK(ccz_serve_read_batching(&file, NULL, ccz_span_str(text), CCZ_SERVE_TEXT, &err) == CCZ_OK);
-    struct ccz_sched_batching b = ccz_sched_batching_from(&file);
-    CHECK(ccz_sched_batching_check(&b, &err) == CCZ_OK);
-    CHECK(b.on && b.max_batch_size == 32 && b.batch_timeout_us == 2000 &&
-          b.max_enqueued_batches == 7 && b.num_batch_threads == 3 &&
-          strcmp(b.thread_pool_name, "pool") == 0 && b.allowed_len == 2 &&
-          b.allowed_batch_sizes[0] == 4 && b.allowed_batch_sizes[1] == 16 &&
-          b.pad_variable_length_inputs && b.enable_large_batch_splitting &&
-          b.max_execution_batch_size == 16);
-}
-
 /* A body that is longer than what came. */
 static int unpacked;
 static size_t unpack_max;
@@ -407,9 +385,7 @@ int main(int argc, char **argv)
     static const struct ccz_test tests[] = {
         {"sched_infer.grpc", test_grpc},       {"sched_infer.rest", test_rest},
         {"sched_infer.refused", test_refused}, {"sched_infer.reload", test_reload},
-        {"sched_infer.workers", test_workers},
-        {"sched_infer.workers", test_workers}, {"sched_infer.parameters", test_parameters},
-        {"sched_infer.unpack", test_unpack},
+        {"sched_infer.workers", test_workers}, {"sched_infer.unpack", test_unpack},
     };
     return ccz_test_main(tests, sizeof(tests) / sizeof(tests[0]), argc, argv);
 }
