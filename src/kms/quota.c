@@ -19,12 +19,12 @@ static const struct {
                   {"kms:quota-policies", "policies"},
                   {"kms:quota-policy-bytes", "policy_bytes"}};
 
-/* Items of a namespace as they were counted, with what was put since; it is never too little of our own. */
+/* Items of a namespace as they were counted last. */
 struct known {
     char ns[CCZ_KMS_NAME_SIZE];
     bool set;
     uint64_t has[BYTES + 1];
-    uint64_t ahead; /* puts until it is counted again */
+    uint64_t ahead; /* puts until they are counted again: they fit, whatever their size is */
 };
 
 struct cczi_kms_quotas {
@@ -141,8 +141,6 @@ ccz_rc cczi_kms_quota_item(struct ccz_kms_store *s, const struct cczi_kms_slot *
     enum what w = beyond(k, q, add);
     if (w != WHATS)
         return refuse(q, w, k->has[w] + add[w], err);
-    for (int i = ITEMS; i <= BYTES; i++)
-        k->has[i] += add[i];
     k->ahead -= k->ahead > 0;
     return CCZ_OK;
 }

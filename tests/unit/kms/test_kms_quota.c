@@ -82,7 +82,7 @@ static void test_items(void)
     finish();
 }
 
-/* Between two counts, too: the numbers go with what is put. */
+/* Not every put is counted, and no more fit than there is room for. */
 static void test_ahead(void)
 {
     enum { MANY = 200 };
