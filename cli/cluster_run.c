@@ -224,6 +224,9 @@ static void reap(void *arg, int signo)
         if (pid == r->nginx) {
             ccz_log(CCZ_LOG_ERROR, "cluster", "the balancer ended, see %s/nginx-error.log",
                     r->cfg->dir);
+            /* the worker of one that was killed goes on, with a list that nobody changes, and keeps the port from the next one: it is
+             * to end when its connections have */
+            (void)kill(-pid, SIGQUIT);
             r->nginx = 0; /* started again by the next tick */
         }
         for (unsigned i = 0; i < CLUSTER_SLOTS; i++) {

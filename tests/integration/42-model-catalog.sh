@@ -39,7 +39,7 @@ server() {
     served_args
     (cd "$RUN" && exec env TF_CPP_MIN_LOG_LEVEL=3 "$BIN/cczoo-served" --listen 127.0.0.1:0 --port-file "$RUN/$name.port" --rest 127.0.0.1:0 \
         --rest-port-file "$RUN/$name.rest" --tensorflow "$TF/libtensorflow_cc.so.2" --tee sim-sgx --sim-dir "$RUN/sim" --trust-sim "$RUN/sim/trust" \
-        --kms "$KMS" --kms-policy "$RUN/kms-policy.json" --bundle-signer "$RUN/signer.pub" --load_retry_interval_micros=200000 \
+        --kms "$KMS" --kms-policy "$RUN/kms-policy.json" --bundle-signer "$RUN/signer.pub" --unsigned-too --load_retry_interval_micros=200000 \
         --max_num_load_retries=1 "$@") >>"$RUN/log/$name.log" 2>&1 </dev/null &
     started "$name"
 }

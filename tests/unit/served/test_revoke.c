@@ -257,8 +257,9 @@ static void test_grace(void)
     CHECK(atomic_load(&gone) == 2 && atomic_load(&why.grace) == 2);
     atomic_store(&lost, false);
     wait_asked(3); /* what the call before said is known when the next one is answered */
-    atomic_fetch_add(&now_ms, 9999);
     atomic_store(&lost, true);
+    wait_asked(2);
+    atomic_fetch_add(&now_ms, 9999);
     wait_asked(2);
     CHECK(atomic_load(&gone) == 2); /* asked in time, it has begun anew */
     atomic_fetch_add(&now_ms, 1);
