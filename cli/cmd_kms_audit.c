@@ -11,7 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { PUBLIC_KEYS_SIZE_MAX = 65536, PIECE_SIZE = 65536, RECEIPTS_SIZE_MAX = 16 << 20 };
+enum { PUBLIC_KEYS_SIZE_MAX = 65536, PIECE_SIZE = 65536, RECEIPT_SIZE_MAX = 16384 };
 
 /* ------------------------------------------------------------------------------ keys */
 
@@ -321,26 +321,33 @@ static ccz_rc check_from(const struct ccz_kms_log *log, const struct from *f, st
                     : ccz_kms_log_includes(log, &f->checkpoint, err);
 }
 
-/* One receipt a line. */
+/* One receipt a line; as many as there are. */
 static ccz_rc check_receipts(uint64_t *count, const struct ccz_kms_log *log, const char *file,
                              struct ccz_err *err)
 {
-    CCZ_AUTO_BUF text;
-    ccz_buf_init(&text, RECEIPTS_SIZE_MAX);
-    ccz_rc rc = ccz_file_read(&text, file, err);
-    struct ccz_span left = ccz_buf_span(&text);
-    while (rc == CCZ_OK && left.size) {
-        const uint8_t *lf = memchr(left.ptr, '\n', left.size);
-        size_t n = lf ? (size_t)(lf - left.ptr) : left.size;
+    char line[RECEIPT_SIZE_MAX + 2];
+    FILE *f = fopen(file, "re");
+    if (!f)
+        return ccz_fail(err, errno == ENOENT ? CCZ_E_NOT_FOUND : CCZ_E_IO, "kms:receipt", errno,
+                        "cannot open %s: %s", file, strerror(errno));
+    ccz_rc rc = CCZ_OK;
+    while (rc == CCZ_OK && fgets(line, sizeof(line), f)) {
         struct ccz_kms_inclusion r;
-        rc = ccz_kms_inclusion_parse(&r, ccz_span_sub(left, 0, n), err);
+        size_t n = strcspn(line, "\n");
+        if (n > RECEIPT_SIZE_MAX) {
+            rc =
+                ccz_refuse_num(err, CCZ_E_FORMAT, "kms:receipt-size", (int64_t)n, RECEIPT_SIZE_MAX);
+            break;
+        }
+        rc = ccz_kms_inclusion_parse(&r, CCZ_SPAN(line, n), err);
         if (rc == CCZ_OK)
             rc = ccz_kms_log_has(log, &r, err);
         if (rc == CCZ_OK)
             ++*count;
-        n += lf ? 1 : 0;
-        left = ccz_span_sub(left, n, left.size - n);
     }
+    if (rc == CCZ_OK && ferror(f))
+        rc = ccz_fail(err, CCZ_E_IO, "kms:receipt", errno, "cannot read %s", file);
+    (void)fclose(f);
     if (rc == CCZ_OK && *count == 0)
         rc = ccz_fail(err, CCZ_E_FORMAT, "kms:receipt", 0, "%s holds no receipt", file);
     return rc;

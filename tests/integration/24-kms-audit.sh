@@ -52,6 +52,15 @@ has out '^accepted: [0-9]+ lines, 1 checkpoints, the last one of .* by key [0-9a
 has out '^accepted: 3 receipts$'
 has out '^accepted: it continues '
 [ ! -s "$RUN/err" ] || die "it says something although the key was given"
+# a year of a workload: more than fits a buffer
+awk '{for (i = 0; i < 40000; i++) print}' "$RUN/receipts" >"$RUN/many"
+[ "$(stat -c %s "$RUN/many")" -gt $((16 << 20)) ] || die "receipts are too small to be many"
+status 0 verify "$RUN/new.jsonl" --key "$RUN/keys.pem" --receipt "$RUN/many"
+has out '^accepted: 120000 receipts$'
+(cat "$RUN/receipts" && head -c 20000 /dev/zero | tr '\0' x) >"$RUN/many"
+status 1 verify "$RUN/new.jsonl" --key "$RUN/keys.pem" --receipt "$RUN/many"
+has err '^refused: kms:receipt-size: 16385 / 16384$'
+rm "$RUN/many"
 status 0 verify "$RUN/new.jsonl" --key "$RUN/keys.pem" --from "$RUN/checkpoint"
 for f in checkpoint old.jsonl; do # what was kept says which key may sign
     status 0 verify "$RUN/new.jsonl" --from "$RUN/$f" --json
