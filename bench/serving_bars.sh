@@ -3,7 +3,7 @@
 # bar, figure, what is wanted, verdict. docs/benchmarks.md, "Model server: bars", says how each is measured.
 # usage: bench/serving_bars.sh [BAR...]     overhead tiny image rest swap batching soak; without: all but soak
 # Settings: RUN_S=10 seconds of one measurement, ROUNDS=5 interleaved ones of which medians are taken, SOAK=3600 seconds, REST_MODEL=means
-# (transport alone) or efficientnet. Programs: build/release, or CCZOO_BIN. Two cores: server on 0, client on 1, where it says "pinned".
+# (transport alone) or efficientnet, SOAK_RATE=70 % of what the server can do, measured first. Programs: build/release, or CCZOO_BIN. Two cores: server on 0, client on 1, where it says "pinned".
 # On a machine that is not idle put `chrt -r 1` in front (as root), and say so.
 . "$(dirname "$0")/../solutions/03-tf-serving-cluster/cluster.sh"
 . "$HERE/photos.sh"
@@ -258,10 +258,10 @@ soak() {
     server efficientnet-tensorflow
     pid=${PIDS[server]}
     load most --model efficientnet-tensorflow --input "images:$IMAGE=@$PHOTOS/china.f32" --in-flight 4
-    rate=$(calc "$(rate most) * 0.7" 2)
+    rate=${SOAK_RATE:-$(calc "$(rate most) * 0.7" 2)}
     step=$(calc "$SOAK >= 3600 ? 60 : $SOAK / 60")
     : >"$RUN/rss"
-    load soak --model efficientnet-tensorflow --input "images:$IMAGE=@$PHOTOS/china.f32" --in-flight 64 --rate "$rate" --seconds "$SOAK" --failures-max 1000000000 &
+    load soak --model efficientnet-tensorflow --input "images:$IMAGE=@$PHOTOS/china.f32" --in-flight 16 --rate "$rate" --seconds "$SOAK" --failures-max 1000000000 &
     loader=$!
     while kill -0 $loader 2>/dev/null; do
         sleep "$step"
