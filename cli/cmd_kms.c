@@ -760,6 +760,21 @@ static bool proposable(const struct verb *v)
            v->run == reference_put || v->run == reference_delete || v->run == door_open;
 }
 
+static int ask(const struct verb *v, struct kms_opts *o, char **args)
+{
+    struct ccz_err err = {0};
+    struct kms_session s;
+    o->roles.json = o->json;
+    o->roles.valid_s = (uint32_t)o->valid_days * 86400;
+    ccz_rc rc = kms_session_begin(&s, &o->reach, &err);
+    if (rc == CCZ_OK)
+        rc = v->run(&s, o, args, &err);
+    kms_session_end(&s);
+    if (rc != CCZ_OK)
+        return ui_fail(&err);
+    return o->no ? UI_NO : UI_OK;
+}
+
 static int run(const struct verb *v, bool propose, int argc, char **argv)
 {
     struct kms_opts o = {.if_version = -1, .roles.propose = propose};
@@ -816,17 +831,7 @@ static int run(const struct verb *v, bool propose, int argc, char **argv)
         return ui_parse_status(n);
     if (!check(v, &o, n))
         return UI_USAGE;
-    o.roles.json = o.json;
-    o.roles.valid_s = (uint32_t)o.valid_days * 86400;
-    struct ccz_err err = {0};
-    struct kms_session s;
-    ccz_rc rc = kms_session_begin(&s, &o.reach, &err);
-    if (rc == CCZ_OK)
-        rc = v->run(&s, &o, argv, &err);
-    kms_session_end(&s);
-    if (rc != CCZ_OK)
-        return ui_fail(&err);
-    return o.no ? UI_NO : UI_OK;
+    return ask(v, &o, argv);
 }
 
 /* Once "propose" in front is gone. */
