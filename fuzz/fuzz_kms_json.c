@@ -43,12 +43,12 @@ static void from_json(const struct cczi_shape *shape, struct ccz_span in)
 static void from_message(const struct cczi_shape *shape, struct ccz_span in)
 {
     CCZ_AUTO_BUF json;
-    CCZ_AUTO(ccz_json) parsed = NULL;
+    CCZ_AUTO(ccz_jdoc) parsed = NULL; /* it has no limit of its own for numbers */
     struct ccz_err err = {0};
     ccz_buf_init(&json, 8 * SIZE_MAX_OUT);
     ccz_rc rc = cczi_json_put(&json, shape, in, &err);
     check_refused(rc, &err, &json);
-    if (rc == CCZ_OK && ccz_json_parse(&parsed, ccz_buf_span(&json), &err) != CCZ_OK)
+    if (rc == CCZ_OK && ccz_jdoc_parse(&parsed, ccz_buf_span(&json), &err) != CCZ_OK)
         abort(); /* whatever is in it, an answer is JSON */
 }
 
