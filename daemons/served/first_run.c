@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The first run of a model is slow: TensorFlow optimises its graph and builds an executor, both engines allocate. A version without
- * warm-up records would leave that to a client's call. Here it is done on zeros while the version is being loaded, for the
- * signature that clients get if they name none; others are left alone: a training step of a model is a signature, too.
+ * warm-up records would leave that to a client's call. Here it is done on zeros while the version is being loaded, for
+ * serving_default, which clients get if they name none; others are left alone: a training step of a model is a signature, too.
  */
 #include "served.h"
 
@@ -10,13 +10,6 @@
 #include <string.h>
 
 enum { TIMEOUT_MS = 60000, SIZE_MAX_BYTES = 64 << 20 };
-
-static const struct ccz_signature *default_of(const struct ccz_model *m)
-{
-    const struct ccz_signature *all;
-    const struct ccz_signature *sig = ccz_model_signature(m, "serving_default");
-    return sig ? sig : ccz_model_signatures(&all, m) == 1 ? all : NULL;
-}
 
 /* One example of zeros. False: what it may be is not said, it is text, or too large. */
 static bool zeros(struct ccz_tensor *t, const struct ccz_tensor_info *info)
@@ -36,7 +29,7 @@ static bool zeros(struct ccz_tensor *t, const struct ccz_tensor_info *info)
 
 void served_first_run(struct ccz_model *model)
 {
-    const struct ccz_signature *sig = default_of(model);
+    const struct ccz_signature *sig = ccz_model_signature(model, "serving_default");
     if (!sig || !sig->runnable)
         return;
     struct ccz_tensor *in = calloc(sig->in_len ? sig->in_len : 1, sizeof(*in));

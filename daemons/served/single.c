@@ -22,9 +22,12 @@ static void gone(void *arg, const struct served_held *held, const char *why)
     struct served_single *s = arg;
     struct ccz_err err = {0};
     (void)pthread_mutex_lock(&s->lock);
-    if (s->served == held->version)
+    const bool served = s->served == held->version;
+    if (served)
         s->served = 0;
     (void)pthread_mutex_unlock(&s->lock);
+    if (!served) /* a newer one has its place: whoever published that takes this one out */
+        return;
     /* no call gets it from here on; blocks until those that have it are through */
     ccz_rc rc = ccz_infer_remove(s->infer, held->model, held->version, &err);
     if (rc != CCZ_OK && rc != CCZ_E_NOT_FOUND)
@@ -42,17 +45,24 @@ ccz_rc served_single_publish(struct served_single *s, const struct served_held *
 {
     (void)pthread_mutex_lock(&s->lock);
     const int64_t before = s->served;
-    ccz_rc rc = ccz_infer_add(s->infer, held->model, held->version, model, err);
+    ccz_rc rc = held->version <= before
+                    ? ccz_refuse_num(err, CCZ_E_EXISTS, "infer:version", held->version, before + 1)
+                    : ccz_infer_publish(s->infer, held->model, held->version, model, err);
     if (rc == CCZ_OK)
         s->served = held->version;
     (void)pthread_mutex_unlock(&s->lock);
     if (rc != CCZ_OK)
         return rc;
-    if (before)
-        served_revoke_let_go(s->revoke, held->model, before);
+    /* asked about from now on, however long the runs of the version before take */
     rc = served_revoke_hold(s->revoke, held, kms, err);
     if (rc != CCZ_OK) /* what nobody asks about is not served */
         gone(s, held, "served:held");
+    if (before) {
+        struct ccz_err old = {0};
+        served_revoke_let_go(s->revoke, held->model, before);
+        if (ccz_infer_remove(s->infer, held->model, before, &old) != CCZ_OK)
+            ccz_log_err(CCZ_LOG_ERROR, "served", "model=not-unloaded", &old);
+    }
     return rc;
 }
 

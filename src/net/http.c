@@ -204,6 +204,8 @@ void ccz_http_reply(struct ccz_http_req *req, const struct ccz_http_answer *answ
         evhttp_connection_set_closecb(evhttp_request_get_connection(req->ev), on_cut, req->server);
         evhttp_request_set_on_complete_cb(req->ev, on_sent, req->server);
         req->ev->flags &= ~EVHTTP_USER_OWNED; /* from here on it goes with its connection */
+        cczi_http_conn_answers(counted(req->server, evhttp_request_get_connection(req->ev)),
+                               answer->body.size);
         send_answer(req->ev, answer, answer->close || req->server->draining);
     }
     free(req);

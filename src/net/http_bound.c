@@ -19,7 +19,10 @@ enum {
     SWEEP_MS = 100,        /* how long the descriptor of an ended connection stays open at most */
     KEPT_FREE = 32 << 10,  /* of one connection: small requests are always taken in */
     KEPT_SIZE = 256 << 20, /* of all */
-    SHARES = 2,            /* one address may have this part of bytes and connections */
+    CHAIN_SIZE =
+        8
+        << 10, /* what libevent allocates for bytes that come into an empty buffer; evhttp takes it over whole */
+    SHARES = 2, /* one address may have this part of bytes and connections */
     BUCKETS = 256
 };
 
@@ -34,8 +37,8 @@ struct cczi_http_conn {
     struct bufferevent *bev; /* ours, one reference */
     struct source source;
     bool placed, busy, cut, closed;
-    size_t kept;     /* bytes that came since its last answer */
-    int64_t from_ms; /* when its request or handshake began; 0 = none has */
+    size_t kept;     /* memory of what came since its last answer was sent, and of the answer */
+    int64_t from_ms; /* when its request, handshake or answer began; 0 = none has */
     int64_t large_ms;
 };
 
@@ -138,6 +141,15 @@ static void make_room(struct cczi_http_conn *c)
     }
 }
 
+static void grown(struct cczi_http_conn *c, bool was_small, int64_t now_ms)
+{
+    if (c->kept <= KEPT_FREE)
+        return;
+    if (was_small)
+        c->large_ms = now_ms;
+    make_room(c);
+}
+
 static void on_input(struct evbuffer *input, const struct evbuffer_cb_info *info, void *arg)
 {
     struct cczi_http_conn *c = arg;
@@ -146,17 +158,15 @@ static void on_input(struct evbuffer *input, const struct evbuffer_cb_info *info
         return;
     const bool was_small = c->kept <= KEPT_FREE;
     const int64_t now_ms = ccz_mono_ms();
-    set_kept(c, c->kept + info->n_added);
+    /* memory, not bytes: a body of chunks of one byte, each in a packet of its own, takes thousands of times its size */
+    set_kept(c, c->kept + (info->orig_size == 0 && info->n_added < CHAIN_SIZE ? CHAIN_SIZE
+                                                                              : info->n_added));
     if (!c->from_ms)
         c->from_ms = now_ms;
     if (c->kept >
         c->bound->one_max) /* more than a request: of chunks that say nothing, or behind it */
         cut(c, REFUSED_SIZE);
-    if (c->kept <= KEPT_FREE)
-        return;
-    if (was_small)
-        c->large_ms = now_ms;
-    make_room(c);
+    grown(c, was_small, now_ms);
 }
 
 /* ---------------------------------------------------------------------------------- closing */
@@ -336,6 +346,17 @@ void cczi_http_conn_busy(struct cczi_http_conn *c)
 {
     if (c)
         c->busy = true;
+}
+
+void cczi_http_conn_answers(struct cczi_http_conn *c, size_t size)
+{
+    if (!c || c->cut)
+        return;
+    const bool was_small = c->kept <= KEPT_FREE;
+    c->busy = false;
+    c->from_ms = ccz_mono_ms();
+    set_kept(c, c->kept + size);
+    grown(c, was_small, c->from_ms);
 }
 
 void cczi_http_conn_idle(struct cczi_http_conn *c)

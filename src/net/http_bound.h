@@ -3,7 +3,7 @@
 #define CCZ_NET_HTTP_BOUND_H
 /*
  * What all connections of an HTTP server may hold together. evhttp counts none, limits only the time between two bytes, and keeps
- * a body until it is whole, so whoever is not heard yet is bounded here: how many, from where, how much, for how long.
+ * a body until it is whole, so whoever is not heard yet, or does not take his answer, is bounded here: how many, from where, how much, for how long.
  */
 #include "net/net_priv.h"
 
@@ -23,6 +23,8 @@ struct cczi_http_conn *cczi_http_bound_find(struct cczi_http_bound *b,
                                             const struct bufferevent *bev);
 /* Its request is whole: from here on it may take its time. NULL is fine, as below. */
 void cczi_http_conn_busy(struct cczi_http_conn *c);
+/* Its answer of @p size bytes is being sent: whoever takes it slowly is treated as who sends slowly. */
+void cczi_http_conn_answers(struct cczi_http_conn *c, size_t size);
 /* Its answer has been sent. */
 void cczi_http_conn_idle(struct cczi_http_conn *c);
 /* Any thread. */

@@ -68,6 +68,8 @@ static bool decode(struct ccz_sched_job *j)
     struct call *c = call_of(j);
     if (!unpack(c))
         return false;
+    if (c->http.body.size > j->size) /* it stays as long as the job waits in a batch */
+        j->size = c->http.body.size;
     if (c->rest)
         ccz_infer_begin_rest(&c->task, &c->out, &c->answer, c->owner->cfg.infer, &c->http);
     else
