@@ -91,6 +91,8 @@ ccz_rc cczi_kms_item_head_removed(struct ccz_kms_store *s, const struct cczi_kms
                                   struct ccz_err *err)
 {
     struct cczi_kms_item_head h, left = {0};
+    if (s->no_heads)
+        return CCZ_OK;
     ccz_rc rc = cczi_kms_item_head_get(&h, s, &slot->ref, err);
     if (rc != CCZ_OK || slot->version != h.last)
         return rc;
@@ -130,14 +132,20 @@ ccz_rc cczi_kms_item_latest_is_there(ccz_rc got, struct ccz_err *err)
     return got == CCZ_E_NOT_FOUND ? went_away(err, "the latest version of an item") : got;
 }
 
-ccz_rc cczi_kms_binding_absent(struct ccz_kms_store *s, const struct cczi_kms_ref *ref, uint32_t op,
-                               struct ccz_err *err)
+ccz_rc cczi_kms_binding_said(struct ccz_kms_store *s, const struct cczi_kms_ref *ref, uint32_t op,
+                             bool there, struct ccz_err *err)
 {
     struct cczi_kms_item_head h;
     ccz_rc rc = cczi_kms_item_head_get(&h, s, ref, err);
     if (rc == CCZ_E_NOT_FOUND)
         return went_away(err, "the head of an item");
-    return rc == CCZ_OK && op < 32 && (h.ops & CCZI_OP_BIT(op)) ? went_away(err, "a binding") : rc;
+    const bool said = rc == CCZ_OK && op < 32 && (h.ops & CCZI_OP_BIT(op));
+    if (rc != CCZ_OK || said == there)
+        return rc;
+    if (said)
+        return went_away(err, "a binding");
+    (void)ccz_fail(err, CCZ_E_SIG, "kms:row-set", 0, "a binding was put back outside of the KMS");
+    return cczi_kms_hint(err, CCZ_E_SIG);
 }
 
 /* ------------------------------------------------------------------------- migration */

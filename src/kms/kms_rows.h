@@ -277,9 +277,9 @@ ccz_rc cczi_kms_item_head_bound(struct ccz_kms_store *s, const struct cczi_kms_r
                                 uint32_t op, bool bound, struct ccz_err *err);
 /* What became of a latest version that was asked for: the head says that there is one. where = "kms:row-set" */
 ccz_rc cczi_kms_item_latest_is_there(ccz_rc got, struct ccz_err *err);
-/* Of an operation without a row in the table of bindings: whether there should be none. where = "kms:row-set" */
-ccz_rc cczi_kms_binding_absent(struct ccz_kms_store *s, const struct cczi_kms_ref *ref, uint32_t op,
-                               struct ccz_err *err);
+/* Whether the head says the same: that an operation has a row in the table of bindings (@p there), or none. where = "kms:row-set" */
+ccz_rc cczi_kms_binding_said(struct ccz_kms_store *s, const struct cczi_kms_ref *ref, uint32_t op,
+                             bool there, struct ccz_err *err);
 /* Of a store of an older schema, whose rows were checked. */
 ccz_rc cczi_kms_item_heads_build(struct ccz_kms_store *s, struct ccz_err *err);
 

@@ -70,18 +70,24 @@ ccz_rc cczi_kms_judge_by(struct cczi_kms_call *call, const char *policy, struct 
     return rc == CCZ_OK ? cczi_kms_verdict(call, parsed, err) : rc;
 }
 
+/* As the head of the item says: neither taken away from the database, nor put back into it. */
+static ccz_rc binding_of(struct cczi_kms_binding *b, struct cczi_kms_call *call, uint32_t op,
+                         struct ccz_err *err)
+{
+    ccz_rc rc = cczi_kms_binding_get(b, call->store, &call->ref, op, err);
+    if (rc != CCZ_OK && rc != CCZ_E_NOT_FOUND)
+        return rc;
+    ccz_rc said = cczi_kms_binding_said(call->store, &call->ref, op, rc == CCZ_OK, err);
+    return said != CCZ_OK ? said : rc;
+}
+
 /* The item's own policy over the peer's claims. */
 ccz_rc cczi_kms_judge(struct cczi_kms_call *call, uint32_t op, struct ccz_err *err)
 {
     struct cczi_kms_binding b;
-    ccz_rc rc = cczi_kms_binding_get(&b, call->store, &call->ref, op, err);
-    if (rc == CCZ_E_NOT_FOUND) {
-        rc = cczi_kms_binding_absent(call->store, &call->ref, op, err);
-        if (rc == CCZ_OK)
-            rc = op == CCZI_OP_RELEASE
-                     ? CCZ_E_NOT_FOUND
-                     : cczi_kms_binding_get(&b, call->store, &call->ref, CCZI_OP_RELEASE, err);
-    }
+    ccz_rc rc = binding_of(&b, call, op, err);
+    if (rc == CCZ_E_NOT_FOUND && op != CCZI_OP_RELEASE)
+        rc = binding_of(&b, call, CCZI_OP_RELEASE, err);
     if (rc == CCZ_E_NOT_FOUND) {
         ccz_refuse(err, CCZ_E_DENIED, "kms:unbound", "no policy", "an item bound to a policy");
         return cczi_kms_hint(err, CCZ_E_DENIED);

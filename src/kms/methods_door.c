@@ -107,12 +107,17 @@ static ccz_rc rewrite(struct cczi_kms_call *call, struct cczi_kms_item *it, bool
     if (metadata.bad)
         return ccz_fail(err, CCZ_E_LIMIT, "kms:metadata", CCZI_KMS_METADATA_SIZE_MAX,
                         "metadata have at most %d bytes", CCZI_KMS_METADATA_SIZE_MAX);
+    const bool no_heads = call->store->no_heads;
+    call->store->no_heads = true; /* the same version again: the head of the item stays as it is */
     rc = cczi_kms_item_delete(call->store, it, err);
     ccz_buf_clear(&it->metadata);
     ccz_buf_put_span(&it->metadata, ccz_buf_span(&metadata));
     if (rc == CCZ_OK && it->metadata.bad)
         rc = ccz_fail(err, CCZ_E_NOMEM, "kms:metadata", 0, "out of memory");
-    return rc == CCZ_OK ? cczi_kms_item_insert(call->store, it, err) : rc;
+    if (rc == CCZ_OK)
+        rc = cczi_kms_item_insert(call->store, it, err);
+    call->store->no_heads = no_heads;
+    return rc;
 }
 
 /* Which version, and whether the caller may. */

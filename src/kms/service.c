@@ -19,6 +19,8 @@ enum {
     METHOD_PATH_SIZE = 64,
     CRYPTO_THREADS = 2,
     ROTATION_EVERY_S = 60,
+    ROTATION_AGAIN_S = 5, /* while more keys are due than rotate at a time */
+    ROTATIONS_MAX = 64,
     /* for keys that nobody knows: strangers must neither keep the worker busy nor the thread that shakes hands */
     PINS_EVERY_MS = 1000,
     PINS_WAIT_MS = 500,
@@ -325,6 +327,16 @@ static struct job *rotation(const char *name)
     return NULL;
 }
 
+static bool rotations_wait(struct ccz_kms_service *s)
+{
+    pthread_mutex_lock(&s->lock);
+    const struct job *j = s->calls.first;
+    while (j && j->own != &cczi_kms_rotate_due)
+        j = j->next;
+    pthread_mutex_unlock(&s->lock);
+    return j != NULL;
+}
+
 /* At the start, and then every minute, whatever the wall clock does meanwhile. */
 static void look_for_rotations(struct ccz_kms_service *s)
 {
@@ -337,7 +349,9 @@ static void look_for_rotations(struct ccz_kms_service *s)
     if (rc != CCZ_OK)
         ccz_log(CCZ_LOG_WARN, "kms", "cannot look for keys to rotate: where=%s %s", err.where,
                 err.msg);
-    for (size_t i = 0; i < due.len; i++) {
+    /* a few at a time, and none while others wait: what cannot rotate must not crowd out callers */
+    const size_t most = rotations_wait(s) ? 0 : ROTATIONS_MAX;
+    for (size_t i = 0; i < due.len && i < most; i++) {
         struct job *j = rotation(due.names[i]);
         pthread_mutex_lock(&s->lock);
         if (j)
@@ -346,7 +360,7 @@ static void look_for_rotations(struct ccz_kms_service *s)
     }
     free(due.names);
     clock_gettime(CLOCK_MONOTONIC, &s->look);
-    s->look.tv_sec += ROTATION_EVERY_S;
+    s->look.tv_sec += due.len > most ? ROTATION_AGAIN_S : ROTATION_EVERY_S;
 }
 
 /* Whoever was given a role can connect from now on. */

@@ -105,6 +105,11 @@ static void test_binding(void)
     /* an author takes it away */
     CHECK(use_is(use_bind(s, "k", "decrypt", NULL), CCZ_OK, ""));
     CHECK(use_is(use_decrypt(s, "k", sealed, "x"), CCZ_OK, ""));
+    /* what was taken away does not come back */
+    sql(s, "INSERT INTO binding SELECT * FROM kept_binding");
+    CHECK(gone(use_decrypt(s, "k", sealed, "x"), &use_err));
+    sql(s, "DELETE FROM binding WHERE name = 'k' AND op != 0");
+    CHECK(use_is(use_decrypt(s, "k", sealed, "x"), CCZ_OK, ""));
     /* and that of release: nothing is left */
     sql(s, "DELETE FROM binding WHERE name = 'word'");
     CHECK(gone(release(s, "secret/word", 0), &err));
