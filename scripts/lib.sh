@@ -109,6 +109,17 @@ wait_file() {
     die "$1 did not start"
 }
 
+# wait_log NAME PATTERN: such a line comes into the log of the process NAME, within a minute.
+wait_log() {
+    local i
+    for ((i = 0; i < 600; i++)); do
+        if grep -qE "$2" "$RUN/log/$1.log"; then return 0; fi
+        sleep 0.1
+    done
+    tail -n 10 "$RUN/log/$1.log" >&2
+    die "no line like '$2'"
+}
+
 running() { kill -0 "${PIDS[$1]}" 2>/dev/null; }
 
 # gone NAME...: waits for the end of started processes, LIMIT seconds each (default 300).

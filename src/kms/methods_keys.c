@@ -3,6 +3,7 @@
  * Keys that work inside: made, rotated, described. Their metadata are a row beside the versions and always there: a version
  * of such a kind without it is an attack on the database, not an older way of storing.
  */
+#include "quota.h"
 #include "use_priv.h"
 
 #include <cczoo/codec.h>
@@ -144,8 +145,10 @@ static void run_make(struct cczi_kms_work *w)
 /* Fresh material; of pairs that take long to find as a work of its own. @param[out] out  to be freed, or NULL
  *  @param[out] material  of *out or of the work that was left */
 static ccz_rc make(const struct ccz_secret **material, struct ccz_secret **out,
-                   struct cczi_kms_call *call, enum cczi_kms_key_kind kind, struct ccz_err *err)
+                   struct cczi_kms_call *call, const struct cczi_kms_key_meta *m,
+                   struct ccz_err *err)
 {
+    const enum cczi_kms_key_kind kind = m->kind;
     *material = NULL;
     if (kind != CCZI_KEY_RSA_2048 && kind != CCZI_KEY_RSA_3072 && kind != CCZI_KEY_RSA_4096) {
         ccz_rc rc = cczi_kms_key_generate(out, kind, err);
@@ -160,7 +163,10 @@ static ccz_rc make(const struct ccz_secret **material, struct ccz_secret **out,
         return done->rc;
     }
     CCZ_AUTO(cczi_kms_work) w = NULL;
-    ccz_rc rc = cczi_kms_work_new(&w, run_make, err);
+    const struct cczi_kms_slot slot = {.ref = call->ref, .version = m->latest};
+    ccz_rc rc = cczi_kms_quota_item(call->store, &slot, 0, err); /* before seconds are spent */
+    if (rc == CCZ_OK)
+        rc = cczi_kms_work_new(&w, run_make, err);
     if (rc != CCZ_OK)
         return rc;
     w->kind = kind;
@@ -197,7 +203,7 @@ CCZI_KMS_RUN(generate)
     if (rc == CCZ_OK)
         rc = cczi_kms_hint(err, cczi_kms_key_meta_new(&m, &spec, call->req->now_s, err));
     if (rc == CCZ_OK)
-        rc = make(&material, &made, call, m.kind, err);
+        rc = make(&material, &made, call, &m, err);
     if (rc == CCZ_OK)
         rc = cczi_kms_ca_metadata(&metadata, call, &m, material, req.names, err);
     if (rc == CCZ_OK)
@@ -226,7 +232,7 @@ static ccz_rc rotate(struct ccz_buf *response, struct cczi_kms_call *call,
     const struct ccz_secret *material = NULL;
     ccz_rc rc = cczi_kms_hint(err, cczi_kms_key_rotate(m, false, call->req->now_s, err));
     if (rc == CCZ_OK)
-        rc = make(&material, &made, call, m->kind, err);
+        rc = make(&material, &made, call, m, err);
     return rc == CCZ_OK ? cczi_kms_put_key(response, call, m, material, (struct ccz_span){0}, err)
                         : rc;
 }

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { KNOWN = 64, AHEAD = 16, AHEAD_MAX = 1024, REST_MS = 3600000 };
+enum { KNOWN = 64, AHEAD = 16, AHEAD_MAX = 1024 };
 
 enum what { ITEMS, VERSIONS, BYTES, POLICIES, POLICY_BYTES, WHATS };
 static const struct {
@@ -24,8 +24,7 @@ struct known {
     char ns[CCZ_KMS_NAME_SIZE];
     bool set;
     uint64_t has[BYTES + 1];
-    uint64_t ahead;   /* puts until they are counted again: they fit, whatever their size is */
-    int64_t rests_ms; /* until then no key of it rotates by itself: it has no room for versions */
+    uint64_t ahead; /* puts until they are counted again: they fit, whatever their size is */
 };
 
 struct cczi_kms_quotas {
@@ -77,17 +76,12 @@ static void note(struct cczi_kms_quotas *q, enum what w, uint64_t has)
 /* ------------------------------------------------------------------------------ items */
 
 /* One place for each namespace, by the names that meet there the last one. */
-static struct known *place(struct cczi_kms_quotas *q, const char *ns)
+static struct known *place_of(struct cczi_kms_quotas *q, const char *ns)
 {
     uint32_t h = 2166136261; /* FNV-1a: who meets whom costs a count, no more */
     for (const char *p = ns; *p; p++)
         h = (h ^ (uint8_t)*p) * 16777619;
-    return &q->known[h % KNOWN];
-}
-
-static struct known *place_of(struct cczi_kms_quotas *q, const char *ns)
-{
-    struct known *k = place(q, ns);
+    struct known *k = &q->known[h % KNOWN];
     if (!k->set || strcmp(k->ns, ns) != 0) {
         *k = (struct known){.set = true};
         memcpy(k->ns, ns, strlen(ns) + 1);
@@ -145,21 +139,10 @@ ccz_rc cczi_kms_quota_item(struct ccz_kms_store *s, const struct cczi_kms_slot *
         return rc;
     }
     enum what w = beyond(k, q, add);
-    k->rests_ms = w == VERSIONS || w == BYTES ? ccz_mono_ms() + REST_MS : 0;
     if (w != WHATS)
         return refuse(q, w, k->has[w] + add[w], err);
     k->ahead -= k->ahead > 0;
     return CCZ_OK;
-}
-
-bool cczi_kms_quota_rests(const struct ccz_kms_store *s, const char *name)
-{
-    char ns[CCZ_KMS_NAME_SIZE];
-    if (!s->quotas)
-        return false;
-    cczi_kms_ns_of(ns, name);
-    const struct known *k = place(s->quotas, ns);
-    return k->set && strcmp(k->ns, ns) == 0 && k->rests_ms > ccz_mono_ms();
 }
 
 /* --------------------------------------------------------------------------- policies */

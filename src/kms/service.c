@@ -65,6 +65,7 @@ struct ccz_kms_service {
     pthread_t crypto[CCZ_KMS_CRYPTO_THREADS_MAX];
     size_t crypto_threads, crypto_len; /* wanted; there */
     struct timespec look;              /* for rotations next: monotonic time; of the worker */
+    size_t rotating;                   /* keys that were found by the last look; of the worker */
     pthread_mutex_t pins_lock; /* who has a role: read by event loops, renewed by the worker */
     struct pins {
         uint8_t (*id)[32];
@@ -180,8 +181,9 @@ static bool take_jobs(struct queue *out, struct ccz_kms_service *s)
     return more;
 }
 
-static void finish_job(struct job *j, struct cczi_kms_entry *e)
+static void finish_job(struct ccz_kms_service *s, struct job *j, struct cczi_kms_entry *e)
 {
+    s->rotating -= j->own != NULL;
     if (j->answer && e->rc == CCZ_OK)
         j->answer(j->arg, ccz_buf_span(&e->answer), NULL);
     else if (j->answer)
@@ -205,7 +207,7 @@ static void conclude(struct ccz_kms_service *s, struct job *j, struct cczi_kms_e
                                again ? "too many calls wait for RSA and large messages"
                                      : "its key changes faster than it is worked with");
     }
-    finish_job(j, e);
+    finish_job(s, j, e);
     cczi_kms_entry_deinit(e);
 }
 
@@ -327,16 +329,6 @@ static struct job *rotation(const char *name)
     return NULL;
 }
 
-static bool rotations_wait(struct ccz_kms_service *s)
-{
-    pthread_mutex_lock(&s->lock);
-    const struct job *j = s->calls.first;
-    while (j && j->own != &cczi_kms_rotate_due)
-        j = j->next;
-    pthread_mutex_unlock(&s->lock);
-    return j != NULL;
-}
-
 /* At the start, and then every minute, whatever the wall clock does meanwhile. */
 static void look_for_rotations(struct ccz_kms_service *s)
 {
@@ -349,18 +341,22 @@ static void look_for_rotations(struct ccz_kms_service *s)
     if (rc != CCZ_OK)
         ccz_log(CCZ_LOG_WARN, "kms", "cannot look for keys to rotate: where=%s %s", err.where,
                 err.msg);
-    /* a few at a time, and none while others wait: what cannot rotate must not crowd out callers */
-    const size_t most = rotations_wait(s) ? 0 : ROTATIONS_MAX;
-    for (size_t i = 0; i < due.len && i < most; i++) {
-        struct job *j = rotation(due.names[i]);
+    size_t pick[ROTATIONS_MAX], len = 0;
+    uint64_t start = 0;
+    if (!s->rotating && due.len && ccz_random(&start, sizeof(start)) == CCZ_OK)
+        len = cczi_kms_rotations_pick(pick, ROTATIONS_MAX, &due, start % due.len);
+    for (size_t i = 0; i < len; i++) {
+        struct job *j = rotation(due.names[pick[i]]);
+        if (!j)
+            break;
+        s->rotating++;
         pthread_mutex_lock(&s->lock);
-        if (j)
-            queue_add(&s->calls, j);
+        queue_add(&s->calls, j);
         pthread_mutex_unlock(&s->lock);
     }
     free(due.names);
     clock_gettime(CLOCK_MONOTONIC, &s->look);
-    s->look.tv_sec += due.len > most ? ROTATION_AGAIN_S : ROTATION_EVERY_S;
+    s->look.tv_sec += due.len > len ? ROTATION_AGAIN_S : ROTATION_EVERY_S;
 }
 
 /* Whoever was given a role can connect from now on. */

@@ -264,6 +264,11 @@ struct cczi_kms_due {
 /* In a transaction of its own, which only reads. The caller frees out->names. */
 ccz_rc cczi_kms_rotations_due(struct cczi_kms_due *out, struct ccz_kms_store *s, int64_t now_s,
                               struct ccz_err *err);
+/* Which of them now, as indexes into due->names: at most @p most, and no more than a quarter of those from one namespace, from @p start on and
+ * round. Keys that cannot rotate (no room, no policy for it) are due for ever, and must leave room for others. */
+#define CCZI_KMS_ROTATION_SHARES 4
+size_t cczi_kms_rotations_pick(size_t *out, size_t most, const struct cczi_kms_due *due,
+                               size_t start);
 extern const struct cczi_kms_method cczi_kms_rotate_due; /* of no path; request of Rotate */
 CCZI_KMS_RUN(rotate_due);
 

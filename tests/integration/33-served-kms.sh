@@ -27,15 +27,6 @@ until_asks() { # STATUS SECONDS
     tail -n 5 "$RUN/log/$SERVER.log" >&2
     die "a call is answered $got, expected $1"
 }
-logs() { # PATTERN, within a minute
-    local i
-    for ((i = 0; i < 600; i++)); do
-        if grep -qE "$1" "$RUN/log/$SERVER.log"; then return 0; fi
-        sleep 0.1
-    done
-    tail -n 10 "$RUN/log/$SERVER.log" >&2
-    die "no line like '$1'"
-}
 kms_again() { # the same store at the same address
     rm -f "$RUN/kms.port"
     start kms "$BIN/cczoo-kmsd" run --state "$RUN/kms" --listen "$KMS" --port-file "$RUN/kms.port" \
@@ -49,9 +40,9 @@ served_by server
 until_asks 200 20
 kms disable key/fashion-mnist --version 1 >/dev/null
 until_asks 404 20
-logs 'revoked item=key/fashion-mnist version=1 where=kms:disabled decision=D[1-9]'
+wait_log "$SERVER" 'revoked item=key/fashion-mnist version=1 where=kms:disabled decision=D[1-9]'
 kill -HUP "${PIDS[server]}" # asking again changes nothing
-logs 'model=kept where=kms:disabled'
+wait_log "$SERVER" 'model=kept where=kms:disabled'
 [ "$(asks)" = 404 ] || die "it is served again"
 
 step "the key is given again"
@@ -68,10 +59,10 @@ sleep 1
 stop kms KILL
 sleep "$DOWN"
 [ "$(asks)" = 200 ] || die "it is not served any more"
-logs 'kms=silent .*model=kept'
+wait_log "$SERVER" 'kms=silent .*model=kept'
 served_fails 3 'net:connect: .*Connection refused' 'key management service, and does it run' # who has no key yet, gets none
 kms_again
-logs 'kms=answers'
+wait_log "$SERVER" 'kms=answers'
 wait "$load" || { cat "$RUN/log/load.log" >&2; die "calls failed"; }
 say "$(sed -n 's/^answered *//p' "$RUN/log/load.log"), no call failed"
 kms disable key/fashion-mnist --version 1 >/dev/null # it is asked again, as before
@@ -85,7 +76,7 @@ served_by short
 until_asks 200 20
 stop kms KILL
 until_asks 404 30
-logs 'model=unloaded .*where=served:kms-grace'
+wait_log "$SERVER" 'model=unloaded .*where=served:kms-grace'
 kms_again
 kill -HUP "${PIDS[short]}"
 until_asks 200 60

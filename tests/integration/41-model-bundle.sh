@@ -82,16 +82,6 @@ serves() {
     tail -n 5 "$RUN/log/server.log" >&2
     die "version $got is served, expected $2"
 }
-# logs PATTERN: such a line comes, within a minute.
-logs() {
-    local i
-    for ((i = 0; i < 600; i++)); do
-        if grep -qE "$1" "$RUN/log/server.log"; then return 0; fi
-        sleep 0.1
-    done
-    tail -n 10 "$RUN/log/server.log" >&2
-    die "no line like '$1'"
-}
 audit_lines() { kms audit | grep -c StillReleased || true; }
 
 step "what is not served"
@@ -115,7 +105,7 @@ sleep 5 # some polls
 step "the folder is rolled back"
 put 1
 kill -HUP "${PIDS[server]}"
-logs 'model=kept where=bundle:rolled-back'
+wait_log server 'model=kept where=bundle:rolled-back'
 serves 5 2
 kms disable key/models/fashion --version 1 >/dev/null
 served_fails 1 'kms:disabled: ' '' "${BUNDLE[@]}" # a new server, which knows of no version 2
@@ -131,17 +121,17 @@ kill -STOP "${PIDS[kms]}"
 sleep 10
 serves 1 2
 kill -CONT "${PIDS[kms]}"
-logs 'kms=silent .*model=kept'
-logs 'kms=answers'
+wait_log server 'kms=silent .*model=kept'
+wait_log server 'kms=answers'
 serves 1 2
 
 step "the key is taken back: unloaded within seconds"
 kms disable key/models/fashion --version 2 >/dev/null
 serves 15 0
-logs 'revoked item=key/models/fashion version=2 where=kms:disabled decision=D[1-9]'
+wait_log server 'revoked item=key/models/fashion version=2 where=kms:disabled decision=D[1-9]'
 [ "$(audit_lines)" = 1 ] || die "$(audit_lines) lines of a no"
 kill -HUP "${PIDS[server]}" # asking again changes nothing
-logs 'model=kept where=kms:disabled'
+wait_log server 'model=kept where=kms:disabled'
 serves 1 0
 kms enable key/models/fashion --version 2 >/dev/null
 kill -HUP "${PIDS[server]}"
@@ -162,7 +152,7 @@ step "another policy: the server is not what it accepts any more"
 sed "s/$SERVER_ID/$KMS_ID/" "$RUN/policy.json" >"$RUN/policy2.json"
 kms policy put model-server "$RUN/policy2.json" --replace >/dev/null
 serves 15 0
-logs 'revoked .*where=policy:mrenclave'
+wait_log server 'revoked .*where=policy:mrenclave'
 kms policy put model-server "$RUN/policy.json" --replace >/dev/null
 stop server
 
@@ -170,5 +160,5 @@ step "a KMS that stays away, and a grace that ends"
 served_start server "${BUNDLE[@]}" --kms-grace 4 --kms-poll 1
 serves 60 2
 stop kms
-logs 'kms=silent .*model=unloaded'
+wait_log server 'kms=silent .*model=unloaded'
 serves 5 0

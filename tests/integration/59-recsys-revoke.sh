@@ -15,15 +15,6 @@ until_status() { # STATUS SECONDS
     tail -n 5 "$RUN/log/server.log" >&2
     die "a call is answered $got, expected $1: $(cat "$RUN/out")"
 }
-logs() { # PATTERN, within a minute
-    local i
-    for ((i = 0; i < 600; i++)); do
-        if grep -qE "$1" "$RUN/log/server.log"; then return 0; fi
-        sleep 0.1
-    done
-    tail -n 10 "$RUN/log/server.log" >&2
-    die "no line like '$1'"
-}
 
 step "served, and the KMS records nothing of being asked"
 until_status 200 20
@@ -34,9 +25,9 @@ sleep 4
 step "the key is taken back"
 kms disable key/films --version 1 >/dev/null
 until_status 404 20
-logs 'revoked item=key/films version=1 where=kms:disabled'
+wait_log server 'revoked item=key/films version=1 where=kms:disabled'
 kill -HUP "${PIDS[server]}"
-logs 'model=kept where=kms:disabled'
+wait_log server 'model=kept where=kms:disabled'
 [ "$(status_of)" = 404 ] || die "it is served again"
 
 step "and given again"

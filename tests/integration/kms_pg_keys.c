@@ -7,20 +7,6 @@
 
 /* ----------------------------------------------------------------- keys that work inside */
 
-static int64_t clock_of(void *arg)
-{
-    return *(const int64_t *)arg;
-}
-
-static struct ccz_kms_service *serve(struct ccz_kms_store *s, int64_t *now_s)
-{
-    struct ccz_kms_service *service = NULL;
-    const struct ccz_kms_service_cfg cfg = {
-        .store = s, .clock = {clock_of, now_s}, .info = {.version = "test", .tee = "toy"}};
-    CHECK(ccz_kms_service_new(&service, &cfg, NULL) == CCZ_OK);
-    return service;
-}
-
 /* What was due while no server ran is done once, whichever of two that start together does it; the other goes on. */
 void pg_test_rotate_once(void)
 {
@@ -42,7 +28,8 @@ void pg_test_rotate_once(void)
     struct ccz_kms_check before = fix_check(one);
     /* clocks of two servers are never the same */
     int64_t now_s = FIX_NOW + HOUR_S, other_s = now_s + 7;
-    struct ccz_kms_service *a = serve(one, &now_s), *b = serve(two, &other_s);
+    struct ccz_kms_service *a = use_serve(one, &now_s, (struct ccz_kms_quota){0}),
+                           *b = use_serve(two, &other_s, (struct ccz_kms_quota){0});
     ccz_kms_service_free(a);
     ccz_kms_service_free(b);
     struct ccz_kms_check after = fix_check(two);
@@ -63,7 +50,7 @@ void pg_test_new_pin(void)
     init();
     struct ccz_kms_store *one = open_at(g_info), *two = open_at(g_info);
     int64_t now_s = FIX_NOW;
-    struct ccz_kms_service *a = serve(one, &now_s);
+    struct ccz_kms_service *a = use_serve(one, &now_s, (struct ccz_kms_quota){0});
     struct ccz_span anne = ccz_span_str("anne's SubjectPublicKeyInfo");
     struct ccz_kms_grant g = {.ns = "*", .roles = CCZ_KMS_ROLE_AUDITOR, .label = "Anne"};
     struct ccz_err err = {0};

@@ -116,6 +116,19 @@ static void test_binding(void)
     ccz_kms_store_free(s);
 }
 
+/* A binding of an item that was destroyed does not decide about the next one of that name. */
+static void test_binding_again(void)
+{
+    struct ccz_kms_store *s = store();
+    sql(s, "CREATE TABLE kept_word AS SELECT * FROM binding WHERE name = 'word'");
+    CHECK(destroy(s, "secret/word", 0) == CCZ_OK);
+    CHECK(fix_put_secret(s, "word", "for others", NULL, false, &err) == CCZ_OK);
+    CHECK(release(s, "secret/word", 0) == CCZ_E_DENIED && strcmp(err.where, "kms:unbound") == 0);
+    sql(s, "INSERT INTO binding SELECT * FROM kept_word");
+    CHECK(gone(release(s, "secret/word", 0), &err));
+    ccz_kms_store_free(s);
+}
+
 /* Rows of the past, each of a kind that decides something, once a later one was seen. */
 static void test_past(void)
 {
@@ -177,8 +190,11 @@ static void test_past_undone(void)
 }
 
 static const struct ccz_test tests[] = {
-    {"kms.head_version", test_version},    {"kms.head_life", test_life},
-    {"kms.head_binding", test_binding},    {"kms.past", test_past},
+    {"kms.head_version", test_version},
+    {"kms.head_life", test_life},
+    {"kms.head_binding", test_binding},
+    {"kms.head_binding_again", test_binding_again},
+    {"kms.past", test_past},
     {"kms.past_undone", test_past_undone},
 };
 

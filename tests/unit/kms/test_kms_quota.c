@@ -158,41 +158,10 @@ static void test_policies(void)
     finish();
 }
 
-static size_t due_at(int64_t now_s)
-{
-    struct cczi_kms_due due;
-    CHECK(cczi_kms_rotations_due(&due, g_s, now_s, &err) == CCZ_OK);
-    free(due.names);
-    return due.len;
-}
-
-/* A namespace without room for versions does not ask for them every minute. */
-static void test_rotation(void)
-{
-    const int64_t later = FIX_NOW + 3601;
-    start(&(struct ccz_kms_quota){.versions = 2});
-    CHECK(fix_put_policy(g_s, "server", fix_policy, false, &err) == CCZ_OK);
-    for (int i = 0; i < 3; i++) {
-        const struct cczi_msg_key_req m = {.name =
-                                               fix_str((const char *[]){"a/1", "a/2", "b/1"}[i]),
-                                           .kind = fix_str("aes-256-gcm"),
-                                           .policy = fix_str("server"),
-                                           .rotate_every_s = 3600};
-        CHECK(use_make_at(g_s, &m, FIX_NOW) == CCZ_OK);
-    }
-    CHECK(due_at(later) == 3);
-    CHECK(refused(put("a/3", "v", false), "kms:quota-versions"));
-    CHECK(due_at(later) == 1); /* that of the others */
-    CHECK(destroy("key/a/2", 0) == CCZ_OK && put("a/3", "v", false) == CCZ_OK);
-    CHECK(due_at(later) == 2);
-    finish();
-}
-
 static const struct ccz_test tests[] = {{"kms.quota_items", test_items},
                                         {"kms.quota_ahead", test_ahead},
                                         {"kms.quota_bytes", test_bytes},
-                                        {"kms.quota_policies", test_policies},
-                                        {"kms.quota_rotation", test_rotation}};
+                                        {"kms.quota_policies", test_policies}};
 
 int main(int argc, char **argv)
 {

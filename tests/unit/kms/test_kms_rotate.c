@@ -148,20 +148,6 @@ static void test_clock(void)
 
 /* ---------------------------------------------------------------------------- service */
 
-static int64_t clock_of(void *arg)
-{
-    return *(const int64_t *)arg;
-}
-
-static struct ccz_kms_service *serve(struct ccz_kms_store *s, int64_t *now_s)
-{
-    struct ccz_kms_service *service = NULL;
-    const struct ccz_kms_service_cfg cfg = {
-        .store = s, .clock = {clock_of, now_s}, .info = {.version = "test", .tee = "toy"}};
-    CHECK(ccz_kms_service_new(&service, &cfg, NULL) == CCZ_OK);
-    return service;
-}
-
 /* What was due while no server ran is done when one starts; pairs that take long to find as well. */
 static void test_at_start(void)
 {
@@ -171,11 +157,58 @@ static void test_at_start(void)
     make_with_period(s, "rsa", "rsa-2048", "sign,verify", HOUR_S);
     make_with_period(s, "later", "aes-256-gcm", NULL, 2 * HOUR_S);
     for (int starts = 0; starts < 3; starts++) /* a service that ends has done what it began */
-        ccz_kms_service_free(serve(s, &now_s));
+        ccz_kms_service_free(use_serve(s, &now_s, (struct ccz_kms_quota){0}));
     CHECK(use_meta(s, "k").latest == 2 && use_meta(s, "rsa").latest == 2 &&
           use_meta(s, "later").latest == 1);
     CHECK(lines_of(s).system == 2);
     (void)fix_check(s);
+    ccz_kms_store_free(s);
+}
+
+/* A few at a time, and no namespace more than its share, wherever the look begins. */
+static void test_pick(void)
+{
+    static char names[200][CCZ_KMS_NAME_SIZE];
+    for (int i = 0; i < 200; i++) /* 190 of one, ten of others */
+        (void)snprintf(names[i], sizeof(names[i]), i < 190 ? "a/%03d" : "z%d/k", i);
+    const struct cczi_kms_due due = {names, 200};
+    for (size_t start = 0; start < 200; start++) {
+        size_t pick[64], of_a = 0;
+        const size_t n = cczi_kms_rotations_pick(pick, 64, &due, start);
+        bool seen[200] = {false};
+        CHECK(n == 26);
+        for (size_t i = 0; i < n; i++) {
+            CHECK(pick[i] < 200 && !seen[pick[i]]);
+            seen[pick[i]] = true;
+            of_a += pick[i] < 190;
+        }
+        CHECK(of_a == 16 &&
+              (start >= 190 || seen[start])); /* where it begins is where its turn is */
+    }
+    size_t one[4];
+    CHECK(cczi_kms_rotations_pick(one, 4, &due, 0) == 4); /* one of a, three of the others */
+    CHECK(one[0] == 0 && one[1] == 190 && one[2] == 191 && one[3] == 192);
+    CHECK(cczi_kms_rotations_pick(one, 4, &(struct cczi_kms_due){0}, 0) == 0);
+}
+
+/* Keys of a namespace without room are due for ever. Those behind them rotate, and the queue does not grow. */
+static void test_crowd(void)
+{
+    struct ccz_kms_store *s = store();
+    int64_t now_s = FIX_NOW + HOUR_S;
+    char name[32];
+    for (int i = 0; i < 100; i++) {
+        (void)snprintf(name, sizeof(name), "a/%03d", i);
+        make_with_period(s, name, "aes-256-gcm", NULL, HOUR_S);
+    }
+    make_with_period(s, "a/rsa", "rsa-2048", "sign,verify", HOUR_S);
+    make_with_period(s, "z/k", "aes-256-gcm", NULL, HOUR_S);
+    const uint64_t before = fix_check(s).audit_lines;
+    for (int starts = 0; starts < 2; starts++)
+        ccz_kms_service_free(use_serve(s, &now_s, (struct ccz_kms_quota){.versions = 101}));
+    CHECK(use_meta(s, "z/k").latest == 2 && use_meta(s, "a/000").latest == 1);
+    const uint64_t lines = fix_check(s).audit_lines - before;
+    CHECK(lines > 2 && lines <= 1 + 2 * 16); /* refusals are on record: a share at each look */
     ccz_kms_store_free(s);
 }
 
@@ -266,6 +299,8 @@ int main(int argc, char **argv)
         {"kms.rotate_due", test_due},
         {"kms.rotate_clock", test_clock},
         {"kms.rotate_at_start", test_at_start},
+        {"kms.rotate_pick", test_pick},
+        {"kms.rotate_crowd", test_crowd},
         {"kms.later", test_later},
         {"kms.changed_meanwhile", test_changed_meanwhile},
     };

@@ -17,6 +17,24 @@ static inline bool use_is(ccz_rc rc, ccz_rc want, const char *where)
     return ok;
 }
 
+/* A service on @p s, by the clock in *now_s. */
+static inline int64_t use_clock_of(void *arg)
+{
+    return *(const int64_t *)arg;
+}
+
+static inline struct ccz_kms_service *use_serve(struct ccz_kms_store *s, int64_t *now_s,
+                                                struct ccz_kms_quota quota)
+{
+    struct ccz_kms_service *service = NULL;
+    const struct ccz_kms_service_cfg cfg = {.store = s,
+                                            .clock = {use_clock_of, now_s},
+                                            .info = {.version = "test", .tee = "toy"},
+                                            .quota = quota};
+    CHECK(ccz_kms_service_new(&service, &cfg, NULL) == CCZ_OK);
+    return service;
+}
+
 /* Generate, by an administrator. */
 static inline ccz_rc use_make_at(struct ccz_kms_store *s, const struct cczi_msg_key_req *m,
                                  int64_t now_s)
