@@ -64,6 +64,17 @@ static void item_fields(struct ccz_span f[ITEM_FIELDS], uint8_t num[ITEM_NUMBERS
     f[9] = ccz_buf_span(&it->sealed);
 }
 
+struct item_key {
+    struct cczi_kms_param col[3];
+};
+
+static struct item_key item_key(const struct cczi_kms_slot *slot)
+{
+    return (struct item_key){{{.type = CCZI_KMS_INT, .num = slot->ref.kind},
+                              {.type = CCZI_KMS_TEXT, .bytes = ccz_span_str(slot->ref.name)},
+                              {.type = CCZI_KMS_INT, .num = slot->version}}};
+}
+
 /* Columns alg, created_s, enabled, expires_s, delete_after_s, metadata, sealed, mac of the current row; the place is set
  * already. */
 static ccz_rc item_read(struct cczi_kms_item *it, struct ccz_kms_store *s, struct cczi_q *q,
@@ -87,11 +98,15 @@ static ccz_rc item_read(struct cczi_kms_item *it, struct ccz_kms_store *s, struc
     uint8_t num[ITEM_NUMBERS][8];
     item_fields(f, num, it);
     ccz_rc rc = cczi_kms_row_check(s, item_table, f, ITEM_FIELDS, it->mac, err);
-    const struct cczi_kms_param key[] = {
-        {.type = CCZI_KMS_INT, .num = it->slot.ref.kind},
-        {.type = CCZI_KMS_TEXT, .bytes = ccz_span_str(it->slot.ref.name)},
-        {.type = CCZI_KMS_INT, .num = it->slot.version}};
-    return rc == CCZ_OK ? cczi_kms_past_check(s, CCZI_KMS_PAST_ITEM, key, 3, it->mac, err) : rc;
+    const struct item_key k = item_key(&it->slot);
+    return rc == CCZ_OK ? cczi_kms_past_check(s, CCZI_KMS_PAST_ITEM, k.col, 3, it->mac, err) : rc;
+}
+
+/* @param mac  NULL: it was taken away */
+static void note_item(struct ccz_kms_store *s, const struct cczi_kms_slot *slot, const uint8_t *mac)
+{
+    const struct item_key k = item_key(slot);
+    cczi_kms_past_note(s, CCZI_KMS_PAST_ITEM, k.col, 3, mac);
 }
 
 ccz_rc cczi_kms_item_last(uint32_t *version, struct ccz_kms_store *s,
@@ -151,6 +166,7 @@ ccz_rc cczi_kms_item_insert(struct ccz_kms_store *s, struct cczi_kms_item *it, s
     cczi_q_blob(&q, ccz_buf_span(&it->sealed));
     cczi_q_blob(&q, bytes32(it->mac));
     rc = cczi_q_end(&q, err);
+    note_item(s, &it->slot, it->mac);
     return rc == CCZ_OK ? cczi_kms_item_head_added(s, &it->slot, err) : rc;
 }
 
@@ -188,6 +204,7 @@ ccz_rc cczi_kms_item_set_state(struct ccz_kms_store *s, struct cczi_kms_item *it
         rc = cczi_kms_row_add(it->mac, s, item_table, f, ITEM_FIELDS);
     if (rc != CCZ_OK)
         return mac_fail(err, rc);
+    note_item(s, &it->slot, it->mac);
     struct cczi_q q = cczi_q_start(&s->db, CCZI_SQL_ITEM_STATE);
     cczi_q_int(&q, !state->disabled);
     cczi_q_int(&q, state->delete_after_s);
@@ -209,6 +226,8 @@ ccz_rc cczi_kms_item_delete(struct ccz_kms_store *s, const struct cczi_kms_item 
     if (rc != CCZ_OK)
         return rc;
     rc = cczi_kms_row_remove(s, it->mac);
+    note_item(s, &it->slot, NULL);
+    cczi_kms_quota_gone(s, it->slot.ref.name);
     return rc == CCZ_OK ? cczi_kms_item_head_removed(s, &it->slot, err) : mac_fail(err, rc);
 }
 
@@ -246,6 +265,13 @@ static ccz_rc policy_read(struct cczi_kms_policy *p, const char *name, struct cc
     return rc == CCZ_OK ? cczi_kms_past_check(s, CCZI_KMS_PAST_POLICY, &key, 1, p->mac, err) : rc;
 }
 
+/* @param mac  NULL: it was taken away */
+static void note_policy(struct ccz_kms_store *s, const char *name, const uint8_t *mac)
+{
+    const struct cczi_kms_param key = {.type = CCZI_KMS_TEXT, .bytes = ccz_span_str(name)};
+    cczi_kms_past_note(s, CCZI_KMS_PAST_POLICY, &key, 1, mac);
+}
+
 ccz_rc cczi_kms_policy_get(struct cczi_kms_policy *out, struct ccz_kms_store *s, const char *name,
                            struct ccz_err *err)
 {
@@ -269,6 +295,7 @@ ccz_rc cczi_kms_policy_delete(struct ccz_kms_store *s, const char *name, struct 
     if (rc != CCZ_OK)
         return rc;
     rc = cczi_kms_row_remove(s, old.mac);
+    note_policy(s, name, NULL);
     return rc == CCZ_OK ? rc : mac_fail(err, rc);
 }
 
@@ -282,6 +309,7 @@ static ccz_rc policy_insert(struct ccz_kms_store *s, const char *name, struct cc
     ccz_rc rc = cczi_kms_row_add(p->mac, s, policy_table, f, POLICY_FIELDS);
     if (rc != CCZ_OK)
         return mac_fail(err, rc);
+    note_policy(s, name, p->mac);
     struct cczi_q q = cczi_q_start(&s->db, CCZI_SQL_POLICY_PUT);
     cczi_q_text(&q, name);
     cczi_q_blob(&q, ccz_buf_span(&p->json));

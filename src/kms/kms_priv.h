@@ -134,6 +134,14 @@ struct cczi_kms_blocks;
 struct cczi_kms_quorums {
     bool known, known_here; /* of the store as it was committed; of this transaction */
     uint8_t set[32], here[32];
+    unsigned changes; /* of our own in this transaction */
+};
+/* What a savepoint puts back. */
+struct cczi_kms_before {
+    struct cczi_kms_head head;
+    bool dirty;
+    size_t lines, noted;
+    struct cczi_kms_quorums quorums;
 };
 /* Called with every call of a batch after its COMMIT and before any answer leaves: receipts are complete but for
  * entry->proof, which this may fill. An error withholds the answers of all recorded calls; what they did stays. */
@@ -158,10 +166,8 @@ struct ccz_kms_store {
     bool head_dirty;
     bool no_heads;          /* of a schema without item_head, until it is migrated */
     bool whole, whole_next; /* this transaction, the next one is as of cczi_kms_begin_whole() */
-    struct cczi_kms_head before; /* as of the savepoint */
-    bool before_dirty;
-    size_t before_lines;
-    struct cczi_kms_quorums quorums, before_quorums;
+    struct cczi_kms_before before; /* as of the savepoint */
+    struct cczi_kms_quorums quorums;
     bool trial; /* cczi_kms_trial_begin() */
     uint8_t trial_key[32];
     struct cczi_kms_policies *policies; /* parsed ones */

@@ -17,7 +17,10 @@ static const struct cczi_rate rate = {CCZI_KMS_LOOKS_MS_PER_S, CCZI_KMS_LOOKS_BU
 ccz_rc cczi_kms_looks_new(struct cczi_kms_looks **out)
 {
     *out = calloc(1, sizeof(**out));
-    return *out ? cczi_rates_init(&(*out)->rates) : CCZ_E_NOMEM;
+    if (!*out)
+        return CCZ_E_NOMEM;
+    (*out)->last_ms = CCZI_KMS_LOOKS_LEAST_MS;
+    return cczi_rates_init(&(*out)->rates);
 }
 
 void cczi_kms_looks_free(struct cczi_kms_looks *l)
@@ -46,28 +49,26 @@ ccz_rc cczi_kms_looks_may(struct cczi_kms_looks *l, const char *ns, int64_t now_
     return cczi_kms_hint(err, CCZ_E_LIMIT);
 }
 
-void cczi_kms_looks_pay(struct cczi_kms_looks *l, const char *ns, int64_t took_ms, int64_t now_ms)
+void cczi_kms_looks_took(struct cczi_kms_looks *l, int64_t took_ms)
+{
+    l->last_ms = took_ms < CCZI_KMS_LOOKS_LEAST_MS ? CCZI_KMS_LOOKS_LEAST_MS : took_ms;
+}
+
+void cczi_kms_looks_pay(struct cczi_kms_looks *l, const char *ns, int64_t now_ms)
 {
     uint8_t key[32];
-    if (took_ms < 0)
-        took_ms = l->last_ms;
-    else
-        l->last_ms = took_ms;
-    if (took_ms < CCZI_KMS_LOOKS_LEAST_MS)
-        took_ms = CCZI_KMS_LOOKS_LEAST_MS;
     if (key_of(key, ns) == CCZ_OK) /* that it may was asked with the same hash */
-        cczi_rates_charge(&l->rates, CCZ_SPAN(key, 32), rate, now_ms, (uint64_t)took_ms);
+        cczi_rates_charge(&l->rates, CCZ_SPAN(key, 32), rate, now_ms, (uint64_t)l->last_ms);
 }
 
 ccz_rc cczi_kms_look_whole(const struct cczi_kms_call *call, struct ccz_err *err)
 {
     struct ccz_kms_store *s = call->store;
-    int64_t from_ms = ccz_mono_ms();
-    ccz_rc rc = cczi_kms_looks_may(s->looks, call->ns, from_ms, err);
+    ccz_rc rc = cczi_kms_looks_may(s->looks, call->ns, ccz_mono_ms(), err);
     if (rc != CCZ_OK)
         return rc;
     rc = cczi_kms_rows_whole(s, err);
-    int64_t now_ms = ccz_mono_ms();
-    cczi_kms_looks_pay(s->looks, call->ns, now_ms - from_ms, now_ms);
+    if (s->whole) /* or nothing was looked at yet: this transaction starts again as one that may */
+        cczi_kms_looks_pay(s->looks, call->ns, ccz_mono_ms());
     return rc;
 }

@@ -19,8 +19,9 @@ void cczi_kms_looks_free(struct cczi_kms_looks *l); /* NULL is fine */
 /* @retval CCZ_E_LIMIT "kms:look-rate": @p ns has used up its time */
 CCZ_MUST_USE ccz_rc cczi_kms_looks_may(struct cczi_kms_looks *l, const char *ns, int64_t now_ms,
                                        struct ccz_err *err);
-/* @param took_ms  what it took; negative: as long as the last one */
-void cczi_kms_looks_pay(struct cczi_kms_looks *l, const char *ns, int64_t took_ms, int64_t now_ms);
+/* What a look took, whoever had it: that is the price, also of one that other servers have, until the next one. */
+void cczi_kms_looks_took(struct cczi_kms_looks *l, int64_t took_ms);
+void cczi_kms_looks_pay(struct cczi_kms_looks *l, const char *ns, int64_t now_ms);
 
 struct cczi_kms_call;
 /* cczi_kms_rows_whole() for a call, in the time of its namespace. */

@@ -97,10 +97,7 @@ static ccz_rc try_out(struct cczi_kms_call *call, const struct cczi_kms_method *
                       const struct cczi_kms_proposal *p, struct ccz_err *err)
 {
     struct ccz_kms_store *s = call->store;
-    struct cczi_kms_head before = s->before;
-    bool before_dirty = s->before_dirty;
-    size_t before_lines = s->before_lines;
-    struct cczi_kms_quorums before_quorums = s->before_quorums;
+    const struct cczi_kms_before before = s->before;
     struct ccz_kms_request req;
     struct ccz_ratls_peer peer;
     struct cczi_kms_call inner;
@@ -124,9 +121,6 @@ static ccz_rc try_out(struct cczi_kms_call *call, const struct cczi_kms_method *
     }
     cczi_kms_trial_end(s);
     s->before = before;
-    s->before_dirty = before_dirty;
-    s->before_lines = before_lines;
-    s->before_quorums = before_quorums;
     return rc;
 }
 

@@ -99,11 +99,11 @@ ccz_rc cczi_kms_run_put_reference(struct ccz_buf *response, struct cczi_kms_call
     memcpy(call->policy_sha256, r.sha256, sizeof(call->policy_sha256));
     call->has_policy_sha256 = true;
     call->version = r.version;
-    rc = cczi_kms_quota_policy(call->store, r.name, 1, r.json.size, 0, err);
+    rc = prune(call, r.version, err); /* first: what it leaves is room */
+    if (rc == CCZ_OK)
+        rc = cczi_kms_quota_policy(call->store, r.name, 1, r.json.size, 0, err);
     if (rc == CCZ_OK)
         rc = cczi_kms_reference_put(call->store, &r, err);
-    if (rc == CCZ_OK)
-        rc = prune(call, r.version, err);
     if (rc == CCZ_OK) {
         const struct cczi_msg_put_resp out = {.version = r.version};
         cczi_msg_put(response, cczi_msg_put_resp, &out);

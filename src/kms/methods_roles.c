@@ -70,7 +70,7 @@ ccz_rc cczi_kms_run_set_quorum(struct ccz_buf *response, struct cczi_kms_call *c
     if (rc == CCZ_OK)
         rc = cczi_kms_looks_may(call->store->looks, call->ns, ccz_mono_ms(), err);
     if (rc == CCZ_OK) {
-        cczi_kms_looks_pay(call->store->looks, call->ns, -1, ccz_mono_ms());
+        cczi_kms_looks_pay(call->store->looks, call->ns, ccz_mono_ms());
         rc = cczi_kms_quorum_set(call->store, call->ns, (uint32_t)m.needed, err);
     }
     return rc;

@@ -660,10 +660,10 @@ ccz_rc cczi_kms_run_roll_out(struct ccz_buf *response, struct cczi_kms_call *cal
         (void)snprintf(call->detail, sizeof(call->detail), "tried: %llu accepted, %llu refused",
                        (unsigned long long)st.would_accept, (unsigned long long)st.would_refuse);
         cczi_kms_trials_touch(trials, st.policy);
-        rc = cczi_kms_policy_put(call->store, st.policy, st.json, call->req->now_s, err);
-    }
-    if (rc == CCZ_OK)
         rc = cczi_kms_staged_delete(call->store, call->ref.name, err);
+    }
+    if (rc == CCZ_OK) /* behind it, or its text would count twice */
+        rc = cczi_kms_policy_put(call->store, st.policy, st.json, call->req->now_s, err);
     cczi_kms_row_deinit(&keep);
     return rc;
 }

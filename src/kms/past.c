@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Rows that this process has seen. */
+/* Rows that this process has seen, and what it did to them. */
 #include "past.h"
 
 #include "base/siphash.h"
@@ -17,6 +17,8 @@ struct seen {
 struct cczi_kms_past {
     uint64_t key[2];
     struct seen seen[CCZI_KMS_PAST_LEN];
+    struct seen noted[CCZI_KMS_PAST_NEW]; /* by this transaction, in this order */
+    size_t noted_len;
 };
 
 ccz_rc cczi_kms_past_new(struct cczi_kms_past **out)
@@ -49,6 +51,11 @@ static uint64_t tag_of(const struct cczi_kms_past *p, unsigned table,
     return cczi_siphash(p->key, in, size) | 1;
 }
 
+static struct seen *place_of(struct cczi_kms_past *p, uint64_t tag)
+{
+    return &p->seen[(tag >> 1) & (CCZI_KMS_PAST_LEN - 1)];
+}
+
 ccz_rc cczi_kms_past_check(struct ccz_kms_store *s, unsigned table,
                            const struct cczi_kms_param *key, size_t len, const uint8_t mac[32],
                            struct ccz_err *err)
@@ -58,7 +65,7 @@ ccz_rc cczi_kms_past_check(struct ccz_kms_store *s, unsigned table,
     if (!p || s->looking || !s->sealer.has_id) /* those of schemas 1 and 2 have none */
         return CCZ_OK;
     uint64_t tag = tag_of(p, table, key, len);
-    struct seen *e = &p->seen[(tag >> 1) & (CCZI_KMS_PAST_LEN - 1)];
+    struct seen *e = place_of(p, tag);
     if (!tag)
         return CCZ_OK;
     if (e->tag == tag && generation < e->generation) {
@@ -69,4 +76,35 @@ ccz_rc cczi_kms_past_check(struct ccz_kms_store *s, unsigned table,
     if (generation <= s->begun_generation)
         *e = (struct seen){tag, generation};
     return CCZ_OK;
+}
+
+void cczi_kms_past_note(struct ccz_kms_store *s, unsigned table, const struct cczi_kms_param *key,
+                        size_t len, const uint8_t *mac)
+{
+    struct cczi_kms_past *p = s->past;
+    if (!p || !s->sealer.has_id || p->noted_len == CCZI_KMS_PAST_NEW)
+        return;
+    /* what comes after a row that is gone has the next generation, or one after that */
+    uint64_t generation = mac ? cczi_kms_row_generation(mac) : s->head.generation + 1;
+    uint64_t tag = tag_of(p, table, key, len);
+    if (tag)
+        p->noted[p->noted_len++] = (struct seen){tag, generation};
+}
+
+size_t cczi_kms_past_noted(const struct cczi_kms_past *p)
+{
+    return p ? p->noted_len : 0;
+}
+
+void cczi_kms_past_undo(struct cczi_kms_past *p, size_t noted)
+{
+    if (p && noted < p->noted_len)
+        p->noted_len = noted;
+}
+
+void cczi_kms_past_commit(struct cczi_kms_past *p)
+{
+    for (size_t i = 0; p && i < p->noted_len; i++)
+        *place_of(p, p->noted[i].tag) = p->noted[i];
+    cczi_kms_past_undo(p, 0);
 }

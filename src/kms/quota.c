@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { KNOWN = 64, AHEAD = 16, AHEAD_MAX = 1024 };
+enum { KNOWN = 64, AHEAD = 16, AHEAD_MAX = 1024, FRESH_MS = 1000 };
 
 enum what { ITEMS, VERSIONS, BYTES, POLICIES, POLICY_BYTES, WHATS };
 static const struct {
@@ -24,7 +24,8 @@ struct known {
     char ns[CCZ_KMS_NAME_SIZE];
     bool set;
     uint64_t has[BYTES + 1];
-    uint64_t ahead; /* puts until they are counted again: they fit, whatever their size is */
+    uint64_t ahead;     /* puts until they are counted again: they fit, whatever their size is */
+    int64_t counted_ms; /* 0: something was taken away since */
 };
 
 struct cczi_kms_quotas {
@@ -89,6 +90,13 @@ static struct known *place_of(struct cczi_kms_quotas *q, const char *ns)
     return k;
 }
 
+/* Whether a put may be refused by what was counted: who is at the limit and asks again and again does not have all rows counted each time.
+ * What another server takes away is room within FRESH_MS. */
+static bool is_fresh(const struct known *k)
+{
+    return k->counted_ms && ccz_mono_ms() - k->counted_ms < FRESH_MS;
+}
+
 static ccz_rc count(struct known *k, struct cczi_kms_quotas *q, struct ccz_kms_store *s,
                     const char *name, struct ccz_err *err)
 {
@@ -98,6 +106,7 @@ static ccz_rc count(struct known *k, struct cczi_kms_quotas *q, struct ccz_kms_s
         for (int i = ITEMS; i <= BYTES; i++)
             k->has[i] = (uint64_t)cczi_q_col_int(&st, i);
     ccz_rc rc = cczi_q_end(&st, err);
+    k->counted_ms = ccz_mono_ms();
     uint64_t left[BYTES + 1];
     for (int i = ITEMS; i <= BYTES; i++) {
         left[i] = k->has[i] < q->max[i] ? q->max[i] - k->has[i] : 0;
@@ -132,7 +141,7 @@ ccz_rc cczi_kms_quota_item(struct ccz_kms_store *s, const struct cczi_kms_slot *
     cczi_kms_ns_of(ns, slot->ref.name);
     struct known *k = place_of(q, ns);
     ccz_rc rc = CCZ_OK;
-    if (k->ahead == 0 || beyond(k, q, add) != WHATS)
+    if (beyond(k, q, add) != WHATS ? !is_fresh(k) : k->ahead == 0)
         rc = count(k, q, s, slot->ref.name, err);
     if (rc != CCZ_OK) {
         k->set = false;
@@ -143,6 +152,15 @@ ccz_rc cczi_kms_quota_item(struct ccz_kms_store *s, const struct cczi_kms_slot *
         return refuse(q, w, k->has[w] + add[w], err);
     k->ahead -= k->ahead > 0;
     return CCZ_OK;
+}
+
+void cczi_kms_quota_gone(struct ccz_kms_store *s, const char *name)
+{
+    char ns[CCZ_KMS_NAME_SIZE];
+    if (!s->quotas)
+        return;
+    cczi_kms_ns_of(ns, name);
+    place_of(s->quotas, ns)->counted_ms = 0;
 }
 
 /* --------------------------------------------------------------------------- policies */

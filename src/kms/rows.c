@@ -156,6 +156,7 @@ ccz_rc cczi_kms_row_delete(struct ccz_kms_store *s, enum cczi_kms_table_id id,
     if (rc != CCZ_OK)
         return rc;
     rc = cczi_kms_row_remove(s, old.mac);
+    cczi_kms_past_note(s, id, key->col, t->keys, NULL);
     if (rc == CCZ_OK && id == CCZI_KMS_T_QUORUM)
         rc = cczi_kms_quorums_note(s, old.mac, cczi_kms_set_remove);
     return rc == CCZ_OK ? rc : ccz_fail(err, rc, "kms:row-mac", 0, "cannot take a row out");
@@ -175,6 +176,7 @@ ccz_rc cczi_kms_row_put(struct ccz_kms_store *s, enum cczi_kms_table_id id, stru
         rc = cczi_kms_quorums_note(s, r->mac, cczi_kms_set_add);
     if (rc != CCZ_OK)
         return ccz_fail(err, rc, "kms:row-mac", 0, "cannot compute the MAC of a row");
+    cczi_kms_past_note(s, id, r->col, t->keys, r->mac);
     struct cczi_q q = cczi_q_start(&s->db, t->put);
     bind_all(&q, r, strlen(t->types));
     cczi_q_blob(&q, CCZ_SPAN(r->mac, sizeof(r->mac)));

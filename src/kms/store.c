@@ -119,6 +119,8 @@ static ccz_rc begin(bool *behind, struct ccz_kms_store *s, bool writes, uint64_t
     s->db.fault = CCZI_KMS_FAULT_NONE;
     s->head_dirty = false;
     s->quorums.known_here = false;
+    s->quorums.changes = 0;
+    cczi_kms_past_undo(s->past, 0);
     bool lock = writes && s->db.ops->moves && s->whole_next;
     s->whole = !writes || !s->db.ops->moves || lock;
     ccz_rc rc = statement(s,
@@ -201,8 +203,10 @@ static ccz_rc resolve_commit(struct ccz_kms_store *s, struct ccz_err *err)
     struct cczi_kms_head want = s->head;
     struct cczi_kms_lines lines = s->lines; /* asking begins transactions of its own */
     struct cczi_kms_watch *watch = s->watch;
+    struct cczi_kms_past *past = s->past;
     s->lines = (struct cczi_kms_lines){0};
     s->watch = NULL;
+    s->past = NULL;
     bool there = false;
     ccz_rc rc = CCZ_E_UNAVAILABLE;
     const int64_t until = ccz_mono_ms() + s->resolve_ms;
@@ -220,6 +224,7 @@ static ccz_rc resolve_commit(struct ccz_kms_store *s, struct ccz_err *err)
     cczi_kms_lines_free(&s->lines);
     s->lines = lines;
     s->watch = watch;
+    s->past = past;
     if (rc != CCZ_OK) {
         s->db.fault = CCZI_KMS_FAULT_UNKNOWN;
         ccz_fail(err, CCZ_E_UNAVAILABLE, "kms:commit-unknown", (int64_t)want.seq,
@@ -252,6 +257,7 @@ ccz_rc cczi_kms_commit(struct ccz_kms_store *s, struct ccz_err *err)
     s->head_dirty = false;
     s->whole_next = false;
     cczi_kms_quorums_commit(s);
+    cczi_kms_past_commit(s->past);
     cczi_kms_watch_commit(s->watch, s->head.hash);
     if (dirty)
         remember_end(s);
@@ -272,10 +278,11 @@ void cczi_kms_rollback(struct ccz_kms_store *s)
 
 ccz_rc cczi_kms_savepoint(struct ccz_kms_store *s, struct ccz_err *err)
 {
-    s->before = s->head;
-    s->before_dirty = s->head_dirty;
-    s->before_lines = s->lines.len;
-    s->before_quorums = s->quorums;
+    s->before = (struct cczi_kms_before){.head = s->head,
+                                         .dirty = s->head_dirty,
+                                         .lines = s->lines.len,
+                                         .noted = cczi_kms_past_noted(s->past),
+                                         .quorums = s->quorums};
     return statement(s, CCZI_SQL_SAVEPOINT, err);
 }
 
@@ -286,10 +293,13 @@ ccz_rc cczi_kms_savepoint_keep(struct ccz_kms_store *s, struct ccz_err *err)
 
 ccz_rc cczi_kms_savepoint_undo(struct ccz_kms_store *s, struct ccz_err *err)
 {
-    s->head = s->before;
-    s->head_dirty = s->before_dirty;
-    s->quorums = s->before_quorums;
-    cczi_kms_lines_cut(&s->lines, s->before_lines);
+    s->head = s->before.head;
+    s->head_dirty = s->before.dirty;
+    /* what was only looked at is known as well after a call that is refused, or each of them would look at all rows again */
+    if (s->quorums.changes != s->before.quorums.changes)
+        s->quorums = s->before.quorums;
+    cczi_kms_lines_cut(&s->lines, s->before.lines);
+    cczi_kms_past_undo(s->past, s->before.noted);
     cczi_kms_watch_undo(s->watch);
     ccz_rc rc = statement(s, CCZI_SQL_UNDO, err); /* which leaves it open */
     return rc == CCZ_OK ? statement(s, CCZI_SQL_RELEASE, err) : rc;
@@ -796,6 +806,7 @@ static ccz_rc check_rows(struct ccz_kms_check *out, struct ccz_kms_store *s, boo
                          struct ccz_err *err)
 {
     uint8_t set[32] = {0};
+    const int64_t from_ms = ccz_mono_ms();
     s->looking = true;
     ccz_rc rc = cczi_kms_tables_check(out, set, s, err);
     if (rc == CCZ_OK)
@@ -807,6 +818,8 @@ static ccz_rc check_rows(struct ccz_kms_check *out, struct ccz_kms_store *s, boo
     if (rc == CCZ_OK)
         rc = cczi_kms_set_is(s, set, err);
     s->quorums.known_here = rc == CCZ_OK;
+    if (s->looks)
+        cczi_kms_looks_took(s->looks, ccz_mono_ms() - from_ms);
     return rc;
 }
 

@@ -259,6 +259,7 @@ ccz_rc cczi_kms_quorums_note(struct ccz_kms_store *s, const uint8_t mac[32],
                                               const uint8_t mac[32]))
 {
     uint8_t *set = known_quorums(&s->quorums);
+    s->quorums.changes++;
     return set ? change(set, &s->sealer, mac) : CCZ_OK;
 }
 

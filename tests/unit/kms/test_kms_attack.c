@@ -299,6 +299,7 @@ static void test_quorum_elsewhere(void)
     sql(s, "DELETE FROM quorum; INSERT INTO quorum SELECT * FROM free");
     s->quorums = known;
     forget_lines(s, seen, hash);
+    forget(s);
     CHECK(rows_refused(put_policy(s)));
     ccz_kms_store_free(s);
 }
@@ -333,6 +334,29 @@ static void test_quorum_looks(void)
     CHECK(rows_refused(put_policy(s)) && h.counted > 0);
     s->db.ops = h.real;
     ccz_kms_store_free(s);
+}
+
+/* What another server changed is looked at once, also when the calls that are first to need it are refused. */
+static void test_quorum_look_once(void)
+{
+    for (int moves = 0; moves < 2; moves++) {
+        struct ccz_kms_store *s = agreeing_store();
+        struct cczi_msg_quorum m = {.ns = ccz_span_str("*"), .needed = 0};
+        struct fix_batch b;
+        hook(s);
+        h.ops.moves = moves;
+        h.count = CCZI_SQL_ITEM_ALL;
+        cczi_kms_quorums_forget(s);
+        fix_batch_begin(&b);
+        fix_batch_add(&b, FIX_ADMIN, "SetQuorum", cczi_msg_quorum, &m);
+        fix_batch_add(&b, FIX_ADMIN, "SetQuorum", cczi_msg_quorum, &m);
+        fix_batch_run(&b, s);
+        CHECK(needs_approval(b.entry[0].rc) && h.counted == 1);
+        fix_batch_end(&b);
+        CHECK(needs_approval(put_policy(s)) && h.counted == 1);
+        s->db.ops = h.real;
+        ccz_kms_store_free(s);
+    }
 }
 
 /* Of a new policy. @param[out] out  what the message borrows from; freed by the caller */
@@ -371,6 +395,7 @@ static void test_agreed_on_rows(void)
         struct cczi_msg_approve_req a = propose(&out, s, "new");
         enum fix_who who = i == 0 ? FIX_STRANGER : FIX_AUDITOR;
         sql(s, attacks[i]);
+        forget(s);
         CHECK(rows_refused(fix_msg(NULL, s, who, "Approve", cczi_msg_approve_req, &a, &err)));
         ccz_buf_free(&out);
         ccz_kms_store_free(s);
@@ -416,14 +441,16 @@ static void test_look_rate(void)
     struct cczi_kms_looks *l;
     const int64_t t = 1000;
     CHECK(cczi_kms_looks_new(&l) == CCZ_OK && may_look(l, "a", t));
-    cczi_kms_looks_pay(l, "a", CCZI_KMS_LOOKS_BURST_MS - 1000, t);
+    cczi_kms_looks_took(l, CCZI_KMS_LOOKS_BURST_MS - 1000);
+    cczi_kms_looks_pay(l, "a", t);
     CHECK(may_look(l, "a", t));
-    cczi_kms_looks_pay(l, "a", 5000, t); /* it took longer than there was: that is owed */
+    cczi_kms_looks_took(l, 5000);
+    cczi_kms_looks_pay(l, "a", t); /* it took longer than there was: that is owed */
     CHECK(!may_look(l, "a", t) && err.hint[0] && err.aux >= 39 && err.aux <= 41);
     CHECK(!may_look(l, "a", t + 39000) && may_look(l, "b", t));
     CHECK(may_look(l, "a", t + 41000));
     for (int i = 0; i < 3; i++)
-        cczi_kms_looks_pay(l, "b", -1, t); /* as long as the last one */
+        cczi_kms_looks_pay(l, "b", t); /* as long as the last one */
     CHECK(!may_look(l, "b", t) && may_look(l, "c", t));
     cczi_kms_looks_free(l);
 
@@ -431,8 +458,9 @@ static void test_look_rate(void)
     struct ccz_buf out;
     struct cczi_msg_approve_req a = propose(&out, s, "new");
     struct cczi_msg_quorum q = {.ns = ccz_span_str("x"), .needed = 0};
-    cczi_kms_looks_pay(s->looks, "", 1000000, ccz_mono_ms());
-    cczi_kms_looks_pay(s->looks, "x", 1000000, ccz_mono_ms());
+    cczi_kms_looks_took(s->looks, 1000000);
+    cczi_kms_looks_pay(s->looks, "", ccz_mono_ms());
+    cczi_kms_looks_pay(s->looks, "x", ccz_mono_ms());
     CHECK(dir_refused(fix_msg(NULL, s, FIX_AUDITOR, "Approve", cczi_msg_approve_req, &a, &err),
                       &err, CCZ_E_LIMIT, "kms:look-rate"));
     CHECK(ccz_kms_store_set_quorum(s, "*", 0, FIX_NOW, &err) == CCZ_OK);
@@ -479,6 +507,29 @@ static void test_propose_leaves_nothing(void)
     ccz_kms_store_free(s);
 }
 
+/* A transaction that starts again, as one that looks at all rows, has not looked yet: nobody pays for that. */
+static void test_look_price(void)
+{
+    struct ccz_kms_store *s = agreeing_store();
+    struct cczi_kms_call call = {.store = s};
+    hook(s);
+    h.ops.moves = true;
+    cczi_kms_looks_took(s->looks, CCZI_KMS_LOOKS_BURST_MS);
+    CHECK(cczi_kms_begin(s, &err) == CCZ_OK);
+    CHECK(cczi_kms_look_whole(&call, &err) == CCZ_E_UNAVAILABLE);
+    cczi_kms_rollback(s);
+    CHECK(may_look(s->looks, "", ccz_mono_ms()));
+    CHECK(cczi_kms_begin_whole(s, &err) == CCZ_OK);
+    CHECK(cczi_kms_look_whole(&call, &err) == CCZ_OK); /* which sets the price */
+    cczi_kms_rollback(s);
+    CHECK(may_look(s->looks, "", ccz_mono_ms()));
+    cczi_kms_looks_took(s->looks, CCZI_KMS_LOOKS_BURST_MS);
+    cczi_kms_looks_pay(s->looks, "", ccz_mono_ms());
+    CHECK(!may_look(s->looks, "", ccz_mono_ms()));
+    s->db.ops = h.real;
+    ccz_kms_store_free(s);
+}
+
 static const struct ccz_test tests[] = {
     {"kms.set_laundered", test_set_laundered},
     {"kms.rows_never_repeat", test_rows_never_repeat},
@@ -488,6 +539,8 @@ static const struct ccz_test tests[] = {
     {"kms.quorum_gone", test_quorum_gone},
     {"kms.quorum_elsewhere", test_quorum_elsewhere},
     {"kms.quorum_looks", test_quorum_looks},
+    {"kms.quorum_look_once", test_quorum_look_once},
+    {"kms.look_price", test_look_price},
     {"kms.agreed_on_rows", test_agreed_on_rows},
     {"kms.whole", test_whole},
     {"kms.look_rate", test_look_rate},

@@ -107,6 +107,8 @@ static void test_binding(void)
     CHECK(use_is(use_decrypt(s, "k", sealed, "x"), CCZ_OK, ""));
     /* what was taken away does not come back */
     sql(s, "INSERT INTO binding SELECT * FROM kept_binding");
+    CHECK(older(use_decrypt(s, "k", sealed, "x"), &use_err)); /* this server took it away */
+    forget(s);
     CHECK(gone(use_decrypt(s, "k", sealed, "x"), &use_err));
     sql(s, "DELETE FROM binding WHERE name = 'k' AND op != 0");
     CHECK(use_is(use_decrypt(s, "k", sealed, "x"), CCZ_OK, ""));
@@ -125,12 +127,13 @@ static void test_binding_again(void)
     CHECK(fix_put_secret(s, "word", "for others", NULL, false, &err) == CCZ_OK);
     CHECK(release(s, "secret/word", 0) == CCZ_E_DENIED && strcmp(err.where, "kms:unbound") == 0);
     sql(s, "INSERT INTO binding SELECT * FROM kept_word");
+    forget(s);
     CHECK(gone(release(s, "secret/word", 0), &err));
     ccz_kms_store_free(s);
 }
 
-/* Rows of the past, each of a kind that decides something, once a later one was seen. */
-static void test_past(void)
+/* Rows of the past, each of a kind that decides something, once a later one was seen: read, or written by this server. */
+static void past(bool read_later)
 {
     static const struct {
         const char *keep, *back;
@@ -155,7 +158,7 @@ static void test_past(void)
             : i == 1 ? fix_msg(NULL, s, FIX_ADMIN, "Bind", cczi_msg_bind_req, &bind_it, &err)
                      : fix_msg(NULL, s, FIX_ADMIN, "Disable", cczi_msg_target_req, &disable, &err);
         CHECK(rc == CCZ_OK);
-        rc = release(s, "secret/word", 0);
+        rc = read_later ? release(s, "secret/word", 0) : CCZ_E_DENIED;
         CHECK(rc == CCZ_E_POLICY || rc == CCZ_E_DENIED);
         sql(s, rows[i].back);
         CHECK(older(release(s, "secret/word", 0), &err));
@@ -164,6 +167,39 @@ static void test_past(void)
         CHECK(release(s, "secret/word", 0) == CCZ_OK);
         ccz_kms_store_free(s);
     }
+}
+
+static void test_past(void)
+{
+    past(true);
+    past(false);
+}
+
+/* What this server has taken away is past, whoever has read it: a version, its head and a policy. */
+static void test_past_gone(void)
+{
+    struct ccz_kms_store *s = store();
+    sql(s, "CREATE TABLE kept AS SELECT * FROM item WHERE name = 'word';"
+           "CREATE TABLE kept_heads AS SELECT * FROM item_head;"
+           "CREATE TABLE kept_policy AS SELECT * FROM policy WHERE name = 'other'");
+    CHECK(destroy(s, "secret/word", 1) == CCZ_OK);
+    sql(s, "INSERT INTO item SELECT * FROM kept WHERE version = 1");
+    CHECK(older(release(s, "secret/word", 1), &err));
+    CHECK(destroy(s, "secret/word", 0) == CCZ_E_SIG);
+    sql(s, "DELETE FROM item WHERE name = 'word' AND version = 1");
+    CHECK(destroy(s, "secret/word", 0) == CCZ_OK);
+    CHECK(release(s, "secret/word", 0) == CCZ_E_NOT_FOUND);
+    sql(s,
+        "INSERT INTO item SELECT * FROM kept; INSERT INTO item_head SELECT * FROM kept_heads WHERE "
+        "name = 'word'");
+    CHECK(older(release(s, "secret/word", 0), &err));
+    CHECK(cczi_kms_begin(s, &err) == CCZ_OK);
+    CHECK(cczi_kms_policy_delete(s, "other", &err) == CCZ_OK && cczi_kms_commit(s, &err) == CCZ_OK);
+    sql(s, "INSERT INTO policy SELECT * FROM kept_policy");
+    CHECK(older(fix_put_policy(s, "other", fix_policy, true, &err), &err));
+    forget(s); /* as another server, which has seen none of it: the head misses its bindings */
+    CHECK(gone(release(s, "secret/word", 1), &err) && set_refused(s));
+    ccz_kms_store_free(s);
 }
 
 /* What a transaction wrote that was undone is no past of anything: its generations are given out again. */
@@ -185,6 +221,13 @@ static void test_past_undone(void)
     CHECK(cczi_kms_binding_put(s, &word, 0, "server", &err) == CCZ_OK);
     CHECK(cczi_kms_commit(s, &err) == CCZ_OK);
     CHECK(release(s, "secret/word", 0) == CCZ_OK && release(s, "secret/word", 0) == CCZ_OK);
+    /* nor what one call of several took away or wrote, when it was refused */
+    CHECK(cczi_kms_begin(s, &err) == CCZ_OK && cczi_kms_savepoint(s, &err) == CCZ_OK);
+    CHECK(cczi_kms_binding_delete(s, &word, 0, &err) == CCZ_OK);
+    CHECK(cczi_kms_savepoint_undo(s, &err) == CCZ_OK && cczi_kms_savepoint(s, &err) == CCZ_OK);
+    CHECK(cczi_kms_binding_put(s, &other, 0, "server", &err) == CCZ_OK);
+    CHECK(cczi_kms_savepoint_keep(s, &err) == CCZ_OK && cczi_kms_commit(s, &err) == CCZ_OK);
+    CHECK(release(s, "secret/word", 0) == CCZ_OK && release(s, "secret/later", 0) == CCZ_OK);
     (void)fix_check(s);
     ccz_kms_store_free(s);
 }
@@ -195,6 +238,7 @@ static const struct ccz_test tests[] = {
     {"kms.head_binding", test_binding},
     {"kms.head_binding_again", test_binding_again},
     {"kms.past", test_past},
+    {"kms.past_gone", test_past_gone},
     {"kms.past_undone", test_past_undone},
 };
 

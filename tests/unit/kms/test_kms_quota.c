@@ -2,11 +2,12 @@
 /* What one namespace may have in the store: nobody fills it for the others. */
 #define _GNU_SOURCE
 #include "ccz_test.h"
-#include "kms/kms_fixture.h"
+#include "kms/kms_hook.h"
 #include "kms/quota.h"
 #include "kms/use_fixture.h"
 
-static struct ccz_err err;
+#include <cczoo/kms_reference.h>
+
 static struct ccz_kms_store *g_s;
 
 static bool refused(ccz_rc rc, const char *where)
@@ -96,6 +97,22 @@ static void test_ahead(void)
     finish();
 }
 
+/* Who has no room and asks again and again does not have all rows counted each time; what is destroyed is room at once. */
+static void test_refused_again(void)
+{
+    start(&(struct ccz_kms_quota){.items = 2});
+    CHECK(put("a/1", "v", false) == CCZ_OK && put("a/2", "v", false) == CCZ_OK);
+    hook(g_s);
+    h.count = CCZI_SQL_QUOTA_ITEMS;
+    for (int i = 0; i < 20; i++)
+        CHECK(refused(put("a/3", "v", false), "kms:quota-items"));
+    CHECK(h.counted < 10); /* one, and one more for each second that this took */
+    CHECK(destroy("secret/a/1", 0) == CCZ_OK && put("a/3", "v", false) == CCZ_OK);
+    CHECK(refused(put("a/4", "v", false), "kms:quota-items"));
+    g_s->db.ops = h.real;
+    finish();
+}
+
 static void test_bytes(void)
 {
     static char value[4001];
@@ -158,10 +175,42 @@ static void test_policies(void)
     finish();
 }
 
+/* What takes the place of something needs no room beside it: a version of reference values that of the oldest, a policy that is rolled
+ * out its own text on trial. */
+static void test_in_place(void)
+{
+    char json[256];
+    uint8_t sha256[32];
+    start(&(struct ccz_kms_quota){.policies = CCZ_KMS_REFERENCE_VERSIONS, .policy_bytes = 20000});
+    for (unsigned i = 0; i < CCZ_KMS_REFERENCE_VERSIONS + 2; i++) {
+        (void)snprintf(json, sizeof(json),
+                       "{\"version\":1,\"values\":[{\"name\":\"%u\",\"value\":\"%064x\"}]}", i, i);
+        struct cczi_msg_put_reference_req r = {
+            .name = ccz_span_str("a/set"), .json = ccz_span_str(json), .replace = i > 0};
+        CHECK(fix_msg(NULL, g_s, FIX_ADMIN, "PutReference", cczi_msg_put_reference_req, &r, &err) ==
+              CCZ_OK);
+    }
+    CHECK(put_policy("b/1", 9000, false) == CCZ_OK);
+    CCZ_AUTO_BUF text;
+    ccz_buf_init(&text, CCZ_POLICY_SIZE_MAX);
+    ccz_buf_put_str(&text, fix_policy_other);
+    while (text.size < 9500)
+        ccz_buf_put_str(&text, " ");
+    struct cczi_msg_stage_req st = {
+        .policy = ccz_span_str("b/1"), .json = ccz_buf_span(&text), .ends_s = FIX_NOW + 1000};
+    CHECK(fix_msg(NULL, g_s, FIX_ADMIN, "StagePolicy", cczi_msg_stage_req, &st, &err) == CCZ_OK);
+    CHECK(ccz_sha256(sha256, ccz_buf_span(&text)) == CCZ_OK);
+    struct cczi_msg_roll_out_req out = {ccz_span_str("b/1"), CCZ_SPAN(sha256, 32)};
+    CHECK(fix_msg(NULL, g_s, FIX_ADMIN, "RollOut", cczi_msg_roll_out_req, &out, &err) == CCZ_OK);
+    finish();
+}
+
 static const struct ccz_test tests[] = {{"kms.quota_items", test_items},
                                         {"kms.quota_ahead", test_ahead},
+                                        {"kms.quota_refused_again", test_refused_again},
                                         {"kms.quota_bytes", test_bytes},
-                                        {"kms.quota_policies", test_policies}};
+                                        {"kms.quota_policies", test_policies},
+                                        {"kms.quota_in_place", test_in_place}};
 
 int main(int argc, char **argv)
 {
