@@ -3,7 +3,9 @@
  * Releases per second, each durable (its audit line is on disk) before it is answered, over gRPC inside four RA-TLS
  * connections that stay open. The server is a process of its own on one processor, the client on another.
  *
- *   bench_kms [seconds [server cpu, client cpu [folder]]]     default 3, 0, 1, $TMPDIR or /tmp
+ *   bench_kms [seconds [server cpu, client cpu [folder [database]]]]     default 3, 0, 1, $TMPDIR or /tmp, SQLite
+ *
+ * A database is an empty one of PostgreSQL, as for cczoo-kmsd --database; what PostgreSQL itself takes is not in the server's CPU.
  *
  * Lines:  kms-release  streams  releases/s  p50 ms  p99 ms  server CPU us per release  releases per commit
  *         kms-half     releases/s asked for, then the same columns: half of the best rate above, calls started by the
@@ -13,6 +15,7 @@
 #define _GNU_SOURCE
 #include "../tests/unit/kms/kms_fixture.h"
 #include "bench.h"
+#include "kms_pg/kms_pg.h"
 
 #include <fcntl.h>
 #include <pthread.h>
@@ -26,6 +29,7 @@
 enum { SAMPLES_MAX = 1 << 20, CONNECTIONS = 4, STREAMS_MAX = 400 };
 
 static char dir[256];
+static struct ccz_kms_state state = {.dir = dir};
 
 static void remove_dir(void)
 {
@@ -86,7 +90,6 @@ static ccz_rc count_batch(void *arg, struct ccz_kms_store *s, struct cczi_kms_en
 
 static void make_store(void)
 {
-    const struct ccz_kms_state state = {.dir = dir};
     uint8_t spki[32];
     struct ccz_kms_store *s;
     fix_spki(spki, FIX_ADMIN);
@@ -103,7 +106,6 @@ static void serve(unsigned cpu)
     struct ccz_kms_service *service;
     struct ccz_ratls_ctx *ratls;
     struct ccz_rpc_server *rpc;
-    const struct ccz_kms_state state = {.dir = dir};
     must(ccz_kms_store_open(&store, &state, NULL) == CCZ_OK, "open");
     store->on_batch = count_batch;
     const struct ccz_kms_service_cfg cfg = {
@@ -291,6 +293,10 @@ int main(int argc, char **argv)
     const char *tmp = argc > 4 ? argv[4] : getenv("TMPDIR");
     (void)snprintf(dir, sizeof(dir), "%s/bench-kms-XXXXXX", tmp && *tmp ? tmp : "/tmp");
     must(mkdtemp(dir) && atexit(remove_dir) == 0, "folder");
+    if (argc > 5) {
+        state.backend = ccz_kms_postgresql();
+        state.database = argv[5];
+    }
     make_store();
     shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     must(shared != MAP_FAILED, "memory");

@@ -35,7 +35,7 @@ static void put_rsa(struct ccz_kms_store *s)
              ccz_unhex(ccz_secret_bytes(der), size, wrapping_pkcs8, 2 * size) == CCZ_OK &&
              cczi_kms_key_meta_new(&m, &spec, FIX_NOW, NULL) == CCZ_OK &&
              cczi_kms_begin(s, NULL) == CCZ_OK &&
-             cczi_kms_put_key(&response, &call, &m, der, NULL) == CCZ_OK &&
+             cczi_kms_put_key(&response, &call, &m, der, (struct ccz_span){0}, NULL) == CCZ_OK &&
              cczi_kms_bind_to(&call, ccz_span_str("server"), 0, NULL) == CCZ_OK &&
              cczi_kms_commit(s, NULL) == CCZ_OK,
          "an RSA key");

@@ -124,11 +124,16 @@ function(ccz_fuzz name)
   endif()
 endfunction()
 
-# ccz_bench(<name> MODULES <module>...): bench/bench_<name>.c, one tab-separated line per measurement.
+# ccz_bench(<name> MODULES <module>...): bench/bench_<name>.c, one tab-separated line per measurement. Built when asked for; the target
+# benches builds all of them, as ./check does, so that none is left behind.
 function(ccz_bench name)
   cmake_parse_arguments(B "" "" "MODULES" ${ARGN})
   add_executable(bench_${name} EXCLUDE_FROM_ALL ${PROJECT_SOURCE_DIR}/bench/bench_${name}.c)
   ccz_link(bench_${name} ${B_MODULES})
+  if(NOT TARGET benches)
+    add_custom_target(benches)
+  endif()
+  add_dependencies(benches bench_${name})
 endfunction()
 
 # ccz_ct(<name> MODULES <module>...): tests/ct/ct_<name>.c under valgrind, only in builds with CCZ_CT_CHECK. With --leak

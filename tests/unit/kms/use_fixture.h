@@ -2,6 +2,7 @@
 #ifndef USE_FIXTURE_H
 #define USE_FIXTURE_H
 /* Keys that work inside, made and used through the handler. */
+#include "ccz_test.h"
 #include "kms/kms_fixture.h"
 
 #include "kms/use_priv.h"
