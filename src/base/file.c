@@ -48,6 +48,18 @@ ccz_rc ccz_file_read(struct ccz_buf *out, const char *path, struct ccz_err *err)
     return rc;
 }
 
+static ccz_rc refuse_mode(const char *path, const struct stat *st, struct ccz_err *err)
+{
+    char got[CCZ_ERR_VALUE_SIZE], hint[CCZ_ERR_HINT_SIZE];
+    bool file = S_ISREG(st->st_mode);
+    (void)snprintf(got, sizeof(got), "%04o%s", (unsigned)(st->st_mode & 07777),
+                   file ? "" : ", no regular file");
+    ccz_refuse(err, CCZ_E_DENIED, "file:permissions", got, "0600");
+    (void)snprintf(hint, sizeof(hint), "a key file must be readable by its owner only: %s%s",
+                   file ? "chmod 600 " : "", path);
+    return ccz_hint(err, CCZ_E_DENIED, hint);
+}
+
 ccz_rc ccz_file_read_secret(struct ccz_secret **out, const char *path, size_t max_size,
                             struct ccz_err *err)
 {
@@ -59,13 +71,8 @@ ccz_rc ccz_file_read_secret(struct ccz_secret **out, const char *path, size_t ma
     ccz_rc rc = CCZ_OK;
     if (fstat(fd, &st) != 0)
         rc = fail_errno(err, "file:read", "cannot stat", path);
-    else if (!S_ISREG(st.st_mode) || (st.st_mode & 077) != 0) {
-        char got[16];
-        (void)snprintf(got, sizeof(got), "%04o", (unsigned)(st.st_mode & 07777));
-        ccz_refuse(err, CCZ_E_DENIED, "file:permissions", got, "0600");
-        rc =
-            ccz_hint(err, CCZ_E_DENIED, "a key file must be readable by its owner only: chmod 600");
-    }
+    else if (!S_ISREG(st.st_mode) || (st.st_mode & 077) != 0)
+        rc = refuse_mode(path, &st, err);
     struct ccz_buf b;
     ccz_buf_init(&b, max_size);
     b.wipe = true;
