@@ -103,12 +103,26 @@ int ui_status(const struct ccz_err *err)
     return err->got[0] || err->expected[0] ? UI_NO : exit_status(err->rc);
 }
 
+/* Texts of a peer come escaped (ccz_escape()), for logs. What can be printed is shown to people as it is. */
+static const char *readable(char out[CCZ_ERR_MSG_SIZE], const char *text)
+{
+    size_t n = 0;
+    for (const char *p = text; *p && n + 1 < CCZ_ERR_MSG_SIZE; p++) {
+        bool quote = strncmp(p, "\\x22", 4) == 0, backslash = strncmp(p, "\\x5c", 4) == 0;
+        out[n++] = quote ? '"' : *p; /* a backslash is one already */
+        p += quote || backslash ? 3 : 0;
+    }
+    out[n] = 0;
+    return out;
+}
+
 int ui_fail(const struct ccz_err *err)
 {
+    char msg[CCZ_ERR_MSG_SIZE];
     if (err->got[0] || err->expected[0])
         ui_say("refused: %s: %s / %s", err->where, err->got, err->expected);
     else
-        ui_error("%s: %s", err->where, err->msg);
+        ui_error("%s: %s", err->where, readable(msg, err->msg));
     if (err->hint[0])
         ui_hint("%s", err->hint);
     return ui_status(err);
