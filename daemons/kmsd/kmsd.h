@@ -13,6 +13,7 @@
 
 #define KMSD_SERVICE  "cczoo.kms.v1.Kms"
 #define KMSD_UNSEALED SIGUSR1 /* to the main thread, by this process alone */
+#define KMSD_BACKUP   SIGUSR2
 enum { KMSD_LISTEN_SIZE = 280 };
 
 /* Options of every command; which of them a command takes is said in main.c. */
@@ -26,7 +27,7 @@ struct kmsd_opts {
     const char *admin_key, *role, *ns, *label;
     const char *approver; /* files, split by commas */
     int64_t approvals;    /* -1 = not said */
-    const char *listen, *port_file;
+    const char *listen, *port_file, *backup;
     const char *tee, *sim_dir, *trust_sim, *collateral, *collateral_from, *collateral_ca_file;
     int64_t reattest_s;                                               /* 0 = never */
     int64_t rpc_rate, rpc_total_rate, rpc_handshakes, crypto_threads; /* 0 = the usual */

@@ -197,6 +197,10 @@ static int cmd_run(const struct kmsd_opts *o)
         ui_error("--reattest must be 0..%d", REATTEST_MAX_S);
         return UI_USAGE;
     }
+    if (o->backup && o->state.database) {
+        ui_error("--backup is for SQLite; of PostgreSQL: pg_dump, beside the servers");
+        return UI_USAGE;
+    }
     if (o->collateral_from && !o->collateral && !o->trust_sim) {
         ui_error("--collateral-from needs --collateral, the directory that it fills");
         return UI_USAGE;
@@ -251,7 +255,7 @@ static const struct command {
      "cczoo-kmsd run --state DIR --listen ADDR --tee PROVIDER [--collateral DIR] [--trust-sim DIR] "
      "...",
      "serve until SIGTERM; SIGHUP reads collateral, certificates and the map again and makes a new "
-     "TLS identity",
+     "TLS identity; SIGUSR2 makes a --backup",
      cmd_run},
     {"check", "cczoo-kmsd check --state DIR [--master-key WHERE] [--database CONNECTION]",
      "check every row, value and audit line (the server must not run, but with --database)",
@@ -463,6 +467,9 @@ static int dispatch(const struct command *c, int argc, char **argv)
         ADMIN_OPTS(&o),
         {"listen", &o.listen, NULL, NULL, "ADDR", "address, e.g. 127.0.0.1:8443; port 0 = any"},
         {"port-file", &o.port_file, NULL, NULL, "FILE", "write the port here when ready"},
+        {"backup", &o.backup, NULL, NULL, "FILE",
+         "run: at SIGUSR2 copy the store here, replacing the last copy (SQLite; PostgreSQL has "
+         "pg_dump)"},
         UI_OWN_EVIDENCE(&o),
         UI_TRUST(&o, collateral_ca_file),
         {"reattest", NULL, &o.reattest_s, NULL, "SECONDS",

@@ -154,13 +154,37 @@ static void shut_down(struct kmsd *k)
     kmsd_keys_close(&k->keys);
 }
 
-static void wait_for_end(struct kmsd *k, const sigset_t *signals)
+/* On the worker's thread. */
+static void say_backup(void *file, struct ccz_span response, const struct ccz_err *err)
+{
+    (void)response;
+    if (err)
+        ccz_log_err(CCZ_LOG_ERROR, "kmsd", "backup=failed", err);
+    else
+        ccz_log(CCZ_LOG_INFO, "kmsd", "backup=written file=%s", (const char *)file);
+}
+
+static void back_up(struct kmsd *k, const char *file)
+{
+    struct ccz_err err = {0};
+    if (!file)
+        ccz_log(CCZ_LOG_WARN, "kmsd", "backup=none: start with --backup FILE");
+    else if (ccz_kms_service_backup(k->service, file, say_backup, (void *)(uintptr_t)file, &err) !=
+             CCZ_OK)
+        say_backup(NULL, (struct ccz_span){0}, &err);
+}
+
+static void wait_for_end(struct kmsd *k, const struct kmsd_opts *o, const sigset_t *signals)
 {
     for (;;) {
         int signo = 0;
         (void)sigwait(signals, &signo);
         if (signo == KMSD_UNSEALED) /* late: it is open */
             continue;
+        if (signo == KMSD_BACKUP) {
+            back_up(k, o->backup);
+            continue;
+        }
         if (signo != SIGHUP) {
             ccz_log(CCZ_LOG_INFO, "kmsd", "stopping signal=%d", signo);
             return;
@@ -209,6 +233,7 @@ int kmsd_run(const struct kmsd_opts *o)
     (void)sigaddset(&signals, SIGINT);
     (void)sigaddset(&signals, SIGHUP);
     (void)sigaddset(&signals, KMSD_UNSEALED);
+    (void)sigaddset(&signals, KMSD_BACKUP);
     (void)pthread_sigmask(SIG_BLOCK, &signals, NULL);
     (void)signal(
         SIGXFSZ,
@@ -238,7 +263,7 @@ int kmsd_run(const struct kmsd_opts *o)
                              &err); /* last: who waits for it finds all said */
     }
     if (rc == CCZ_OK)
-        wait_for_end(&k, &signals);
+        wait_for_end(&k, o, &signals);
     shut_down(&k);
     return rc == CCZ_OK ? UI_OK : ui_fail(&err);
 }

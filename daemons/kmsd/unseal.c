@@ -109,10 +109,11 @@ ccz_rc kmsd_wait_unsealed(char listen[KMSD_LISTEN_SIZE], bool *stopped, struct k
         ccz_log(CCZ_LOG_WARN, "kmsd", "sealed port=%u shares=%u needed=%u", port, have.given,
                 have.needed);
         int signo = 0;
-        do { /* a reload changes nothing here, and KMSD_UNSEALED of somebody else proves nothing */
+        do { /* a reload or a backup is nothing here, and KMSD_UNSEALED of somebody else proves nothing */
             (void)sigwait(signals, &signo);
             rc = ccz_kms_master_shares(&have, k->state.master, err);
-        } while (rc == CCZ_OK && have.sealed && (signo == SIGHUP || signo == KMSD_UNSEALED));
+        } while (rc == CCZ_OK && have.sealed &&
+                 (signo == SIGHUP || signo == KMSD_BACKUP || signo == KMSD_UNSEALED));
         *stopped = rc == CCZ_OK && have.sealed;
     }
     close_server(&w);

@@ -333,6 +333,13 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_service_probe(struct ccz_kms_service *s,
                                                   const uint8_t *principal,
                                                   ccz_kms_answer_fn answer, void *arg,
                                                   struct ccz_err *err);
+/** Copies the store, as it is between two commits, to @p path (0600, replaced when the copy is complete and durable), which
+ *  ccz_kms_store_open() takes as the database of a state folder. Values are sealed in it as in the store; the master key is not in it. Calls
+ *  wait meanwhile. @param path  copied  @p answer as of ccz_kms_service_call(), with an empty response: "kms:backup" of a store that is not
+ *  in SQLite, "kms:store-full"  @retval CCZ_E_LIMIT "kms:busy" */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_service_backup(struct ccz_kms_service *s, const char *path,
+                                                   ccz_kms_answer_fn answer, void *arg,
+                                                   struct ccz_err *err);
 /** ccz_ratls_pin_fn with the service as its arg: admits keys that have a role, also one that was given a moment ago, over this
  *  server or another one of the store: for a key that it does not know it has the worker look, at most once a second, and waits half a
  *  second for that. The handler looks the role up again for every call. Any thread but event loops. */

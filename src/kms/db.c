@@ -197,7 +197,7 @@ ccz_rc cczi_kms_db_open(struct cczi_kms_db *db, const struct ccz_kms_backend *op
                         const char *target, bool create, struct ccz_err *err)
 {
     *db = (struct cczi_kms_db){.ops = ops};
-    return ops->open(&db->db, target, create, err);
+    return cczi_kms_hint(err, ops->open(&db->db, target, create, err));
 }
 
 void cczi_kms_db_close(struct cczi_kms_db *db)
@@ -205,6 +205,22 @@ void cczi_kms_db_close(struct cczi_kms_db *db)
     if (db->db)
         db->ops->close(db->db);
     *db = (struct cczi_kms_db){0};
+}
+
+ccz_rc cczi_kms_db_copy(const char *path, struct cczi_kms_db *db, struct ccz_err *err)
+{
+    if (!db->ops->copy)
+        return cczi_kms_hint(
+            err, ccz_refuse(err, CCZ_E_ARG, "kms:backup", db->ops->name, "a store in SQLite"));
+    struct ccz_newfile f;
+    ccz_rc rc = ccz_newfile_open(&f, path, 0600, err);
+    if (rc != CCZ_OK)
+        return rc;
+    rc = db->ops->copy(f.tmp, db->db, err);
+    if (rc == CCZ_OK)
+        rc = ccz_newfile_commit(&f, CCZ_FILE_REPLACE, err);
+    ccz_newfile_abort(&f);
+    return rc;
 }
 
 bool cczi_kms_db_in_tx(const struct cczi_kms_db *db)

@@ -345,6 +345,25 @@ static ccz_rc db_last_failure(enum cczi_kms_fault *fault, void *arg, struct ccz_
     return explain(db->rc, db->sys_errno, err);
 }
 
+/* All pages in one step: the process holds the file, so nobody writes meanwhile. */
+static ccz_rc db_copy(const char *path, void *arg, struct ccz_err *err)
+{
+    struct sqlite *db = arg;
+    struct sqlite to = {0};
+    errno = 0;
+    int rc = sqlite3_open_v2(path, &to.db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOFOLLOW, NULL);
+    sqlite3_backup *b = rc == SQLITE_OK ? sqlite3_backup_init(to.db, "main", db->db, "main") : NULL;
+    if (b) {
+        (void)sqlite3_backup_step(b, -1);
+        rc = sqlite3_backup_finish(b);
+    } else if (rc == SQLITE_OK) {
+        rc = sqlite3_extended_errcode(to.db);
+    }
+    ccz_rc out = rc == SQLITE_OK ? CCZ_OK : db_fail(&to, rc, err);
+    (void)sqlite3_close(to.db);
+    return out;
+}
+
 const struct ccz_kms_backend *cczi_kms_sqlite(void)
 {
     static const struct ccz_kms_backend sqlite = {
@@ -363,6 +382,7 @@ const struct ccz_kms_backend *cczi_kms_sqlite(void)
         .col = db_col,
         .end = db_end,
         .fail = db_last_failure,
+        .copy = db_copy,
     };
     return &sqlite;
 }

@@ -31,7 +31,8 @@ static const struct {
      "values are released to attested workloads only, not to administrators"},
     {"kms:admin-required", "use the key made by cczoo-kmsd init: --admin-key FILE"},
     {"kms:admin-unknown",
-     "on the machine of the KMS, while it is stopped: cczoo-kmsd admin --role admin"},
+     "an administrator gives it roles: cczoo kms role set (--token: a token's subject); on the "
+     "machine, while it is stopped: cczoo-kmsd admin"},
     {"kms:role", "cczoo kms role ls shows who has it; * is every namespace"},
     {"kms:namespace",
      "where approvals are needed an item is bound to a policy of its own namespace, so that its "
@@ -73,6 +74,7 @@ static const struct {
     {"kms:instance-id", "cczoo kms status and cczoo-kmsd check print it"},
     {"kms:store-full",
      "make room on the file system of the state folder and ask again; nothing was lost"},
+    {"kms:backup", "PostgreSQL: pg_dump, beside the servers"},
     {"kms:store-busy", "only one KMS may use a state folder"},
     {"kms:store-open", "create a state folder: cczoo-kmsd init --state DIR --admin-key FILE"},
     {"kms:master-key", "this master key file belongs to another state folder"},
@@ -82,13 +84,17 @@ static const struct {
     {"kms:store-identity", "this database is another store's; if it is meant to be used from now "
                            "on, remove the file store.id of the state folder"},
     {"kms:master-kind",
-     "say where this store's master key is: --master-key pkcs11:.., tee:.. or shamir:"},
+     "say where this store's master key is: --master-key FILE, pkcs11:.., tee:.. or shamir:"},
+    {"kms:master-key-size", "the file that cczoo-kmsd init made; it was cut, or is another one"},
     {"kms:master-tee", "an update of the program or another machine needs the key from elsewhere: "
                        "cczoo-kmsd rekey, before"},
     {"kms:sealed", "holders of shares give them with: cczoo kms unseal --from FILE"},
     {"kms:share-wrong", "take the share as it was handed out; the others that were given stay"},
     {"kms:p11", "check the token with its own tools; the module and token are named by "
                 "--master-key and --epoch"},
+    {"kms:p11-token",
+     "pkcs11-tool --list-token-slots shows the tokens, or softhsm2-util --show-slots"},
+    {"kms:p11-object", "pkcs11-tool --login --list-objects shows what is in the token"},
     {"kms:p11-pin", "tokens lock after some wrong PINs: look at it before you try again"},
     {"kms:p11-mechanism", "for RSA keys of tokens that know no SHA-256 there: oaep=sha1"},
     {"kms:p11-unwrap", "is this the token, and the key, that the store was made with?"},
@@ -133,7 +139,9 @@ static const struct {
     {"kms:key-managed", "a new version: cczoo kms key rotate, or key import --new-version"},
     {"kms:key-unattested", "show evidence (--tee), or use a key that was made for clients without"},
     {"kms:key-imported", "import a version instead: cczoo kms key import --new-version"},
-    {"kms:key-usage", "what a key is for is said when it is made and stays; make another key"},
+    {"kms:key-usage",
+     "what a key is for is said when it is made and stays: cczoo kms key create NAME "
+     "--alg KIND --ops sign,verify"},
     {"kms:ca-names", "cczoo kms ca create NAME --names als.example,10.0.0.7"},
     {"x509:name-not-allowed", "names that the authority was made with, each as it stands there"},
     {"kms:ca-rotate", "make another one, give clients both certificates, then disable the old key"},

@@ -175,6 +175,9 @@ struct ccz_kms_backend {
                            int col);              /* blob or text, until the next step */
     void (*end)(void *db, enum cczi_kms_sql sql); /* also after a failure */
     ccz_rc (*fail)(enum cczi_kms_fault *fault, void *db, struct ccz_err *err);
+    /* Writes all of it, as the last commit left it, to the empty file @p path. Outside of transactions. NULL: the database has tools of
+     * its own for that. */
+    ccz_rc (*copy)(const char *path, void *db, struct ccz_err *err);
 };
 const struct ccz_kms_backend *cczi_kms_sqlite(void); /* target: path of the file, or ":memory:" */
 
@@ -189,6 +192,9 @@ struct cczi_kms_db {
 ccz_rc cczi_kms_db_open(struct cczi_kms_db *db, const struct ccz_kms_backend *ops,
                         const char *target, bool create, struct ccz_err *err);
 void cczi_kms_db_close(struct cczi_kms_db *db);
+/* ops->copy to a file of mode 0600 that appears under @p path when it is complete and durable, in place of one that is there.
+ * @retval CCZ_E_ARG "kms:backup" this back end has tools of its own */
+ccz_rc cczi_kms_db_copy(const char *path, struct cczi_kms_db *db, struct ccz_err *err);
 /* True inside a transaction; SQLite ends some by itself when a statement fails. */
 bool cczi_kms_db_in_tx(const struct cczi_kms_db *db);
 ccz_rc cczi_kms_db_schema(int64_t *out, struct cczi_kms_db *db, struct ccz_err *err);

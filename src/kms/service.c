@@ -6,6 +6,7 @@
 #include "use_priv.h"
 #include "works.h"
 
+#include <limits.h>
 #include <pthread.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -35,6 +36,7 @@ struct job {
     struct ccz_rpc_call *call; /* of gRPC, to see whether its caller has gone; else NULL */
     bool probe, of;            /* asks whether the store answers; and knows peer.spki_sha256 */
     bool pins;                 /* looks for new principals */
+    bool backup;               /* copies the store to the path in `body` */
     struct ccz_ratls_peer peer;
     char address[ADDRESS_SIZE], path[METHOD_PATH_SIZE];
     struct ccz_buf body, evidence;
@@ -249,6 +251,13 @@ static void answer_probe(struct ccz_kms_service *s, struct job *j)
     j->answer(j->arg, (struct ccz_span){0}, rc == CCZ_OK ? NULL : &err);
 }
 
+static void back_up(struct ccz_kms_service *s, struct job *j)
+{
+    struct ccz_err err = {0};
+    ccz_rc rc = cczi_kms_db_copy((const char *)j->body.ptr, &s->cfg.store->db, &err);
+    j->answer(j->arg, (struct ccz_span){0}, rc == CCZ_OK ? NULL : &err);
+}
+
 static ccz_rc load_pins(struct ccz_kms_service *s, struct ccz_err *err);
 
 /* Another server may have given roles. Whoever waits is told in any case. */
@@ -274,7 +283,7 @@ static void handle_jobs(struct ccz_kms_service *s, struct queue *jobs)
     size_t len = 0;
     queue_init(&probes);
     for (struct job *j; (j = queue_take(jobs)) != NULL;) {
-        if (j->probe || j->pins) {
+        if (j->probe || j->pins || j->backup) {
             queue_add(&probes, j);
             continue;
         }
@@ -307,6 +316,8 @@ static void handle_jobs(struct ccz_kms_service *s, struct queue *jobs)
     for (struct job *j; (j = queue_take(&probes)) != NULL;) {
         if (j->pins)
             look_for_pins(s);
+        else if (j->backup)
+            back_up(s, j);
         else
             answer_probe(s, j);
         job_free(j);
@@ -450,6 +461,23 @@ ccz_rc ccz_kms_service_probe(struct ccz_kms_service *s, const uint8_t *principal
         memcpy(j->peer.spki_sha256, principal, 32);
     ccz_buf_init(&j->body, 0);
     if (queue_job(s, j))
+        return CCZ_OK;
+    job_free(j);
+    return refuse_busy(err);
+}
+
+ccz_rc ccz_kms_service_backup(struct ccz_kms_service *s, const char *path, ccz_kms_answer_fn answer,
+                              void *arg, struct ccz_err *err)
+{
+    struct job *j = calloc(1, sizeof(*j));
+    if (!j)
+        return refuse_busy(err);
+    j->answer = answer;
+    j->arg = arg;
+    j->backup = true;
+    ccz_buf_init(&j->body, PATH_MAX);
+    ccz_buf_put(&j->body, path, strlen(path) + 1);
+    if (!j->body.bad && queue_job(s, j))
         return CCZ_OK;
     job_free(j);
     return refuse_busy(err);

@@ -50,6 +50,52 @@ status 0 "$DAEMON" epoch --state "$RUN/kms" "${EPOCH[@]}" --accept-lost
 status 0 "$DAEMON" epoch --state "$RUN/kms" "${EPOCH[@]}"
 has out '^accepted=nothing$'
 
+step "a backup while it runs, and back to it"
+mkdir -m 0700 "$RUN/copies"
+MASTER=("${EPOCH[@]}" --backup "$RUN/copies/kms.sqlite")
+status 2 "$DAEMON" run --state "$RUN/kms" --listen 127.0.0.1:0 "${TEE[@]}" --database 'host=nowhere' --backup "$RUN/copies/kms.sqlite"
+has err '^error: --backup is for SQLite'
+# backed_up RESULT: makes a backup and waits until the log says what came of it.
+backed_up() {
+    local i before
+    before=$(grep -c 'kmsd: backup=' "$RUN/log/kms.log" || true)
+    kill -USR2 "${PIDS[kms]}"
+    for ((i = 0; i < 200; i++)); do
+        [ "$(grep -c 'kmsd: backup=' "$RUN/log/kms.log" || true)" = "$before" ] || break
+        sleep 0.1
+    done
+    grep 'kmsd: backup=' "$RUN/log/kms.log" | tail -n 1 | grep -q "backup=$1" || { tail -n 3 "$RUN/log/kms.log" >&2; die "no backup=$1"; }
+}
+serve
+hammer during 500 </dev/null >"$RUN/acked" 2>"$RUN/err" &
+HAMMER=$!
+for ((w = 0; w < 400; w++)); do [ ! -s "$RUN/acked" ] || break; sleep 0.01; done
+cp "$RUN/acked" "$RUN/acked.before" # what was acknowledged before the copy has to be in it
+backed_up "written file=$RUN/copies/kms.sqlite"
+wait "$HAMMER" || { cat "$RUN/err" >&2; die "a backup disturbs those who call"; }
+[ -s "$RUN/acked.before" ] || die "nothing was stored before the backup"
+[ "$(stat -c %a "$RUN/copies/kms.sqlite")" = 600 ] || die "others may read the backup"
+status 0 kms key create later --alg aes-256 --bind workload
+mv "$RUN/copies" "$RUN/moved" # a backup that cannot be written harms nobody
+backed_up 'failed where=file:'
+mv "$RUN/moved" "$RUN/copies"
+status 0 probe release key/later
+kms_stop
+status 1 "$DAEMON" check --state "$RUN/copies" --master-key "$RUN/kms/master.key" "${EPOCH[@]}"
+has err '^refused: kms:rolled-back: '
+status 0 "$DAEMON" check --state "$RUN/copies" --master-key "$RUN/kms/master.key" "${EPOCH[@]}" --accept-rolled-back
+cp -a "$RUN/kms" "$RUN/newer"
+rm -f "$RUN/kms/kms.sqlite-wal"
+cp "$RUN/copies/kms.sqlite" "$RUN/kms/kms.sqlite"
+status 0 "$DAEMON" epoch --state "$RUN/kms" "${EPOCH[@]}" --accept-rolled-back
+MASTER=("${EPOCH[@]}")
+serve
+probe verify <"$RUN/acked.before"
+status 3 probe release key/later
+has err 'kms:not-found'
+backed_up 'none'
+kms_stop
+
 step "rekey: sealed to this program"
 status 2 "$DAEMON" rekey --state "$RUN/kms" "${EPOCH[@]}"
 status 1 "$DAEMON" rekey --state "$RUN/kms" "${EPOCH[@]}" --new-master-key tee:mrenclave --tee sim-tdx --sim-dir "$RUN/sim"
@@ -116,6 +162,8 @@ for _ in $(seq 100); do
     sleep 0.1
 done
 [ "$KMS" = "127.0.0.1:$(cat "$RUN/kms.port")" ] || die "the open KMS is somewhere else"
+status 1 unseal
+has err '^hint: it is open: '
 status 0 probe release key/model "$RUN/got"
 cmp -s "$RUN/got" "$RUN/first" || die "another key from the shares"
 status 0 kms audit
@@ -148,6 +196,9 @@ if [ -e /usr/lib/softhsm/libsofthsm2.so ]; then
     kms_stop
     status 1 "$DAEMON" check --state "$RUN/kms" --master-key "pkcs11:token=kms;object=master?module-path=/x.so&pin-value=1"
     has err '^refused: kms:p11-pin: pin-value'
+    status 3 "$DAEMON" check --state "$RUN/kms" --master-key "pkcs11:token=kmz;object=master?$module" "${TOKEN[@]:2}"
+    has err '^error: kms:p11-token: .*"kmz"$'
+    has err '^hint: .*--list-token-slots'
 else
     say "SoftHSM is not installed: skipped"
 fi

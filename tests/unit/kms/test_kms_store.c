@@ -3,7 +3,9 @@
 #define _GNU_SOURCE
 #include "kms/kms_whole.h"
 
+#include <signal.h>
 #include <sqlite3.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -639,6 +641,52 @@ static void test_no_plaintext(void)
     ccz_kms_store_free(s);
 }
 
+/* What a copy has is what was there when it was made; one that cannot be made leaves the last one, and nothing beside it. */
+static void test_backup(void)
+{
+    dir_fresh();
+    init_store();
+    struct ccz_kms_store *s = open_store();
+    struct ccz_err err = {0};
+    fix_populate(s);
+    char copy[400];
+    (void)snprintf(copy, sizeof(copy), "%s", dir_path("copy/kms.sqlite"));
+    CHECK(cczi_kms_db_copy(copy, &s->db, &err) == CCZ_E_IO ||
+          err.rc == CCZ_E_NOT_FOUND); /* no such folder */
+    CHECK(strncmp(err.where, "file:", 5) == 0);
+    CHECK(mkdir(dir_path("copy"), 0700) == 0);
+    CHECK(cczi_kms_db_copy(copy, &s->db, &err) == CCZ_OK && mode_of(copy) == 0600);
+    struct ccz_kms_check then, now;
+    CHECK(ccz_kms_store_check(&then, s, &err) == CCZ_OK && then.versions > 0);
+    CHECK(fix_create_key(s, "later", "aes-256", (struct ccz_span){0}, "server", &err) == CCZ_OK);
+    CHECK(ccz_kms_store_check(&now, s, &err) == CCZ_OK && now.versions == then.versions + 1);
+
+    struct rlimit was, small;
+    CHECK(getrlimit(RLIMIT_FSIZE, &was) == 0);
+    small = was;
+    small.rlim_cur = 20000;
+    (void)signal(SIGXFSZ, SIG_IGN); /* as the daemon does: the write fails instead */
+    CHECK(setrlimit(RLIMIT_FSIZE, &small) == 0);
+    CHECK(cczi_kms_db_copy(copy, &s->db, &err) == CCZ_E_IO);
+    CHECK(setrlimit(RLIMIT_FSIZE, &was) == 0);
+    CHECK(strcmp(err.where, "kms:store-full") == 0);
+    CHECK(unlink(copy) == 0 && rmdir(dir_path("copy")) == 0); /* there was nothing else in it */
+    CHECK(mkdir(dir_path("copy"), 0700) == 0);
+
+    CHECK(cczi_kms_db_copy(copy, &s->db, &err) == CCZ_OK);
+    struct ccz_kms_backend none = *s->db.ops; /* one with tools of its own */
+    none.copy = NULL;
+    struct cczi_kms_db other = {.ops = &none, .db = s->db.db};
+    CHECK(cczi_kms_db_copy(copy, &other, &err) == CCZ_E_ARG);
+    CHECK(strcmp(err.where, "kms:backup") == 0 && err.hint[0]);
+    ccz_kms_store_free(s);
+    CHECK(rename(dir_path("master.key"), dir_path("copy/master.key")) == 0);
+    const struct ccz_kms_state restored = {.dir = dir_path("copy")};
+    CHECK(ccz_kms_store_open(&s, &restored, &err) == CCZ_OK);
+    CHECK(ccz_kms_store_check(&then, s, &err) == CCZ_OK && then.versions == now.versions);
+    ccz_kms_store_free(s);
+}
+
 static const struct ccz_test tests[] = {
     {"kms.names", test_names},
     {"kms.seal", test_seal},
@@ -652,6 +700,7 @@ static const struct ccz_test tests[] = {
     {"kms.tamper_shown", test_tamper_shown},
     {"kms.rolled_back", test_rolled_back},
     {"kms.no_plaintext", test_no_plaintext},
+    {"kms.backup", test_backup},
 };
 
 int main(int argc, char **argv)
