@@ -770,6 +770,8 @@ static int ask(const struct verb *v, struct kms_opts *o, char **args)
     if (rc == CCZ_OK)
         rc = v->run(&s, o, args, &err);
     kms_session_end(&s);
+    if (v->run == unseal && strcmp(err.where, "peer:kms:admin-unknown") == 0)
+        (void)ccz_hint(&err, rc, "it is open: only a sealed KMS takes calls without a key");
     if (rc != CCZ_OK)
         return ui_fail(&err);
     return o->no ? UI_NO : UI_OK;

@@ -69,6 +69,21 @@ static ccz_rc reach_any(struct kms_session *s, const struct kms_reach *r, struct
     return rc;
 }
 
+/* What a network error cannot know, and what a peer's word is not taken for. */
+static ccz_rc hint_reach(ccz_rc rc, struct ccz_err *err)
+{
+    if (rc == CCZ_OK || err->hint[0])
+        return rc;
+    if (strcmp(err->where, "peer:kms:admin-unknown") == 0)
+        return ccz_hint(err, rc,
+                        "the KMS knows no such --admin-key: an administrator gives it roles, cczoo "
+                        "kms role set");
+    if (strncmp(err->where, "net:", 4) != 0)
+        return rc;
+    return ccz_hint(err, rc,
+                    "is cczoo-kmsd running there, and is this the address of its --listen?");
+}
+
 ccz_rc kms_session_begin(struct kms_session *s, const struct kms_reach *r, struct ccz_err *err)
 {
     *s = (struct kms_session){0};
@@ -83,7 +98,7 @@ ccz_rc kms_session_begin(struct kms_session *s, const struct kms_reach *r, struc
     rc = ccz_party_new(&s->party, &party, err);
     if (rc != CCZ_OK)
         return rc;
-    return reach_any(s, r, err);
+    return hint_reach(reach_any(s, r, err), err);
 }
 
 static ccz_rc read_stdin(struct ccz_buf *b, struct ccz_err *err)

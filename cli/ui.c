@@ -124,7 +124,7 @@ int ui_fail(const struct ccz_err *err)
     else
         ui_error("%s: %s", err->where, readable(msg, err->msg));
     if (err->hint[0])
-        ui_hint("%s", err->hint);
+        ui_hint("%s", readable(msg, err->hint));
     return ui_status(err);
 }
 

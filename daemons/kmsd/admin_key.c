@@ -3,7 +3,15 @@
 
 #include "../../cli/key_file.h"
 
+#include <string.h>
 #include <unistd.h>
+
+/* Who names a public key has a typing error, and would get a private key under its name. */
+static bool is_public_name(const char *path)
+{
+    size_t n = strlen(path);
+    return n >= 4 && strcmp(path + n - 4, ".pub") == 0;
+}
 
 static ccz_rc make(struct ccz_key **out, const char *path, struct ccz_err *err)
 {
@@ -17,7 +25,7 @@ ccz_rc kmsd_admin_key(uint8_t spki_sha256[32], bool *made, const char *path, str
 {
     CCZ_AUTO(ccz_key) key = NULL;
     ccz_rc rc;
-    if (made && access(path, F_OK) != 0) {
+    if (made && access(path, F_OK) != 0 && !is_public_name(path)) {
         rc = make(&key, path, err);
         *made = rc == CCZ_OK;
     } else {

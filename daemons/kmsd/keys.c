@@ -110,8 +110,9 @@ int kmsd_rekey(const struct kmsd_opts *o, int64_t now_s)
     kmsd_keys_close(&k);
     if (rc != CCZ_OK)
         return ui_fail(&err);
-    ui_say("the store is under a new master key; what had its place is kept beside it as FILE.old, "
-           "for backups: destroy it with them");
+    ui_say(
+        "the store is under a new master key; what had its place, if anything, is kept beside it "
+        "as FILE.old, for backups: destroy it with them");
     kmsd_say_shares(o);
     return UI_OK;
 }

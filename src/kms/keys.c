@@ -71,7 +71,8 @@ ccz_rc cczi_kms_key_kind_parse(enum cczi_kms_key_kind *out, struct ccz_span name
     char got[CCZ_ERR_VALUE_SIZE];
     ccz_escape(got, sizeof(got), name);
     return ccz_refuse(err, CCZ_E_UNSUPPORTED, "kms:key-kind", got,
-                      "aes-256-gcm, ecdsa-p256, ed25519, rsa-3072, hmac-sha256, ...");
+                      "aes-128, aes-256, aes-128-gcm, aes-256-gcm, chacha20-poly1305, hmac-sha256, "
+                      "ecdsa-p256, ecdsa-p384, ed25519, rsa-2048, -3072, -4096");
 }
 
 bool cczi_kms_key_is_pair(enum cczi_kms_key_kind k)

@@ -203,8 +203,9 @@ static ccz_rc file_unwrap(uint8_t *key, struct ccz_kms_master *m, const struct c
 {
     (void)m;
     if (blob->body.size != CCZ_KMS_MASTER_KEY_SIZE)
-        return ccz_refuse_num(err, CCZ_E_FORMAT, "kms:master-key-size", (int64_t)blob->body.size,
-                              CCZ_KMS_MASTER_KEY_SIZE);
+        return cczi_kms_hint(err,
+                             ccz_refuse_num(err, CCZ_E_FORMAT, "kms:master-key-size",
+                                            (int64_t)blob->body.size, CCZ_KMS_MASTER_KEY_SIZE));
     memcpy(key, blob->body.ptr, CCZ_KMS_MASTER_KEY_SIZE);
     return CCZ_OK;
 }

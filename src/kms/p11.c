@@ -130,9 +130,10 @@ static ccz_rc find_token(struct ccz_kms_token *t, struct ccz_err *err)
     }
     if (found == 1)
         return CCZ_OK;
-    return ccz_fail(err, CCZ_E_NOT_FOUND, "kms:p11-token", (int64_t)found,
-                    "%s of the module's tokens has the label \"%s\"",
-                    found ? "more than one" : "none", t->uri.token);
+    (void)ccz_fail(err, CCZ_E_NOT_FOUND, "kms:p11-token", (int64_t)found,
+                   "%s of the module's tokens has the label \"%s\"",
+                   found ? "more than one" : "none", t->uri.token);
+    return cczi_kms_hint(err, CCZ_E_NOT_FOUND);
 }
 
 /* ------------------------------------------------------------------------ PIN, login */
@@ -281,15 +282,17 @@ static ccz_rc find_one(CK_OBJECT_HANDLE *out, size_t *found, struct ccz_kms_toke
     *found = len;
     *out = all[0];
     if (rc == CCZ_OK && len > 1)
-        rc = ccz_fail(err, CCZ_E_EXISTS, "kms:p11-object", (int64_t)len,
-                      "more than one object has the label \"%s\"", t->uri.object);
+        rc = cczi_kms_hint(err,
+                           ccz_fail(err, CCZ_E_EXISTS, "kms:p11-object", (int64_t)len,
+                                    "more than one object has the label \"%s\"", t->uri.object));
     return rc;
 }
 
 static ccz_rc not_found(struct ccz_err *err, const struct ccz_kms_token *t, const char *what)
 {
-    return ccz_fail(err, CCZ_E_NOT_FOUND, "kms:p11-object", 0, "the token has no %s \"%s\"", what,
-                    t->uri.object);
+    (void)ccz_fail(err, CCZ_E_NOT_FOUND, "kms:p11-object", 0, "the token has no %s \"%s\"", what,
+                   t->uri.object);
+    return cczi_kms_hint(err, CCZ_E_NOT_FOUND);
 }
 
 static ccz_rc make_aes(struct ccz_kms_token *t, struct ccz_err *err)

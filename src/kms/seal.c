@@ -42,8 +42,9 @@ ccz_rc cczi_kms_sealer_init(struct cczi_kms_sealer *s, const struct ccz_secret *
     if (id)
         memcpy(s->id, id, sizeof(s->id));
     if (ccz_secret_size(master) != CCZ_KMS_MASTER_KEY_SIZE)
-        return ccz_refuse_num(err, CCZ_E_FORMAT, "kms:master-key-size",
-                              (int64_t)ccz_secret_size(master), CCZ_KMS_MASTER_KEY_SIZE);
+        return cczi_kms_hint(err, ccz_refuse_num(err, CCZ_E_FORMAT, "kms:master-key-size",
+                                                 (int64_t)ccz_secret_size(master),
+                                                 CCZ_KMS_MASTER_KEY_SIZE));
     struct ccz_span ikm = CCZ_SPAN(ccz_secret_view(master), CCZ_KMS_MASTER_KEY_SIZE);
     struct ccz_span none = {0}, salt = id ? CCZ_SPAN(s->id, sizeof(s->id)) : none;
     ccz_rc rc = ccz_secret_new(&s->keys, (size_t)CCZI_KMS_SUBKEYS * SUBKEY_SIZE);

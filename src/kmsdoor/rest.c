@@ -41,7 +41,9 @@ static ccz_rc find_method(const struct cczi_shape_method **out, const struct ccz
 {
     *out = cczi_shape_method(r->rest);
     if (!*out || !cczi_kms_method_known(r->rest))
-        return ccz_fail(err, CCZ_E_NOT_FOUND, "door:not-found", 0, "there is no such method");
+        return ccz_hint(
+            err, ccz_fail(err, CCZ_E_NOT_FOUND, "door:not-found", 0, "there is no such method"),
+            "GET /openapi.json lists the methods");
     const char *type = ccz_http_header(r->http, "Content-Type");
     if (is_json(type))
         return CCZ_OK;

@@ -30,6 +30,22 @@ status 2 "$BIN/cczoo-kmsd" run --state "$RUN/kms"
 status 3 "$BIN/cczoo-kmsd" run --state "$RUN/absent" --listen 127.0.0.1:0 --tee sim-sgx
 has err '^hint: create a state folder: cczoo-kmsd init'
 
+status 3 "$BIN/cczoo-kmsd" init --state "$RUN/absent" --admin-key "$RUN/typo.pub" # a private key under a public name helps nobody
+has err '^error: file:read: .*typo.pub'
+[ ! -e "$RUN/typo.pub" ] || die "a key was made under the name of a public key"
+head -c 31 "$RUN/kms/master.key" >"$RUN/cut.key"
+chmod 600 "$RUN/cut.key"
+status 1 "$BIN/cczoo-kmsd" check --state "$RUN/kms" --master-key "$RUN/cut.key"
+has err '^refused: kms:master-key-size: 31 / 32$'
+has err '^hint: the file that cczoo-kmsd init made'
+chmod 640 "$RUN/cut.key"
+status 1 "$BIN/cczoo-kmsd" check --state "$RUN/kms" --master-key "$RUN/cut.key"
+has err "^hint: .*chmod 600 $RUN/cut.key\$"
+KMS=127.0.0.1:1
+status 3 kms ls
+has err '^error: net:connect: 127.0.0.1:1: '
+has err '^hint: is cczoo-kmsd running there'
+
 step "the KMS is judged before anything is sent to it"
 kms_start
 grep -q SIMULATED "$RUN/log/kms.log" || die "the daemon does not say SIMULATED"
@@ -50,7 +66,7 @@ step "keys, secrets, policies"
 printf 'hunter2 hunter2' >"$RUN/password"
 chmod 600 "$RUN/password"
 status 3 kms key import model --from "$RUN/model.key" --bind workload # no such policy: nothing is stored
-has err 'kms:not-found'
+has err '^error: kms:not-found: there is no policy "workload"$'
 status 0 kms policy put workload "$RUN/probe-policy.json"
 status 3 kms policy put workload "$RUN/probe-policy.json"
 has err 'hint: .*--replace'
@@ -132,6 +148,7 @@ status 3 "$BIN/kms-probe" release key/model "${REACH[@]}" --sim-dir "$RUN/other-
 has err 'peer:quote:pck-root'
 ADMIN_KEY=$RUN/stranger.key status 1 kms ls
 has err 'kms:admin-unknown'
+has err '^hint: the KMS knows no such --admin-key'
 ADMIN_KEY=$RUN/auditor.key status 0 kms audit --last 3
 ADMIN_KEY=$RUN/auditor.key status 1 kms rm key/model
 has err '^refused: kms:role: auditor / operator,author'
