@@ -192,6 +192,20 @@ static void check_instance(struct doctor *d, const uint8_t id[CCZ_KMS_INSTANCE_S
         found(d, LEVEL_OK, "instance", NULL, "%s", hex);
 }
 
+/* Which namespace is not said: who may read the status need not know of it. */
+static void check_quotas(struct doctor *d, unsigned percent)
+{
+    enum { MUCH = 80 };
+    if (percent < MUCH)
+        found(d, LEVEL_OK, "quotas", NULL,
+              "no namespace was seen with more than %u %% of what it may have", percent);
+    else
+        found(d, LEVEL_WARN, "quotas",
+              "cczoo_kms_quota_most_percent of its /metrics says of what: destroy what is not "
+              "needed, or cczoo-kmsd run --quota-...",
+              "a namespace has %u %% of what it may have", percent);
+}
+
 static void check_status(struct doctor *d)
 {
     struct ccz_err err = {0};
@@ -215,6 +229,7 @@ static void check_status(struct doctor *d)
         found(d, LEVEL_WARN, "counter",
               "cczoo-kmsd epoch --epoch WHERE --accept-lost, then run with --epoch",
               "none: an older copy of the whole store would start");
+    check_quotas(d, st.quota_most_percent);
 }
 
 static void on_line(void *arg, const struct ccz_kms_audit_line *l)

@@ -715,6 +715,9 @@ struct ccz_kms_status {
     uint8_t instance[CCZ_KMS_INSTANCE_SIZE]; /**< which KMS this is */
     bool
         counted; /**< a counter outside of the store follows it: an older copy of the store does not start */
+    uint32_t
+        quota_most_percent; /**< the most that a namespace was seen to have of any of its quotas (ccz_kms_quota) since this
+                           server started */
 };
 CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_get_status(struct ccz_kms_status *out, struct ccz_rpc_client *c,
                                                struct ccz_err *err);

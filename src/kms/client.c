@@ -611,6 +611,7 @@ ccz_rc ccz_kms_get_status(struct ccz_kms_status *out, struct ccz_rpc_client *c, 
     s.simulated = m.simulated != 0;
     s.started_s = (int64_t)m.started_s;
     s.counted = m.counted != 0;
+    s.quota_most_percent = (uint32_t)m.quota_most_percent;
     s.keys = m.keys;
     s.secrets = m.secrets;
     s.policies = m.policies;

@@ -603,7 +603,7 @@ struct cczi_msg_checkpoint {
 struct cczi_msg_status {
     struct ccz_span version, tee;
     uint64_t simulated, started_s, keys, secrets, policies, unbound, audit_seq,
-        collateral_expires_s, counted;
+        collateral_expires_s, counted, quota_most_percent;
     struct ccz_span audit_sha256, instance;
 };
 struct cczi_msg_put_reference_req {

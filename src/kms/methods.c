@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The methods, each inside a transaction and after handle.c has checked who calls. */
 #include "kms_priv.h"
+#include "quota.h"
 #include "use_priv.h"
 
 #include <cczoo/codec.h>
@@ -504,6 +505,7 @@ static ccz_rc run_status(struct ccz_buf *response, struct cczi_kms_call *call, s
         .audit_sha256 = CCZ_SPAN(call->store->head.hash, 32),
         .instance = CCZ_SPAN(call->store->instance, CCZ_KMS_INSTANCE_SIZE),
         .counted = call->store->epoch != NULL,
+        .quota_most_percent = cczi_kms_quotas_most(call->store->quotas),
     };
     if (info->collateral_expires_s)
         m.collateral_expires_s = (uint64_t)info->collateral_expires_s(info->arg);

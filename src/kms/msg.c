@@ -137,6 +137,7 @@ const struct cczi_msg_field cczi_msg_status[] = {
     UINT(11, cczi_msg_status, collateral_expires_s, INT64_MAX),
     SPAN(12, cczi_msg_status, instance, CCZ_KMS_INSTANCE_SIZE),
     UINT(13, cczi_msg_status, counted, 1),
+    UINT(14, cczi_msg_status, quota_most_percent, 100),
     END,
 };
 

@@ -191,6 +191,16 @@ ccz_rc cczi_kms_quota_policy(struct ccz_kms_store *s, const char *name, unsigned
     return CCZ_OK;
 }
 
+unsigned cczi_kms_quotas_most(struct cczi_kms_quotas *q)
+{
+    unsigned most = 0;
+    for (int i = 0; q && i < WHATS; i++) {
+        unsigned percent = atomic_load(&q->most[i]);
+        most = percent > most ? percent : most;
+    }
+    return most;
+}
+
 void cczi_kms_quotas_metrics(struct cczi_kms_quotas *q, struct ccz_buf *out)
 {
     ccz_buf_put_str(out, "# HELP cczoo_kms_quota_refused_total Puts that were refused because a "

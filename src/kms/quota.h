@@ -24,6 +24,8 @@ void cczi_kms_quota_gone(struct ccz_kms_store *s, const char *name);
  *  @param bytes, was  of it, and of what it takes the place of. where = "kms:quota-policies", "kms:quota-policy-bytes" */
 CCZ_MUST_USE ccz_rc cczi_kms_quota_policy(struct ccz_kms_store *s, const char *name, unsigned rows,
                                           size_t bytes, size_t was, struct ccz_err *err);
+/* The most percent of any quota that a namespace was seen to have since the start, 0 to 100. Any thread. */
+unsigned cczi_kms_quotas_most(struct cczi_kms_quotas *q); /* NULL: 0 */
 /* Appends text for Prometheus, without names. Any thread. */
 void cczi_kms_quotas_metrics(struct cczi_kms_quotas *q, struct ccz_buf *out);
 #endif

@@ -47,6 +47,7 @@ KMSD=(--epoch "file:$RUN/elsewhere/counter")
 kms_start
 status 0 doctor
 finds ok counter 'a counter outside'
+finds ok quotas 'no namespace was seen with more than 0 %'
 finds_not warn .
 status 1 doctor --kms-id "$id"
 finds bad instance "kms:instance: [0-9a-f]{32} / $id"
@@ -168,6 +169,16 @@ policy_for "$RUN/kms-policy.json" "$BIN/kms-probe"
 status 1 doctor
 finds bad reach 'policy:mrenclave: [0-9a-f]{64} / [0-9a-f]{64}'
 policy_for "$RUN/kms-policy.json" "$BIN/cczoo-kmsd"
+kms_stop
+KMSD+=(--quota-items 5) # what is counted before a put is what is seen
+kms_start
+for i in 1 2 3 4; do put full/$i; done
+status 1 doctor
+finds ok quotas 'no namespace was seen with more than 60 %'
+put full/5
+status 1 doctor
+finds warn quotas 'a namespace has 80 %'
+! grep -E 'quotas' "$RUN/out" | grep -q full || die "it says of which namespace"
 kms_stop
 status 3 doctor
 finds bad reach 'net:connect'
