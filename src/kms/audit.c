@@ -135,6 +135,7 @@ static ccz_rc walk_line(struct cczi_kms_walk *w, uint8_t prev[32],
     if (rc != CCZ_OK)
         return rc;
     memcpy(prev, l->hash, 32);
+    w->last_s = l->time_s;
     if (l->seq == 1)
         memcpy(w->first, l->hash, 32);
     if (l->seq == w->at)

@@ -158,6 +158,7 @@ struct ccz_kms_store {
     const struct ccz_clock *
         clock; /* read once the store is held, as a call may wait for it; NULL: the request's time counts */
     struct ccz_kms_epoch *epoch; /* or NULL; the caller's */
+    int64_t opened_last_s;       /* time of the last audit line when it was opened */
     struct cczi_kms_db db;
     struct cczi_kms_sealer sealer;
     struct cczi_kms_sealer next; /* migrate.c: that of the newest schema, then the old one */
@@ -423,6 +424,7 @@ struct cczi_kms_walk {
     uint8_t at_hash[32]; /* zeros where there is no such line */
     uint64_t lines;
     uint8_t first[32]; /* hash of line 1 */
+    int64_t last_s;    /* time of the last line */
     struct cczi_kms_tree tree;
 };
 /* Whether line @p seq is the one with this hash, shown by the chain from it to the sealed head; inside a transaction. */

@@ -19,6 +19,7 @@ enum {
     ADDRESS_SIZE = 64,
     METHOD_PATH_SIZE = 64,
     CRYPTO_THREADS = 2,
+    CLOCK_BACK_S = 5, /* clocks of several servers differ */
     ROTATION_EVERY_S = 60,
     ROTATION_AGAIN_S = 5, /* while more keys are due than rotate at a time */
     ROTATIONS_MAX = 64,
@@ -673,6 +674,20 @@ static ccz_rc start_threads(struct ccz_kms_service *s, struct ccz_err *err)
     return ccz_fail(err, CCZ_E_UNAVAILABLE, "kms:service", 0, "cannot start the worker threads");
 }
 
+/* A clock that went back lets what has expired be released again. Whether it did, or ran ahead before, nobody here can know. */
+static void warn_clock(const struct ccz_kms_service *s)
+{
+    char now[21], last[21];
+    int64_t now_s = ccz_clock_now_s(s->cfg.clock), last_s = s->cfg.store->opened_last_s;
+    if (last_s - now_s <= CLOCK_BACK_S)
+        return;
+    ccz_time_format(now, now_s);
+    ccz_time_format(last, last_s);
+    ccz_log(CCZ_LOG_WARN, "kms",
+            "clock=back now=%s last_line=%s: expiry, tokens and grace go by it; look at NTP", now,
+            last);
+}
+
 ccz_rc ccz_kms_service_new(struct ccz_kms_service **out, const struct ccz_kms_service_cfg *cfg,
                            struct ccz_err *err)
 {
@@ -682,6 +697,7 @@ ccz_rc ccz_kms_service_new(struct ccz_kms_service **out, const struct ccz_kms_se
         return ccz_fail(err, CCZ_E_NOMEM, "kms:service", 0, "out of memory");
     s->cfg = *cfg;
     s->cfg.store->clock = &s->cfg.clock;
+    warn_clock(s);
     cczi_kms_quotas_limit(s->cfg.store->quotas, &cfg->quota);
     queue_init(&s->calls);
     sync_init(s);

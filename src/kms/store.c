@@ -711,6 +711,7 @@ static ccz_rc check_counted(struct ccz_kms_store *s, struct ccz_kms_epoch *epoch
     if (rc != CCZ_OK)
         return rc;
     rc = cczi_kms_check_here(&c, &w, s, err);
+    s->opened_last_s = w.last_s;
     if (rc == CCZ_OK && !epoch)
         rc = cczi_kms_epoch_required_by(s, err);
     const struct cczi_kms_head head = s->head;

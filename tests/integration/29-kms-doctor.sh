@@ -150,6 +150,13 @@ if cc -shared -fPIC -o "$RUN/late.so" "$RUN/late.c" 2>>"$RUN/log/setup.log"; the
     finds warn clock 'the KMS is (19|20|21) s behind'
     status 1 late 90
     finds bad clock 'the KMS is (89|90|91) s behind'
+    ! grep -q 'clock=back' "$RUN/log/kms.log" || die "the clock of this machine went back"
+    kms_stop
+    LATE_S=3600 kms_start env LD_PRELOAD="$RUN/late.so" ASAN_OPTIONS=verify_asan_link_order=0
+    put ahead
+    kms_stop
+    kms_start # the last line is of an hour from now
+    grep -q 'kms: clock=back now=[0-9TZ:-]* last_line=' "$RUN/log/kms.log" || die "the log does not say that the clock went back"
     status 1 late -86400 # here, before anything was issued
     finds bad reach 'collateral:tcb-info-not-yet-valid'
 else
