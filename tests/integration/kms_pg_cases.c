@@ -334,6 +334,36 @@ static void test_tamper(void)
     }
 }
 
+/* A statement that fails ends the transaction of its batch, which has no savepoint before it writes: the others are done, it is refused, and
+ * that is on record. */
+static void test_read_fails(void)
+{
+    struct fix_batch b;
+    fresh();
+    init();
+    struct ccz_kms_store *s = open_at(g_info);
+    fix_populate(s);
+    uint64_t seq = s->head.seq;
+    sql("ALTER TABLE binding RENAME TO bindings");
+    fix_batch_begin(&b);
+    fix_batch_create_key(&b, "before", NULL);
+    fix_batch_release(&b, FIX_WORKLOAD, "key/model");
+    fix_batch_create_key(&b, "behind", NULL);
+    fix_batch_run(&b, s);
+    CHECK(b.entry[0].rc == CCZ_OK && b.entry[2].rc == CCZ_OK);
+    CHECK(b.entry[1].rc == CCZ_E_IO && strcmp(b.entry[1].err.where, "kms:store") == 0);
+    CHECK(b.entry[1].receipt.audit_seq != 0 && s->head.seq == seq + 3);
+    fix_batch_end(&b);
+    sql("ALTER TABLE bindings RENAME TO binding");
+    fix_batch_begin(&b);
+    fix_batch_release(&b, FIX_WORKLOAD, "key/model");
+    fix_batch_run(&b, s);
+    CHECK(b.entry[0].rc == CCZ_OK);
+    fix_batch_end(&b);
+    (void)fix_check(s);
+    ccz_kms_store_free(s);
+}
+
 /* A replica that was behind takes over. */
 static void test_rolled_back(void)
 {
@@ -760,6 +790,7 @@ static const struct ccz_test tests[] = {
     {"pg.parity", test_parity},
     {"pg.settings", test_settings},
     {"pg.tamper", test_tamper},
+    {"pg.read_fails", test_read_fails},
     {"pg.rolled_back", test_rolled_back},
     {"pg.forked", test_forked},
     {"pg.quorums", test_quorums},
