@@ -8,8 +8,9 @@
  * A database is an empty one of PostgreSQL, as for cczoo-kmsd --database; what PostgreSQL itself takes is not in the server's CPU.
  *
  * Lines:  kms-release  streams  releases/s  p50 ms  p99 ms  server CPU us per release  releases per commit
- *         kms-half     releases/s asked for, then the same columns: half of the best rate above, calls started by the
- *                      clock whatever the answers do, latency counted from when a call was due
+ *         kms-keys     the same, each stream for a key of its own
+ *         kms-half     releases/s asked for, then the same columns: half of the bar of 5,000, then half of the best rate
+ *                      above; calls started by the clock whatever the answers do, latency counted from when a call was due
  *         kms-fsync    of a file beside the store, 4 KiB written and synced, one at a time: per second, p50 ms, p99 ms
  */
 #define _GNU_SOURCE
@@ -26,7 +27,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { SAMPLES_MAX = 1 << 20, CONNECTIONS = 4, STREAMS_MAX = 400 };
+enum { SAMPLES_MAX = 1 << 20, CONNECTIONS = 4, STREAMS_MAX = 400, BAR_RATE = 5000 };
 
 static char dir[256];
 static struct ccz_kms_state state = {.dir = dir};
@@ -96,6 +97,13 @@ static void make_store(void)
     must(ccz_kms_init(&state, spki, FIX_NOW, NULL) == CCZ_OK, "init");
     must(ccz_kms_store_open(&s, &state, NULL) == CCZ_OK, "open");
     fix_populate(s);
+    for (unsigned i = 0; i < STREAMS_MAX; i++) {
+        char name[32];
+        (void)snprintf(name, sizeof(name), "model-%u", i);
+        must(fix_create_key(s, name, "aes-128", ccz_span_str("0123456789abcdef"), "server", NULL) ==
+                 CCZ_OK,
+             "key");
+    }
     ccz_kms_store_free(s);
 }
 
@@ -140,10 +148,10 @@ struct run;
 struct lane { /* one call at a time */
     struct run *run;
     struct ccz_rpc_client *client;
+    struct ccz_buf body;
     int64_t from_ns;
 };
 struct run {
-    struct ccz_buf body;
     int64_t end_ns; /* closed loop: the answer starts the next call until then; 0 = open loop */
     pthread_mutex_t lock;
     pthread_cond_t changed;
@@ -182,8 +190,8 @@ static void on_done(void *arg, struct ccz_span response, const struct ccz_rpc_re
 
 static void start(struct lane *l)
 {
-    must(ccz_rpc_unary_async(l->client, CCZI_KMS_SERVICE "Release", ccz_buf_span(&l->run->body),
-                             NULL, on_done, l) == CCZ_OK,
+    must(ccz_rpc_unary_async(l->client, CCZI_KMS_SERVICE "Release", ccz_buf_span(&l->body), NULL,
+                             on_done, l) == CCZ_OK,
          "no call");
 }
 
@@ -214,14 +222,19 @@ static void pace(struct run *r, double rate, double seconds)
     }
 }
 
-static double measure(struct ccz_rpc_client *const client[CONNECTIONS], unsigned streams,
+static void ask_for(struct lane *l, const char *item)
+{
+    const struct cczi_msg_release_req req = {ccz_span_str(item), 0};
+    ccz_buf_init(&l->body, 256);
+    cczi_msg_put(&l->body, cczi_msg_release_req, &req);
+}
+
+/* @param many  a key for each stream */
+static double measure(struct ccz_rpc_client *const client[CONNECTIONS], unsigned streams, bool many,
                       double rate, double seconds)
 {
     struct run *r = calloc(1, sizeof(*r));
     must(r && (r->ms = malloc(SAMPLES_MAX * sizeof(float))), "memory");
-    ccz_buf_init(&r->body, 256);
-    const struct cczi_msg_release_req req = {ccz_span_str("key/model"), 0};
-    cczi_msg_put(&r->body, cczi_msg_release_req, &req);
     pthread_mutex_init(&r->lock, NULL);
     pthread_cond_init(&r->changed, NULL);
     int64_t cpu = shared->cpu_ns, batches = shared->batches, calls = shared->calls,
@@ -229,6 +242,10 @@ static double measure(struct ccz_rpc_client *const client[CONNECTIONS], unsigned
     for (unsigned i = 0; i < streams; i++) {
         r->lane[i] = (struct lane){.run = r, .client = client[i % CONNECTIONS]};
         r->idle[r->idle_len++] = &r->lane[i];
+        char item[32] = "key/model";
+        if (many)
+            (void)snprintf(item, sizeof(item), "key/model-%u", i);
+        ask_for(&r->lane[i], item);
     }
     if (rate > 0) {
         pace(r, rate, seconds);
@@ -252,12 +269,13 @@ static double measure(struct ccz_rpc_client *const client[CONNECTIONS], unsigned
     if (rate > 0)
         printf("kms-half\t%.0f\t", rate);
     else
-        printf("kms-release\t%u\t", streams);
+        printf("%s\t%u\t", many ? "kms-keys" : "kms-release", streams);
     printf("%.0f\t%.2f\t%.2f\t%.1f\t%.1f\n", got, (double)r->ms[n / 2], (double)r->ms[n * 99 / 100],
            (double)(shared->cpu_ns - cpu) / 1e3 / (double)calls,
            (double)calls / (double)(shared->batches - batches));
     (void)fflush(stdout);
-    ccz_buf_free(&r->body);
+    for (unsigned i = 0; i < streams; i++)
+        ccz_buf_free(&r->lane[i].body);
     free(r->ms);
     free(r);
     return got;
@@ -324,10 +342,13 @@ int main(int argc, char **argv)
     static const unsigned streams[] = {1, 8, 32, 100, STREAMS_MAX};
     double best = 0;
     for (size_t i = 0; i < sizeof(streams) / sizeof(streams[0]); i++) {
-        double got = measure(client, streams[i], 0, seconds);
+        double got = measure(client, streams[i], false, 0, seconds);
         best = got > best ? got : best;
     }
-    (void)measure(client, STREAMS_MAX, best / 2, seconds);
+    (void)measure(client, 100, true, 0, seconds);
+    (void)measure(client, STREAMS_MAX, true, 0, seconds);
+    (void)measure(client, STREAMS_MAX, false, BAR_RATE / 2, seconds);
+    (void)measure(client, STREAMS_MAX, false, best / 2, seconds);
     measure_fsync(seconds / 3);
     for (int i = 0; i < CONNECTIONS; i++)
         ccz_rpc_client_free(client[i]);

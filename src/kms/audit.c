@@ -78,15 +78,16 @@ ccz_rc cczi_kms_audit_append(struct ccz_kms_receipt *receipt, struct ccz_kms_sto
     ccz_rc rc = cczi_kms_line_hash(l.hash, &l);
     if (rc != CCZ_OK)
         return ccz_fail(err, rc, "kms:audit-hash", 0, "cannot hash an audit line");
+    rc = tree_add(s, &l, err);
+    if (rc != CCZ_OK)
+        return rc;
     struct cczi_q q = cczi_q_start(&s->db, CCZI_SQL_AUDIT_PUT);
     cczi_q_int(&q, (int64_t)l.seq);
     cczi_q_int(&q, l.time_s);
     cczi_q_blob(&q, l.entry);
     cczi_q_blob(&q, CCZ_SPAN(l.prev, sizeof(l.prev)));
     cczi_q_blob(&q, CCZ_SPAN(l.hash, sizeof(l.hash)));
-    rc = cczi_q_end(&q, err);
-    if (rc == CCZ_OK)
-        rc = tree_add(s, &l, err);
+    rc = cczi_q_end(&q, err); /* the last thing that can fail: cczi_kms_savepoint_last() */
     if (rc != CCZ_OK)
         return rc;
     s->head.seq = l.seq;

@@ -61,6 +61,7 @@ static ccz_rc accept(struct cczi_kms_entry *e)
     if (rc == CCZ_OK && (e->answer.bad || e->answer.size > e->answer.max_size - RECEIPT_ROOM))
         rc = ccz_fail(&e->err, CCZ_E_LIMIT, "kms:response", (int64_t)e->answer.max_size,
                       "the response is too large");
+    cczi_kms_savepoint_last(e->call.store);
     if (rc == CCZ_OK && m->recorded && !e->call.quiet)
         rc = cczi_kms_record(&e->receipt, &e->call, m->name, NULL, &e->err);
     return rc;
@@ -69,9 +70,8 @@ static ccz_rc accept(struct cczi_kms_entry *e)
 /* One call inside the transaction. An error is one of the transaction: that of the call is in e->rc. */
 static ccz_rc run_one(struct ccz_kms_store *s, struct cczi_kms_entry *e, struct ccz_err *err)
 {
-    ccz_rc rc = cczi_kms_savepoint(s, err);
-    if (rc != CCZ_OK)
-        return rc;
+    ccz_rc rc;
+    cczi_kms_savepoint_lazy(s);
     e->rc = accept(e);
     if (e->rc == CCZ_OK) {
         cczi_kms_watch_note(&e->call);

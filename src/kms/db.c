@@ -241,6 +241,7 @@ ccz_rc cczi_kms_db_create(struct cczi_kms_db *db, struct ccz_err *err)
 
 ccz_rc cczi_kms_db_exec(struct cczi_kms_db *db, const char *sql, struct ccz_err *err)
 {
+    db->as_of++;
     return db->ops->exec(db->db, sql, err);
 }
 
@@ -277,11 +278,48 @@ void cczi_q_blob(struct cczi_q *q, struct ccz_span s)
     bind(q, (struct cczi_kms_param){.type = CCZI_KMS_BLOB, .bytes = s});
 }
 
+static bool set_savepoint(struct cczi_kms_db *db)
+{
+    if (db->savepoint != CCZI_KMS_SAVEPOINT_DUE)
+        return true;
+    enum cczi_kms_step step = db->ops->first(db->db, CCZI_SQL_SAVEPOINT, NULL, 0);
+    db->ops->end(db->db, CCZI_SQL_SAVEPOINT);
+    if (step == CCZI_KMS_STEP_DONE)
+        db->savepoint = CCZI_KMS_SAVEPOINT_SET;
+    return step == CCZI_KMS_STEP_DONE;
+}
+
+ccz_rc cczi_kms_db_savepoint(struct cczi_kms_db *db, struct ccz_err *err)
+{
+    return set_savepoint(db) ? CCZ_OK : cczi_kms_hint(err, db->ops->fail(&db->fault, db->db, err));
+}
+
+static bool writes(enum cczi_kms_sql sql)
+{
+    const char *t = cczi_kms_sql_text(sql);
+    return strncmp(t, "INSERT", 6) == 0 || strncmp(t, "UPDATE", 6) == 0 ||
+           strncmp(t, "DELETE", 6) == 0;
+}
+
+/* Whether what is read may be another thing from here on. The log and the head of the store are nobody's rows. */
+static bool changes(enum cczi_kms_sql sql)
+{
+    if (sql <= CCZI_SQL_UNDO)
+        return sql != CCZI_SQL_SAVEPOINT && sql != CCZI_SQL_RELEASE;
+    return writes(sql) && sql != CCZI_SQL_AUDIT_PUT && sql != CCZI_SQL_HEAD_SET;
+}
+
 bool cczi_q_row(struct cczi_q *q)
 {
     const struct ccz_kms_backend *ops = q->db->ops;
     if (q->state != CCZI_Q_BINDING && q->state != CCZI_Q_ROW)
         return false;
+    if (q->state == CCZI_Q_BINDING && changes(q->sql))
+        q->db->as_of++;
+    if (q->state == CCZI_Q_BINDING && writes(q->sql) && !set_savepoint(q->db)) {
+        q->state = CCZI_Q_FAILED;
+        return false;
+    }
     enum cczi_kms_step step = q->state == CCZI_Q_BINDING
                                   ? ops->first(q->db->db, q->sql, q->param, q->bound)
                                   : ops->next(q->db->db, q->sql);

@@ -2,6 +2,7 @@
 /* Rows of the tables item and policy. Every row read is checked against its MAC before it
  * is used. */
 #include "kms_priv.h"
+#include "memo.h"
 #include "past.h"
 #include "quota.h"
 
@@ -123,12 +124,17 @@ static ccz_rc row_get(struct cczi_kms_item *out, struct ccz_kms_store *s,
                       const struct cczi_kms_ref *ref, uint32_t version, struct ccz_err *err)
 {
     out->slot = (struct cczi_kms_slot){.ref = *ref, .version = version};
+    if (cczi_kms_memo_item(out, s))
+        return CCZ_OK;
     struct cczi_q q = cczi_q_start(&s->db, CCZI_SQL_ITEM_GET);
     cczi_q_int(&q, ref->kind);
     cczi_q_text(&q, ref->name);
     cczi_q_int(&q, version);
     ccz_rc rc = cczi_q_row(&q) ? item_read(out, s, &q, err) : CCZ_E_NOT_FOUND;
-    return cczi_q_end_after(&q, rc, err);
+    rc = cczi_q_end_after(&q, rc, err);
+    if (rc == CCZ_OK)
+        cczi_kms_memo_keep_item(s, out);
+    return rc;
 }
 
 ccz_rc cczi_kms_item_get(struct cczi_kms_item *out, struct ccz_kms_store *s,
@@ -275,10 +281,15 @@ static void note_policy(struct ccz_kms_store *s, const char *name, const uint8_t
 ccz_rc cczi_kms_policy_get(struct cczi_kms_policy *out, struct ccz_kms_store *s, const char *name,
                            struct ccz_err *err)
 {
+    if (cczi_kms_memo_policy(out, s, name))
+        return CCZ_OK;
     struct cczi_q q = cczi_q_start(&s->db, CCZI_SQL_POLICY_GET);
     cczi_q_text(&q, name);
     ccz_rc rc = cczi_q_row(&q) ? policy_read(out, name, s, &q, err) : CCZ_E_NOT_FOUND;
-    return cczi_q_end_after(&q, rc, err);
+    rc = cczi_q_end_after(&q, rc, err);
+    if (rc == CCZ_OK)
+        cczi_kms_memo_keep_policy(s, name, out);
+    return rc;
 }
 
 ccz_rc cczi_kms_policy_delete(struct ccz_kms_store *s, const char *name, struct ccz_err *err)

@@ -185,6 +185,10 @@ struct cczi_kms_db {
     const struct ccz_kms_backend *ops;
     void *db;
     enum cczi_kms_fault fault; /* of the last statement that failed; the store resets it at BEGIN */
+    /* one that is due is set before the first statement that writes: calls that only read, as most do, go without */
+    enum { CCZI_KMS_SAVEPOINT_NONE, CCZI_KMS_SAVEPOINT_DUE, CCZI_KMS_SAVEPOINT_SET } savepoint;
+    uint64_t
+        as_of; /* counts what may change what is read: rows written, transactions begun and ended, undone */
 };
 #define CCZI_KMS_SCHEMA       5
 #define CCZI_KMS_SCHEMA_ID    3 /* since then stores have ids, and with them other keys */
@@ -201,6 +205,8 @@ ccz_rc cczi_kms_db_schema(int64_t *out, struct cczi_kms_db *db, struct ccz_err *
 /* Makes the tables (inside a transaction). */
 ccz_rc cczi_kms_db_create(struct cczi_kms_db *db, struct ccz_err *err);
 ccz_rc cczi_kms_db_exec(struct cczi_kms_db *db, const char *sql, struct ccz_err *err);
+/* Sets the savepoint if it is due. */
+ccz_rc cczi_kms_db_savepoint(struct cczi_kms_db *db, struct ccz_err *err);
 
 /* A running statement with a sticky error: bind in order, loop over rows, test once with cczi_q_end(). */
 struct cczi_q {

@@ -142,6 +142,7 @@ struct cczi_kms_before {
     bool dirty;
     size_t lines, noted;
     struct cczi_kms_quorums quorums;
+    bool lazy; /* db.savepoint tells whether the database has it */
 };
 /* Called with every call of a batch after its COMMIT and before any answer leaves: receipts are complete but for
  * entry->proof, which this may fill. An error withholds the answers of all recorded calls; what they did stays. */
@@ -174,6 +175,7 @@ struct ccz_kms_store {
     struct cczi_kms_policies *policies; /* parsed ones */
     struct cczi_kms_looks *looks;       /* looks.h */
     struct cczi_kms_past *past;         /* past.h; NULL while the store is being made */
+    struct cczi_kms_memo *memo;         /* memo.h; NULL while the store is being made */
     uint64_t begun_generation;          /* of the head, when this transaction began */
     bool looking;                       /* at all rows: what they add up to says more than past.h */
     struct cczi_kms_quotas *quotas;     /* quota.h; NULL while the store is being made */
@@ -228,6 +230,11 @@ void cczi_kms_retry_pause(unsigned n);           /* before try n = 1, 2, ... of 
 void cczi_kms_rollback(struct ccz_kms_store *s); /* no-op outside a transaction */
 /* A part of the transaction that can be undone by itself; one at a time. */
 ccz_rc cczi_kms_savepoint(struct ccz_kms_store *s, struct ccz_err *err);
+/* The same, set in the database with the first row that is written. A statement that fails before that ends the transaction with some
+ * databases: for calls, which are then handled one by one. */
+void cczi_kms_savepoint_lazy(struct ccz_kms_store *s);
+/* What follows is one statement, and nothing that can fail comes behind it: a savepoint that is not set yet is not needed. */
+void cczi_kms_savepoint_last(struct ccz_kms_store *s);
 ccz_rc cczi_kms_savepoint_keep(struct ccz_kms_store *s, struct ccz_err *err);
 ccz_rc cczi_kms_savepoint_undo(struct ccz_kms_store *s, struct ccz_err *err);
 /*

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Rows of the tables that need no code of their own: read, written, checked and rekeyed by one description each. */
 #include "kms_priv.h"
+#include "memo.h"
 #include "past.h"
 
 #include <stdlib.h>
@@ -133,10 +134,15 @@ ccz_rc cczi_kms_row_get(struct cczi_kms_row *r, struct ccz_kms_store *s, enum cc
                         struct ccz_err *err)
 {
     const struct cczi_kms_table *t = &cczi_kms_tables[id];
+    if (cczi_kms_memo_row(r, s, id))
+        return CCZ_OK;
     struct cczi_q q = cczi_q_start(&s->db, t->get);
     bind_all(&q, r, t->keys);
     ccz_rc rc = cczi_q_row(&q) ? read_row(r, s, t, &q, t->keys, err) : CCZ_E_NOT_FOUND;
-    return cczi_q_end_after(&q, rc, err);
+    rc = cczi_q_end_after(&q, rc, err);
+    if (rc == CCZ_OK)
+        cczi_kms_memo_keep_row(s, id, r);
+    return rc;
 }
 
 ccz_rc cczi_kms_row_delete(struct ccz_kms_store *s, enum cczi_kms_table_id id,

@@ -3,6 +3,7 @@
 #define _POSIX_C_SOURCE 200809L
 #include "kms_priv.h"
 #include "looks.h"
+#include "memo.h"
 #include "past.h"
 #include "quota.h"
 #include "use_priv.h"
@@ -120,6 +121,7 @@ static ccz_rc begin(bool *behind, struct ccz_kms_store *s, bool writes, uint64_t
     s->head_dirty = false;
     s->quorums.known_here = false;
     s->quorums.changes = 0;
+    s->db.savepoint = CCZI_KMS_SAVEPOINT_NONE;
     cczi_kms_past_undo(s->past, 0);
     bool lock = writes && s->db.ops->moves && s->whole_next;
     s->whole = !writes || !s->db.ops->moves || lock;
@@ -276,19 +278,47 @@ void cczi_kms_rollback(struct ccz_kms_store *s)
     s->db.fault = fault;   /* why it came to this stays known */
 }
 
+static struct cczi_kms_before as_of_now(const struct ccz_kms_store *s)
+{
+    return (struct cczi_kms_before){.head = s->head,
+                                    .dirty = s->head_dirty,
+                                    .lines = s->lines.len,
+                                    .noted = cczi_kms_past_noted(s->past),
+                                    .quorums = s->quorums};
+}
+
 ccz_rc cczi_kms_savepoint(struct ccz_kms_store *s, struct ccz_err *err)
 {
-    s->before = (struct cczi_kms_before){.head = s->head,
-                                         .dirty = s->head_dirty,
-                                         .lines = s->lines.len,
-                                         .noted = cczi_kms_past_noted(s->past),
-                                         .quorums = s->quorums};
-    return statement(s, CCZI_SQL_SAVEPOINT, err);
+    ccz_rc rc = cczi_kms_db_savepoint(&s->db, err); /* one around this is outside of it */
+    s->before = as_of_now(s);
+    return rc == CCZ_OK ? statement(s, CCZI_SQL_SAVEPOINT, err) : rc;
+}
+
+void cczi_kms_savepoint_lazy(struct ccz_kms_store *s)
+{
+    s->before = as_of_now(s);
+    s->before.lazy = true;
+    s->db.savepoint = CCZI_KMS_SAVEPOINT_DUE;
+}
+
+void cczi_kms_savepoint_last(struct ccz_kms_store *s)
+{
+    if (s->db.savepoint == CCZI_KMS_SAVEPOINT_DUE)
+        s->db.savepoint = CCZI_KMS_SAVEPOINT_NONE;
+}
+
+/* Whether the database has the savepoint; a lazy one is over with this. */
+static bool take_savepoint(struct ccz_kms_store *s)
+{
+    bool set = !s->before.lazy || s->db.savepoint == CCZI_KMS_SAVEPOINT_SET;
+    if (s->before.lazy)
+        s->db.savepoint = CCZI_KMS_SAVEPOINT_NONE;
+    return set;
 }
 
 ccz_rc cczi_kms_savepoint_keep(struct ccz_kms_store *s, struct ccz_err *err)
 {
-    return statement(s, CCZI_SQL_RELEASE, err);
+    return take_savepoint(s) ? statement(s, CCZI_SQL_RELEASE, err) : CCZ_OK;
 }
 
 ccz_rc cczi_kms_savepoint_undo(struct ccz_kms_store *s, struct ccz_err *err)
@@ -301,6 +331,8 @@ ccz_rc cczi_kms_savepoint_undo(struct ccz_kms_store *s, struct ccz_err *err)
     cczi_kms_lines_cut(&s->lines, s->before.lines);
     cczi_kms_past_undo(s->past, s->before.noted);
     cczi_kms_watch_undo(s->watch);
+    if (!take_savepoint(s))
+        return CCZ_OK;
     ccz_rc rc = statement(s, CCZI_SQL_UNDO, err); /* which leaves it open */
     return rc == CCZ_OK ? statement(s, CCZI_SQL_RELEASE, err) : rc;
 }
@@ -654,6 +686,8 @@ static ccz_rc equip(struct ccz_kms_store *s, struct ccz_err *err)
         rc = cczi_kms_quotas_new(&s->quotas);
     if (rc == CCZ_OK)
         rc = cczi_kms_past_new(&s->past);
+    if (rc == CCZ_OK)
+        rc = cczi_kms_memo_new(&s->memo);
     return rc == CCZ_OK ? rc : ccz_fail(err, rc, "kms:store-open", 0, "out of memory");
 }
 
@@ -777,6 +811,7 @@ void ccz_kms_store_free(struct ccz_kms_store *s)
     cczi_kms_looks_free(s->looks);
     cczi_kms_quotas_free(s->quotas);
     cczi_kms_past_free(s->past);
+    cczi_kms_memo_free(s->memo);
     cczi_kms_watch_free(s->watch);
     cczi_kms_blocks_free(s->blocks);
     cczi_kms_opened_free(s->opened);

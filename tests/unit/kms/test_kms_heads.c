@@ -232,6 +232,103 @@ static void test_past_undone(void)
     ccz_kms_store_free(s);
 }
 
+/* ------------------------------------------------------- one transaction, many calls */
+
+static unsigned count(struct fix_batch *b, struct ccz_kms_store *s, enum cczi_kms_sql of)
+{
+    hook(s);
+    h.count = of;
+    fix_batch_run(b, s);
+    s->db.ops = h.real;
+    fix_batch_end(b);
+    return h.counted;
+}
+
+/* Calls of one batch about one item read its rows once, and what one of them writes is what the next one reads. */
+static void test_memo(void)
+{
+    static const enum cczi_kms_sql reads[] = {CCZI_SQL_ITEM_GET, CCZI_SQL_HEADS_GET,
+                                              CCZI_SQL_BIND_GET, CCZI_SQL_POLICY_GET};
+    struct ccz_kms_store *s = store();
+    struct fix_batch b;
+    for (size_t i = 0; i < sizeof(reads) / sizeof(reads[0]); i++) {
+        fix_batch_begin(&b);
+        for (int n = 0; n < 5; n++)
+            fix_batch_release(&b, FIX_WORKLOAD, "secret/word");
+        CHECK(count(&b, s, reads[i]) == 1);
+    }
+    struct cczi_msg_put_req put = {
+        .name = ccz_span_str("word"), .value = ccz_span_str("newest"), .new_version = 1};
+    struct cczi_msg_bind_req other = {.item = ccz_span_str("secret/word"),
+                                      .policy = ccz_span_str("other")};
+    struct cczi_msg_put_policy_req laxer = {ccz_span_str("other"), ccz_span_str(fix_policy), 1};
+    fix_batch_begin(&b);
+    fix_batch_release(&b, FIX_WORKLOAD, "secret/word");
+    fix_batch_add(&b, FIX_ADMIN, "PutSecret", cczi_msg_put_req, &put);
+    fix_batch_release(&b, FIX_WORKLOAD, "secret/word");
+    fix_batch_add(&b, FIX_ADMIN, "Bind", cczi_msg_bind_req, &other);
+    fix_batch_release(&b, FIX_WORKLOAD, "secret/word");
+    fix_batch_add(&b, FIX_ADMIN, "PutPolicy", cczi_msg_put_policy_req, &laxer);
+    fix_batch_release(&b, FIX_WORKLOAD, "secret/word");
+    fix_batch_run(&b, s);
+    CHECK(b.entry[0].rc == CCZ_OK && b.entry[1].rc == CCZ_OK && b.entry[2].rc == CCZ_OK);
+    CHECK(memmem(b.entry[0].answer.ptr, b.entry[0].answer.size, "new", 3) &&
+          !memmem(b.entry[0].answer.ptr, b.entry[0].answer.size, "newest", 6) &&
+          memmem(b.entry[2].answer.ptr, b.entry[2].answer.size, "newest", 6));
+    CHECK(b.entry[3].rc == CCZ_OK && b.entry[4].rc == CCZ_E_POLICY);
+    CHECK(b.entry[5].rc == CCZ_OK && b.entry[6].rc == CCZ_OK);
+    fix_batch_end(&b);
+    (void)fix_check(s);
+    ccz_kms_store_free(s);
+}
+
+/* What is undone was never read: the next call of the batch has the rows as they were. */
+static void test_memo_undone(void)
+{
+    struct ccz_kms_store *s = store();
+    struct cczi_kms_binding b;
+    const struct cczi_kms_ref word = {CCZI_KMS_SECRET, "word"};
+    CHECK(cczi_kms_begin(s, &err) == CCZ_OK);
+    cczi_kms_savepoint_lazy(s);
+    CHECK(cczi_kms_binding_put(s, &word, 0, "other", &err) == CCZ_OK);
+    CHECK(cczi_kms_binding_get(&b, s, &word, 0, &err) == CCZ_OK && !strcmp(b.policy, "other"));
+    CHECK(cczi_kms_savepoint_undo(s, &err) == CCZ_OK);
+    CHECK(cczi_kms_binding_get(&b, s, &word, 0, &err) == CCZ_OK && !strcmp(b.policy, "server"));
+    CHECK(cczi_kms_commit(s, &err) == CCZ_OK);
+    /* nor is what another transaction has read */
+    CHECK(cczi_kms_begin(s, &err) == CCZ_OK);
+    CHECK(cczi_kms_binding_get(&b, s, &word, 0, &err) == CCZ_OK);
+    cczi_kms_rollback(s);
+    CHECK(cczi_kms_binding_get(&b, s, &word, 0, &err) ==
+          CCZ_OK); /* and outside of one nothing is kept */
+    h.real = s->db.ops;
+    CHECK(h.real->exec(s->db.db, "DELETE FROM binding WHERE name = 'word'", &err) == CCZ_OK);
+    CHECK(cczi_kms_binding_get(&b, s, &word, 0, &err) == CCZ_E_NOT_FOUND);
+    CHECK(gone(release(s, "secret/word", 0), &err));
+    ccz_kms_store_free(s);
+}
+
+/* Calls that write nothing but their audit line need no savepoint; the others have one that is undone alone. */
+static void test_lazy(void)
+{
+    struct ccz_kms_store *s = store();
+    struct fix_batch b;
+    CHECK(release(s, "secret/word", 0) == CCZ_OK); /* the workload is seen, which is written */
+    fix_batch_begin(&b);
+    fix_batch_release(&b, FIX_WORKLOAD, "secret/word");
+    fix_batch_release(&b, FIX_STRANGER, "secret/word"); /* refused */
+    CHECK(count(&b, s, CCZI_SQL_SAVEPOINT) == 0);
+    fix_batch_begin(&b);
+    fix_batch_put_secret(&b, "one", "x", "server");
+    fix_batch_put_secret(&b, "two", "x", "no such policy"); /* refused when it was written */
+    fix_batch_put_secret(&b, "three", "x", "server");
+    CHECK(count(&b, s, CCZI_SQL_UNDO) == 1);
+    CHECK(release(s, "secret/one", 0) == CCZ_OK && release(s, "secret/three", 0) == CCZ_OK);
+    CHECK(release(s, "secret/two", 0) == CCZ_E_NOT_FOUND);
+    (void)fix_check(s);
+    ccz_kms_store_free(s);
+}
+
 static const struct ccz_test tests[] = {
     {"kms.head_version", test_version},
     {"kms.head_life", test_life},
@@ -240,6 +337,9 @@ static const struct ccz_test tests[] = {
     {"kms.past", test_past},
     {"kms.past_gone", test_past_gone},
     {"kms.past_undone", test_past_undone},
+    {"kms.memo", test_memo},
+    {"kms.memo_undone", test_memo_undone},
+    {"kms.savepoint_lazy", test_lazy},
 };
 
 int main(int argc, char **argv)
