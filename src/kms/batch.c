@@ -71,6 +71,7 @@ static ccz_rc accept(struct cczi_kms_entry *e)
 static ccz_rc run_one(struct ccz_kms_store *s, struct cczi_kms_entry *e, struct ccz_err *err)
 {
     ccz_rc rc;
+    cczi_kms_watch_call(s->watch);
     cczi_kms_savepoint_lazy(s);
     e->rc = accept(e);
     if (e->rc == CCZ_OK) {

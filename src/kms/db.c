@@ -47,6 +47,8 @@ static const char *const sql_text[CCZI_SQL_LEN] = {
         "INSERT INTO policy(name, json, sha256, created_s, mac) VALUES ($1, $2, $3, $4, $5)",
     [CCZI_SQL_POLICY_DEL] = "DELETE FROM policy WHERE name = $1",
     [CCZI_SQL_POLICY_ALL] = "SELECT json, sha256, created_s, mac, name FROM policy ORDER BY name",
+    [CCZI_SQL_POLICY_OF] =
+        "SELECT json, sha256, created_s, mac, name FROM policy WHERE " RANGE("name"),
     [CCZI_SQL_POLICY_USED] = "SELECT 1 FROM binding WHERE policy = $1 LIMIT 1",
     [CCZI_SQL_BIND_GET] = SELECT(BIND_COLS) "binding WHERE kind = $1 AND name = $2 AND op = $3",
     [CCZI_SQL_BIND_PUT] = "INSERT INTO binding(" BIND_COLS ", mac) VALUES ($1, $2, $3, $4, $5)",
@@ -118,7 +120,10 @@ static const char *const sql_text[CCZI_SQL_LEN] = {
     [CCZI_SQL_PROPOSAL_ALL] = SELECT(PROPOSAL_COLS) "proposal ORDER BY id",
     [CCZI_SQL_PROPOSAL_LAST] = "SELECT max(id) FROM proposal",
     [CCZI_SQL_PROPOSAL_HEADS] =
-        "SELECT id, namespace, state, expires_s FROM proposal ORDER BY id DESC",
+        "SELECT id, namespace, state, expires_s, CAST(length(body) AS BIGINT) FROM proposal"
+        " ORDER BY id DESC",
+    [CCZI_SQL_PROPOSAL_AFTER] =
+        "SELECT id, namespace FROM proposal WHERE id > $1 ORDER BY id LIMIT $2",
     [CCZI_SQL_PROPOSAL_REKEY] = "UPDATE proposal SET mac = $1 WHERE id = $2",
     [CCZI_SQL_APPROVAL_GET] =
         SELECT(APPROVAL_COLS) "approval WHERE proposal = $1 AND approver = $2",
@@ -140,6 +145,8 @@ static const char *const sql_text[CCZI_SQL_LEN] = {
         "INSERT INTO staged(" STAGED_COLS ", mac) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
     [CCZI_SQL_STAGED_DEL] = "DELETE FROM staged WHERE policy = $1",
     [CCZI_SQL_STAGED_ALL] = SELECT(STAGED_COLS) "staged ORDER BY policy",
+    [CCZI_SQL_STAGED_NAMES] = "SELECT policy FROM staged WHERE policy > $1 ORDER BY policy",
+    [CCZI_SQL_STAGED_OF] = SELECT(STAGED_COLS) "staged WHERE " RANGE("policy"),
     [CCZI_SQL_STAGED_REKEY] = "UPDATE staged SET mac = $1 WHERE policy = $2",
     [CCZI_SQL_EVIDENCE_GET] = SELECT(EVIDENCE_COLS) "evidence WHERE sha256 = $1",
     [CCZI_SQL_EVIDENCE_PUT] = "INSERT INTO evidence(" EVIDENCE_COLS
@@ -161,10 +168,8 @@ static const char *const sql_text[CCZI_SQL_LEN] = {
     [CCZI_SQL_REFERENCE_ALL] = SELECT(REFERENCE_COLS) "reference ORDER BY name, version",
     [CCZI_SQL_REFERENCE_OF] = SELECT(REFERENCE_COLS) "reference WHERE name = $1"
                                                      " ORDER BY version DESC LIMIT $2",
-    [CCZI_SQL_REFERENCE_PAGE] =
-        SELECT(REFERENCE_COLS) "reference r WHERE name > $1 AND version ="
-                               " (SELECT max(version) FROM reference q WHERE q.name = r.name)"
-                               " ORDER BY name LIMIT $2",
+    [CCZI_SQL_REFERENCE_NAMES] =
+        "SELECT DISTINCT name FROM reference WHERE name > $1 ORDER BY name",
     [CCZI_SQL_REFERENCE_REKEY] = "UPDATE reference SET mac = $1 WHERE name = $2 AND version = $3",
     [CCZI_SQL_RAW_GET] = SELECT(RAW_COLS) "raw_evidence WHERE sha256 = $1 AND namespace = $2",
     [CCZI_SQL_RAW_PUT] =

@@ -46,6 +46,7 @@ static const struct {
     {"kms:quorum-unreachable",
      "give more keys the role approver first: the proposer's own approval does not count"},
     {"kms:approver-proposer", "another approver has to: cczoo kms role ls shows who can"},
+    {"kms:proposals-size", "approve or reject what is open: cczoo kms proposals"},
     {"kms:approved-already", "it waits for others: cczoo kms proposals"},
     {"kms:proposal-expired", "propose it again"},
     {"kms:proposal-closed", "cczoo kms proposals shows what came of it"},

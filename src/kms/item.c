@@ -397,22 +397,37 @@ ccz_rc cczi_kms_items_check(uint64_t *count, uint8_t set[32], struct ccz_kms_sto
     return cczi_q_end_after(&q, rc, err);
 }
 
-ccz_rc cczi_kms_policy_each(struct ccz_kms_store *s, cczi_kms_policy_fn fn, void *arg,
-                            struct ccz_err *err)
+/* @p q  gives columns json, sha256, created_s, mac, name */
+static ccz_rc each_policy(struct ccz_kms_store *s, struct cczi_q *q, cczi_kms_policy_fn fn,
+                          void *arg, struct ccz_err *err)
 {
     ccz_rc rc = CCZ_OK;
     struct cczi_kms_policy p = {0};
     ccz_buf_init(&p.json, CCZ_POLICY_SIZE_MAX);
-    struct cczi_q q = cczi_q_start(&s->db, CCZI_SQL_POLICY_ALL);
-    while (rc == CCZ_OK && cczi_q_row(&q)) {
+    while (rc == CCZ_OK && cczi_q_row(q)) {
         char name[CCZ_KMS_NAME_SIZE];
-        cczi_q_col_text(name, sizeof(name), &q, 4);
-        rc = policy_read(&p, name, s, &q, err);
+        cczi_q_col_text(name, sizeof(name), q, 4);
+        rc = policy_read(&p, name, s, q, err);
         if (rc == CCZ_OK)
             rc = fn(arg, name, &p, err);
     }
     ccz_buf_free(&p.json);
-    return cczi_q_end_after(&q, rc, err);
+    return cczi_q_end_after(q, rc, err);
+}
+
+static ccz_rc policy_each(struct ccz_kms_store *s, cczi_kms_policy_fn fn, void *arg,
+                          struct ccz_err *err)
+{
+    struct cczi_q q = cczi_q_start(&s->db, CCZI_SQL_POLICY_ALL);
+    return each_policy(s, &q, fn, arg, err);
+}
+
+ccz_rc cczi_kms_policies_of(struct ccz_kms_store *s, const char *name, cczi_kms_policy_fn fn,
+                            void *arg, struct ccz_err *err)
+{
+    struct cczi_kms_range range;
+    struct cczi_q q = cczi_kms_range_query(CCZI_SQL_POLICY_OF, &range, s, name, true);
+    return each_policy(s, &q, fn, arg, err);
 }
 
 struct policies_check {
@@ -434,7 +449,7 @@ ccz_rc cczi_kms_policies_check(uint64_t *count, uint8_t set[32], struct ccz_kms_
                                struct ccz_err *err)
 {
     struct policies_check c = {&s->sealer, count, set};
-    return cczi_kms_policy_each(s, check_policy, &c, err);
+    return policy_each(s, check_policy, &c, err);
 }
 
 /* ---------------------------------------------------------------------------- rekey */

@@ -364,9 +364,9 @@ ccz_rc cczi_kms_policy_used(bool *used, struct ccz_kms_store *s, const char *nam
 
 typedef ccz_rc (*cczi_kms_policy_fn)(void *arg, const char *name, const struct cczi_kms_policy *p,
                                      struct ccz_err *err);
-/* By name; fn must not run statements. */
-ccz_rc cczi_kms_policy_each(struct ccz_kms_store *s, cczi_kms_policy_fn fn, void *arg,
-                            struct ccz_err *err);
+/* Those of the namespace of @p name; fn must not run statements. */
+ccz_rc cczi_kms_policies_of(struct ccz_kms_store *s, const char *name, cczi_kms_policy_fn fn,
+                            void *arg, struct ccz_err *err);
 
 /* policy_cache.c: parsed policies, found by the MAC of the row they came from. The caller has checked that MAC in this
  * transaction, so a row that was changed, replaced or taken back never meets the parsed form of another one. */

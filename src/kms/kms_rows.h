@@ -174,6 +174,7 @@ struct cczi_kms_proposal_head {
     uint64_t id;
     char ns[CCZ_KMS_NAME_SIZE];
     int64_t state, expires_s;
+    uint64_t bytes; /* of its request */
 };
 typedef ccz_rc (*cczi_kms_proposal_fn)(void *arg, const struct cczi_kms_proposal_head *h,
                                        struct ccz_err *err);
@@ -219,8 +220,9 @@ ccz_rc cczi_kms_staged_put(struct ccz_kms_store *s, const struct cczi_kms_staged
 ccz_rc cczi_kms_staged_delete(struct ccz_kms_store *s, const char *policy, struct ccz_err *err);
 typedef ccz_rc (*cczi_kms_staged_fn)(void *arg, const struct cczi_kms_staged *st,
                                      struct ccz_err *err);
-ccz_rc cczi_kms_staged_each(struct ccz_kms_store *s, cczi_kms_staged_fn fn, void *arg,
-                            struct ccz_err *err);
+/* Those of the namespace of @p name. */
+ccz_rc cczi_kms_staged_of(struct ccz_kms_store *s, const char *name, cczi_kms_staged_fn fn,
+                          void *arg, struct ccz_err *err);
 
 /* Evidence that was judged, one row for each policy and distinct workload on a distinct state of its platform. */
 struct cczi_kms_evidence {
@@ -256,6 +258,7 @@ struct cczi_kms_range { /* borrowed by the statement */
     char from[CCZ_KMS_NAME_SIZE + 1], to[CCZ_KMS_NAME_SIZE + 1];
     bool no_slash;
 };
+void cczi_kms_range_of(struct cczi_kms_range *r, const char *name, bool whole_ns);
 struct cczi_q cczi_kms_range_query(enum cczi_kms_sql sql, struct cczi_kms_range *r,
                                    struct ccz_kms_store *s, const char *name, bool whole_ns);
 
@@ -300,11 +303,20 @@ ccz_rc cczi_kms_reference_put(struct ccz_kms_store *s, const struct cczi_kms_ref
                               struct ccz_err *err);
 ccz_rc cczi_kms_reference_delete(struct ccz_kms_store *s, const char *name, uint32_t version,
                                  struct ccz_err *err);
-typedef ccz_rc (*cczi_kms_reference_fn)(void *arg, const struct cczi_kms_reference *r,
-                                        struct ccz_err *err);
-/* The latest version of at most @p limit sets with names above @p after, in their order. */
-ccz_rc cczi_kms_reference_page(struct ccz_kms_store *s, const char *after, int64_t limit,
-                               cczi_kms_reference_fn fn, void *arg, struct ccz_err *err);
+
+/* Names alone: the rows of those that a caller may not see are not read for him. */
+enum { CCZI_KMS_NAMES_MAX = 256 };
+struct cczi_kms_names {
+    char name[CCZI_KMS_NAMES_MAX][CCZ_KMS_NAME_SIZE];
+    size_t len;
+    bool more; /* than fit */
+};
+/* Those above @p after that @p may lets pass, in their order. @param sql  CCZI_SQL_STAGED_NAMES, CCZI_SQL_REFERENCE_NAMES
+ *  @param max  up to CCZI_KMS_NAMES_MAX  @param may  of a name that no MAC was checked for; the row of that name has one */
+ccz_rc cczi_kms_names_after(struct cczi_kms_names *out, struct ccz_kms_store *s,
+                            enum cczi_kms_sql sql, const char *after, size_t max,
+                            bool (*may)(const void *arg, const char *name), const void *arg,
+                            struct ccz_err *err);
 
 /* Evidence as it came in, found by its digest, in each namespace for itself. */
 struct cczi_kms_raw {

@@ -55,6 +55,8 @@ void cczi_kms_watch_free(struct cczi_kms_watch *w);
 void cczi_kms_watch_begin(struct cczi_kms_watch *w, const uint8_t head[32]);
 void cczi_kms_watch_commit(struct cczi_kms_watch *w, const uint8_t head[32]);
 void cczi_kms_watch_drop(struct cczi_kms_watch *w);
+/* A call begins: what the one before it has left stands, whatever becomes of this one. */
+void cczi_kms_watch_call(struct cczi_kms_watch *w);
 void cczi_kms_watch_undo(struct cczi_kms_watch *w);
 /* The call is decided: its workload, and how the policy on trial judged it, count. Call and claims are borrowed until the
  * transaction ends. Does nothing for a call that no policy has judged. */

@@ -54,11 +54,30 @@ void cczi_kms_looks_took(struct cczi_kms_looks *l, int64_t took_ms)
     l->last_ms = took_ms < CCZI_KMS_LOOKS_LEAST_MS ? CCZI_KMS_LOOKS_LEAST_MS : took_ms;
 }
 
-void cczi_kms_looks_pay(struct cczi_kms_looks *l, const char *ns, int64_t now_ms)
+static void charge(struct cczi_kms_looks *l, const char *ns, int64_t took_ms, int64_t now_ms)
 {
     uint8_t key[32];
     if (key_of(key, ns) == CCZ_OK) /* that it may was asked with the same hash */
-        cczi_rates_charge(&l->rates, CCZ_SPAN(key, 32), rate, now_ms, (uint64_t)l->last_ms);
+        cczi_rates_charge(&l->rates, CCZ_SPAN(key, 32), rate, now_ms, (uint64_t)took_ms);
+}
+
+void cczi_kms_looks_pay(struct cczi_kms_looks *l, const char *ns, int64_t now_ms)
+{
+    charge(l, ns, l->last_ms, now_ms);
+}
+
+ccz_rc cczi_kms_looks_begin(int64_t *from_ms, const struct cczi_kms_call *call, struct ccz_err *err)
+{
+    *from_ms = ccz_mono_ms();
+    return call->approved && !call->store->trial
+               ? CCZ_OK
+               : cczi_kms_looks_may(call->store->looks, call->ns, *from_ms, err);
+}
+
+void cczi_kms_looks_end(const struct cczi_kms_call *call, int64_t from_ms)
+{
+    int64_t now_ms = ccz_mono_ms();
+    charge(call->store->looks, call->ns, now_ms - from_ms, now_ms);
 }
 
 ccz_rc cczi_kms_look_whole(const struct cczi_kms_call *call, struct ccz_err *err)

@@ -24,6 +24,11 @@ void cczi_kms_looks_took(struct cczi_kms_looks *l, int64_t took_ms);
 void cczi_kms_looks_pay(struct cczi_kms_looks *l, const char *ns, int64_t now_ms);
 
 struct cczi_kms_call;
+/* Around what takes as long as the store has roles and bindings: asks, and charges what it took. Who executes what was agreed on has
+ * asked already. */
+CCZ_MUST_USE ccz_rc cczi_kms_looks_begin(int64_t *from_ms, const struct cczi_kms_call *call,
+                                         struct ccz_err *err);
+void cczi_kms_looks_end(const struct cczi_kms_call *call, int64_t from_ms);
 /* cczi_kms_rows_whole() for a call, in the time of its namespace. */
 CCZ_MUST_USE ccz_rc cczi_kms_look_whole(const struct cczi_kms_call *call, struct ccz_err *err);
 #endif

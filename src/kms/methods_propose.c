@@ -21,6 +21,7 @@ enum {
     KEPT_S = 90 * DAY_S, /* closed ones */
     OPEN_MAX = 256,      /* of one namespace, whose people may not even know of the others */
     CLOSED_MAX = 256,    /* of one namespace, the newest; the audit log keeps them for good */
+    BYTES_MAX = 4 << 20, /* of the requests of open ones, of closed ones, of one namespace */
     APPROVERS_MAX = 256,
     PAGE_MAX = 100,
     PAGE_SIZE = 256 << 10,
@@ -110,6 +111,7 @@ static ccz_rc try_out(struct cczi_kms_call *call, const struct cczi_kms_method *
         rc = cczi_kms_savepoint(s, err);
     if (rc != CCZ_OK) {
         cczi_kms_trial_end(s);
+        s->before = before;
         return rc;
     }
     rc = m->run(&response, &inner, err);
@@ -130,7 +132,8 @@ struct old {
 };
 struct olds {
     struct old *all;
-    size_t len, open, closed; /* the last two: of call->ns */
+    size_t len, open, closed; /* the last two, and these: of call->ns */
+    uint64_t open_bytes, closed_bytes;
     const struct cczi_kms_call *call;
 };
 
@@ -142,7 +145,10 @@ static ccz_rc keep_old(void *arg, const struct cczi_kms_proposal_head *h, struct
     struct old o = {.id = h->id, .late = open && now_s >= h->expires_s};
     l->open += here && open && !o.late;
     l->closed += here && (!open || o.late);
-    o.prune = !open && ((here && l->closed > CLOSED_MAX) || now_s - h->expires_s > KEPT_S);
+    if (here)
+        *(open && !o.late ? &l->open_bytes : &l->closed_bytes) += h->bytes;
+    o.prune = !open && ((here && (l->closed > CLOSED_MAX || l->closed_bytes > BYTES_MAX)) ||
+                        now_s - h->expires_s > KEPT_S);
     if (!o.late && !o.prune)
         return CCZ_OK;
     struct old *all = realloc(l->all, (l->len + 1) * sizeof(*all));
@@ -168,8 +174,9 @@ static ccz_rc set_state(struct ccz_kms_store *s, uint64_t id, enum cczi_kms_prop
 }
 
 /* Marks what is too late, drops what has been closed for long or is too much of it, and counts what is open where the call is about. The
- * last one stays for its number. */
-static ccz_rc sweep(const struct cczi_kms_call *call, uint64_t last, struct ccz_err *err)
+ * last one stays for its number. @param bytes  of what is to come */
+static ccz_rc sweep(const struct cczi_kms_call *call, uint64_t last, size_t bytes,
+                    struct ccz_err *err)
 {
     struct olds l = {.call = call};
     ccz_rc rc = cczi_kms_proposal_heads(call->store, keep_old, &l, err);
@@ -182,6 +189,11 @@ static ccz_rc sweep(const struct cczi_kms_call *call, uint64_t last, struct ccz_
     free(l.all);
     if (rc == CCZ_OK && l.open >= OPEN_MAX)
         rc = ccz_refuse_num(err, CCZ_E_LIMIT, "kms:proposals-many", (int64_t)l.open + 1, OPEN_MAX);
+    if (rc == CCZ_OK && l.open_bytes + bytes > BYTES_MAX) {
+        ccz_refuse_num(err, CCZ_E_LIMIT, "kms:proposals-size", (int64_t)(l.open_bytes + bytes),
+                       BYTES_MAX);
+        rc = cczi_kms_hint(err, CCZ_E_LIMIT);
+    }
     return rc;
 }
 
@@ -237,7 +249,7 @@ ccz_rc cczi_kms_run_propose(struct ccz_buf *response, struct cczi_kms_call *call
     if (rc == CCZ_OK)
         rc = cczi_kms_proposal_last(&last, call->store, err);
     if (rc == CCZ_OK)
-        rc = sweep(call, last, err);
+        rc = sweep(call, last, p.body.size, err);
     if (rc == CCZ_OK)
         rc = try_out(call, m, &p, err);
     p.id = last + 1;
@@ -511,23 +523,56 @@ static ccz_rc put_next(struct ccz_buf *response, bool *full, uint64_t *n, struct
     return put_proposal(response, call, &p, err);
 }
 
+/* Numbers that the caller may read. */
+struct ids {
+    uint64_t id[PAGE_MAX];
+    size_t len;
+    uint64_t end; /* the last one that was looked at */
+    bool more;
+};
+
+/* By their namespaces alone: what is not for the caller is not read for him, however large it is. */
+static ccz_rc find_ids(struct ids *ids, const struct cczi_kms_call *call,
+                       const struct cczi_kms_readable *r, uint64_t after, uint64_t limit,
+                       struct ccz_err *err)
+{
+    char ns[CCZ_KMS_NAME_SIZE];
+    size_t rows = 0;
+    ids->end = after;
+    struct cczi_q q = cczi_q_start(&call->store->db, CCZI_SQL_PROPOSAL_AFTER);
+    cczi_q_int(&q, (int64_t)after);
+    cczi_q_int(&q, SCAN_MAX + 1);
+    while (!ids->more && cczi_q_row(&q)) {
+        ids->more = ids->len == limit || ++rows > SCAN_MAX;
+        if (ids->more)
+            break;
+        ids->end = (uint64_t)cczi_q_col_int(&q, 0);
+        cczi_q_col_text(ns, sizeof(ns), &q, 1);
+        if (cczi_kms_may_read(r, ns))
+            ids->id[ids->len++] = ids->end;
+    }
+    return cczi_q_end(&q, err);
+}
+
 /* Bodies are of any size: a page ends by number or by size, and says from where to go on. */
 static ccz_rc put_page(struct ccz_buf *response, const struct cczi_kms_call *call,
                        const struct cczi_kms_readable *r, uint64_t after, uint64_t limit,
                        struct ccz_err *err)
 {
     struct cczi_kms_row keep;
-    uint64_t last, n = 0, id = after;
+    struct ids ids = {.len = 0};
+    uint64_t n = 0;
     bool full = false;
     cczi_kms_row_init(&keep);
-    ccz_rc rc = cczi_kms_proposal_last(&last, call->store, err);
-    while (rc == CCZ_OK && !full && id < last && n < limit && id - after < SCAN_MAX) {
-        rc = put_next(response, &full, &n, &keep, call, r, id + 1, err);
-        id += !full;
+    ccz_rc rc = after > INT64_MAX ? CCZ_OK : find_ids(&ids, call, r, after, limit, err);
+    for (size_t i = 0; rc == CCZ_OK && !full && i < ids.len; i++) {
+        rc = put_next(response, &full, &n, &keep, call, r, ids.id[i], err);
+        if (full)
+            ids.end = i ? ids.id[i - 1] : after;
     }
     cczi_kms_row_deinit(&keep);
-    if (rc == CCZ_OK && id < last)
-        ccz_pb_put_uint(response, CCZI_MSG_MORE, id);
+    if (rc == CCZ_OK && (full || ids.more))
+        ccz_pb_put_uint(response, CCZI_MSG_MORE, ids.end);
     return rc;
 }
 

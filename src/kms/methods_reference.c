@@ -7,6 +7,7 @@
 #include <cczoo/codec.h>
 
 #include <cczoo/kms_reference.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { LIST_PAGE = 32 }; /* each is parsed, to say how many values it has */
@@ -139,50 +140,45 @@ ccz_rc cczi_kms_run_get_reference(struct ccz_buf *response, struct cczi_kms_call
 
 /* ------------------------------------------------------------------------------- list */
 
-struct page {
-    struct ccz_buf *response;
-    const struct cczi_kms_readable *readable;
-    char last[CCZ_KMS_NAME_SIZE]; /* that was looked at */
-    size_t rows, shown;
-};
-
-static ccz_rc on_set(void *arg, const struct cczi_kms_reference *r, struct ccz_err *err)
+static bool may_see(const void *readable, const char *name)
 {
-    struct page *p = arg;
     char ns[CCZ_KMS_NAME_SIZE];
-    p->rows++;
-    memcpy(p->last, r->name, sizeof(p->last));
-    cczi_kms_ns_of(ns, r->name);
-    if (!cczi_kms_may_read(p->readable, ns) || ++p->shown > LIST_PAGE)
-        return CCZ_OK;
+    cczi_kms_ns_of(ns, name);
+    return cczi_kms_may_read(readable, ns);
+}
+
+static ccz_rc put_set(struct ccz_buf *response, struct ccz_kms_store *s, const char *name,
+                      struct cczi_kms_row *keep, struct ccz_err *err)
+{
+    struct cczi_kms_reference r;
     CCZ_AUTO(ccz_reference) set = NULL;
-    ccz_rc rc = ccz_reference_parse(&set, r->json, err);
+    ccz_rc rc = cczi_kms_reference_get(&r, keep, s, name, 0, err);
+    if (rc == CCZ_OK)
+        rc = ccz_reference_parse(&set, r.json, err);
     if (rc != CCZ_OK)
         return rc;
-    const struct cczi_msg_reference_set m = {.name = ccz_span_str(r->name),
-                                             .version = r->version,
-                                             .sha256 = CCZ_SPAN(r->sha256, 32),
-                                             .created_s = (uint64_t)r->created_s,
+    const struct cczi_msg_reference_set m = {.name = ccz_span_str(r.name),
+                                             .version = r.version,
+                                             .sha256 = CCZ_SPAN(r.sha256, 32),
+                                             .created_s = (uint64_t)r.created_s,
                                              .values = ccz_reference_len(set),
                                              .value_size = ccz_reference_size(set)};
-    size_t mark = ccz_pb_open(p->response, CCZI_MSG_REPEATED);
-    cczi_msg_put(p->response, cczi_msg_reference_set, &m);
-    ccz_pb_close(p->response, mark);
+    size_t mark = ccz_pb_open(response, CCZI_MSG_REPEATED);
+    cczi_msg_put(response, cczi_msg_reference_set, &m);
+    ccz_pb_close(response, mark);
     return CCZ_OK;
 }
 
-/* Rows are read until a page of those that the caller may see is full, and one more. */
-static ccz_rc list(struct page *p, struct ccz_kms_store *s, const char *after, struct ccz_err *err)
+static ccz_rc put_sets(struct ccz_buf *response, struct ccz_kms_store *s,
+                       const struct cczi_kms_names *names, struct ccz_err *err)
 {
+    struct cczi_kms_row keep;
     ccz_rc rc = CCZ_OK;
-    memcpy(p->last, after, strlen(after) + 1);
-    for (bool more = true; rc == CCZ_OK && more;) {
-        char from[CCZ_KMS_NAME_SIZE];
-        memcpy(from, p->last, sizeof(from));
-        p->rows = 0;
-        rc = cczi_kms_reference_page(s, from, LIST_PAGE + 1, on_set, p, err);
-        more = p->rows > LIST_PAGE && p->shown <= LIST_PAGE;
-    }
+    cczi_kms_row_init(&keep);
+    for (size_t i = 0; rc == CCZ_OK && i < names->len; i++)
+        rc = cczi_kms_or_not_found(err, put_set(response, s, names->name[i], &keep, err),
+                                   "set of reference values", names->name[i]);
+    cczi_kms_row_deinit(&keep);
     return rc;
 }
 
@@ -192,17 +188,23 @@ ccz_rc cczi_kms_run_list_references(struct ccz_buf *response, struct cczi_kms_ca
     struct cczi_msg_name m = {0};
     char after[CCZ_KMS_NAME_SIZE] = "";
     struct cczi_kms_readable readable = {0};
+    struct cczi_kms_names *names = calloc(1, sizeof(*names));
+    if (!names)
+        return ccz_fail(err, CCZ_E_NOMEM, "kms:list", 0, "out of memory");
     ccz_rc rc = cczi_msg_get(&m, cczi_msg_name, call->req->body, err);
     if (rc == CCZ_OK && m.name.size)
         rc = cczi_kms_name(after, m.name, err);
     if (rc == CCZ_OK)
         rc = cczi_kms_readable(&readable, call, err);
-    struct page p = {.response = response, .readable = &readable};
     if (rc == CCZ_OK)
-        rc = list(&p, call->store, after, err);
-    if (rc == CCZ_OK && p.shown > LIST_PAGE)
+        rc = cczi_kms_names_after(names, call->store, CCZI_SQL_REFERENCE_NAMES, after, LIST_PAGE,
+                                  may_see, &readable, err);
+    if (rc == CCZ_OK)
+        rc = put_sets(response, call->store, names, err);
+    if (rc == CCZ_OK && names->more)
         ccz_pb_put_uint(response, CCZI_MSG_MORE, 1);
     cczi_kms_readable_deinit(&readable);
+    free(names);
     return rc;
 }
 
@@ -246,9 +248,10 @@ static ccz_rc on_staged(void *arg, const struct cczi_kms_staged *st, struct ccz_
 static ccz_rc check_unused(const struct cczi_kms_call *call, struct ccz_err *err)
 {
     struct user u = {.set = call->ref.name};
-    ccz_rc rc = cczi_kms_policy_each(call->store, on_policy, &u, err);
+    /* policies name sets of their own namespace alone */
+    ccz_rc rc = cczi_kms_policies_of(call->store, call->ref.name, on_policy, &u, err);
     if (rc == CCZ_OK)
-        rc = cczi_kms_staged_each(call->store, on_staged, &u, err);
+        rc = cczi_kms_staged_of(call->store, call->ref.name, on_staged, &u, err);
     if (rc != CCZ_OK || !u.policy[0])
         return rc;
     ccz_refuse(err, CCZ_E_DENIED, "kms:reference-in-use", u.policy,

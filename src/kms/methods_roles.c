@@ -52,7 +52,14 @@ ccz_rc cczi_kms_run_set_role(struct ccz_buf *response, struct cczi_kms_call *cal
     ccz_rc rc = take_role(&a, call, err);
     if (rc == CCZ_OK)
         rc = may_give(call, err);
-    return rc == CCZ_OK ? cczi_kms_grant(call->store, &a, err) : rc;
+    int64_t from_ms;
+    if (rc == CCZ_OK)
+        rc = cczi_kms_looks_begin(&from_ms, call, err);
+    if (rc != CCZ_OK)
+        return rc;
+    rc = cczi_kms_grant(call->store, &a, err); /* looks at the roles and bindings of all */
+    cczi_kms_looks_end(call, from_ms);
+    return rc;
 }
 
 ccz_rc cczi_kms_run_set_quorum(struct ccz_buf *response, struct cczi_kms_call *call,
@@ -67,12 +74,15 @@ ccz_rc cczi_kms_run_set_quorum(struct ccz_buf *response, struct cczi_kms_call *c
                        (unsigned long long)m.needed);
     if (rc == CCZ_OK)
         rc = may_give(call, err);
+    int64_t from_ms;
     if (rc == CCZ_OK)
-        rc = cczi_kms_looks_may(call->store->looks, call->ns, ccz_mono_ms(), err);
-    if (rc == CCZ_OK) {
+        rc = cczi_kms_looks_begin(&from_ms, call, err);
+    if (rc != CCZ_OK)
+        return rc;
+    rc = cczi_kms_quorum_set(call->store, call->ns, (uint32_t)m.needed, err);
+    cczi_kms_looks_end(call, from_ms);
+    if (rc == CCZ_OK && !call->store->trial) /* the other servers look */
         cczi_kms_looks_pay(call->store->looks, call->ns, ccz_mono_ms());
-        rc = cczi_kms_quorum_set(call->store, call->ns, (uint32_t)m.needed, err);
-    }
     return rc;
 }
 

@@ -132,7 +132,6 @@ ccz_rc cczi_kms_run_still_released(struct ccz_buf *response, struct cczi_kms_cal
     ccz_rc rc = get_held(&h, call->req->body, err);
     if (rc != CCZ_OK)
         return rc;
-    cczi_kms_still_call(call->store->watch->still);
     for (size_t i = 0; rc == CCZ_OK && i < h.len; i++)
         rc = answer_one(response, call, &h.of[i], err);
     const struct cczi_msg_still_resp out = {

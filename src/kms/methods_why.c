@@ -6,6 +6,7 @@
 #include <cczoo/codec.h>
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum {
@@ -568,25 +569,28 @@ ccz_rc cczi_kms_run_get_staged(struct ccz_buf *response, struct cczi_kms_call *c
     return rc;
 }
 
-struct list {
-    struct cczi_kms_call *call;
-    struct ccz_buf *response;
-    const struct reader *reader;
-    const char *after;
-    size_t n;
-};
-
-static ccz_rc on_staged(void *arg, const struct cczi_kms_staged *st, struct ccz_err *err)
+static bool may_see(const void *reader, const char *policy)
 {
-    (void)err;
-    struct list *l = arg;
-    if (strcmp(st->policy, l->after) <= 0 || !may_read(l->reader, st->policy) ||
-        ++l->n > STAGED_PAGE)
-        return CCZ_OK;
-    size_t mark = ccz_pb_open(l->response, CCZI_MSG_REPEATED);
-    put_staged(l->response, l->call, st, (struct ccz_span){0});
-    ccz_pb_close(l->response, mark);
-    return CCZ_OK;
+    return may_read(reader, policy);
+}
+
+static ccz_rc put_page(struct ccz_buf *response, struct cczi_kms_call *call,
+                       const struct cczi_kms_names *names, struct ccz_err *err)
+{
+    struct cczi_kms_staged st;
+    struct cczi_kms_row keep;
+    ccz_rc rc = CCZ_OK;
+    cczi_kms_row_init(&keep);
+    for (size_t i = 0; rc == CCZ_OK && i < names->len; i++) {
+        rc = not_staged(err, cczi_kms_staged_get(&st, &keep, call->store, names->name[i], err),
+                        names->name[i]);
+        size_t mark = ccz_pb_open(response, CCZI_MSG_REPEATED);
+        if (rc == CCZ_OK)
+            put_staged(response, call, &st, (struct ccz_span){0});
+        ccz_pb_close(response, mark);
+    }
+    cczi_kms_row_deinit(&keep);
+    return rc;
 }
 
 ccz_rc cczi_kms_run_list_staged(struct ccz_buf *response, struct cczi_kms_call *call,
@@ -594,17 +598,23 @@ ccz_rc cczi_kms_run_list_staged(struct ccz_buf *response, struct cczi_kms_call *
 {
     struct cczi_msg_name m = {0};
     char after[CCZ_KMS_NAME_SIZE] = "";
+    struct reader reader;
+    struct cczi_kms_names *names = calloc(1, sizeof(*names));
+    if (!names)
+        return ccz_fail(err, CCZ_E_NOMEM, "kms:list", 0, "out of memory");
     ccz_rc rc = cczi_msg_get(&m, cczi_msg_name, call->req->body, err);
     if (rc == CCZ_OK && m.name.size)
         rc = cczi_kms_name(after, m.name, err);
-    struct reader reader;
-    struct list l = {call, response, &reader, after, 0};
     if (rc == CCZ_OK)
         rc = reader_of(&reader, call, CCZI_KMS_READERS, err);
     if (rc == CCZ_OK)
-        rc = cczi_kms_staged_each(call->store, on_staged, &l, err);
-    if (rc == CCZ_OK && l.n > STAGED_PAGE)
+        rc = cczi_kms_names_after(names, call->store, CCZI_SQL_STAGED_NAMES, after, STAGED_PAGE,
+                                  may_see, &reader, err);
+    if (rc == CCZ_OK)
+        rc = put_page(response, call, names, err);
+    if (rc == CCZ_OK && names->more)
         ccz_pb_put_uint(response, CCZI_MSG_MORE, 1);
+    free(names);
     return rc;
 }
 

@@ -381,7 +381,8 @@ ccz_rc cczi_kms_proposal_heads(struct ccz_kms_store *s, cczi_kms_proposal_fn fn,
     while (rc == CCZ_OK && cczi_q_row(&q)) {
         struct cczi_kms_proposal_head h = {.id = (uint64_t)cczi_q_col_int(&q, 0),
                                            .state = cczi_q_col_int(&q, 2),
-                                           .expires_s = cczi_q_col_int(&q, 3)};
+                                           .expires_s = cczi_q_col_int(&q, 3),
+                                           .bytes = (uint64_t)cczi_q_col_int(&q, 4)};
         cczi_q_col_text(h.ns, sizeof(h.ns), &q, 1);
         rc = h.id > 0 && h.id <= INT64_MAX ? fn(arg, &h, err) : not_ours(err, "proposal");
     }
@@ -559,11 +560,19 @@ static ccz_rc staged_row(void *arg, const struct cczi_kms_row *r, struct ccz_err
     return staged_of(&st, r) ? c->fn(c->arg, &st, err) : not_ours(err, "staged");
 }
 
-ccz_rc cczi_kms_staged_each(struct ccz_kms_store *s, cczi_kms_staged_fn fn, void *arg,
-                            struct ccz_err *err)
+ccz_rc cczi_kms_staged_of(struct ccz_kms_store *s, const char *name, cczi_kms_staged_fn fn,
+                          void *arg, struct ccz_err *err)
 {
     struct staged_call c = {fn, arg};
-    return cczi_kms_row_each(s, CCZI_KMS_T_STAGED, CCZI_SQL_STAGED_ALL, NULL, staged_row, &c, err);
+    struct cczi_kms_range r;
+    cczi_kms_range_of(&r, name, true);
+    const struct cczi_kms_param params[] = {
+        {.type = CCZI_KMS_TEXT, .bytes = ccz_span_str(r.from)},
+        {.type = CCZI_KMS_TEXT, .bytes = ccz_span_str(r.to)},
+        {.type = CCZI_KMS_INT, .num = r.no_slash},
+    };
+    return cczi_kms_row_page(s, CCZI_KMS_T_STAGED, CCZI_SQL_STAGED_OF, params, 3, staged_row, &c,
+                             err);
 }
 
 /* ------------------------------------------------------------------------ evidence */
@@ -615,15 +624,20 @@ ccz_rc cczi_kms_evidence_delete(struct ccz_kms_store *s, const uint8_t id[32], s
 }
 
 /* Names sort by their bytes, and have none from 0x7f on. */
+void cczi_kms_range_of(struct cczi_kms_range *r, const char *name, bool whole_ns)
+{
+    char ns[CCZ_KMS_NAME_SIZE];
+    cczi_kms_ns_of(ns, name);
+    r->no_slash = whole_ns && !ns[0];
+    (void)snprintf(r->from, sizeof(r->from), "%s%s", whole_ns ? ns : name,
+                   whole_ns && ns[0] ? "/" : "");
+    (void)snprintf(r->to, sizeof(r->to), "%s%s", r->from, whole_ns ? "\x7f" : "");
+}
+
 struct cczi_q cczi_kms_range_query(enum cczi_kms_sql sql, struct cczi_kms_range *r,
                                    struct ccz_kms_store *s, const char *policy, bool whole_ns)
 {
-    char ns[CCZ_KMS_NAME_SIZE];
-    cczi_kms_ns_of(ns, policy);
-    r->no_slash = whole_ns && !ns[0];
-    (void)snprintf(r->from, sizeof(r->from), "%s%s", whole_ns ? ns : policy,
-                   whole_ns && ns[0] ? "/" : "");
-    (void)snprintf(r->to, sizeof(r->to), "%s%s", r->from, whole_ns ? "\x7f" : "");
+    cczi_kms_range_of(r, policy, whole_ns);
     struct cczi_q q = cczi_q_start(&s->db, sql);
     cczi_q_text(&q, r->from);
     cczi_q_text(&q, r->to);
@@ -778,28 +792,24 @@ ccz_rc cczi_kms_reference_delete(struct ccz_kms_store *s, const char *name, uint
     return cczi_kms_row_delete(s, CCZI_KMS_T_REFERENCE, &r, err);
 }
 
-struct reference_call {
-    cczi_kms_reference_fn fn;
-    void *arg;
-};
-
-static ccz_rc reference_row(void *arg, const struct cczi_kms_row *r, struct ccz_err *err)
+ccz_rc cczi_kms_names_after(struct cczi_kms_names *out, struct ccz_kms_store *s,
+                            enum cczi_kms_sql sql, const char *after, size_t max,
+                            bool (*may)(const void *arg, const char *name), const void *arg,
+                            struct ccz_err *err)
 {
-    const struct reference_call *c = arg;
-    struct cczi_kms_reference x = {0};
-    return reference_of(&x, r) ? c->fn(c->arg, &x, err) : not_ours(err, "reference");
-}
-
-ccz_rc cczi_kms_reference_page(struct ccz_kms_store *s, const char *after, int64_t limit,
-                               cczi_kms_reference_fn fn, void *arg, struct ccz_err *err)
-{
-    struct reference_call c = {fn, arg};
-    const struct cczi_kms_param params[] = {
-        {.type = CCZI_KMS_TEXT, .bytes = ccz_span_str(after)},
-        {.type = CCZI_KMS_INT, .num = limit},
-    };
-    return cczi_kms_row_page(s, CCZI_KMS_T_REFERENCE, CCZI_SQL_REFERENCE_PAGE, params, 2,
-                             reference_row, &c, err);
+    *out = (struct cczi_kms_names){.len = 0};
+    struct cczi_q q = cczi_q_start(&s->db, sql);
+    cczi_q_text(&q, after);
+    while (!out->more && cczi_q_row(&q)) {
+        char name[CCZ_KMS_NAME_SIZE];
+        cczi_q_col_text(name, sizeof(name), &q, 0);
+        if (!may(arg, name))
+            continue;
+        out->more = out->len == max;
+        if (!out->more)
+            memcpy(out->name[out->len++], name, sizeof(name));
+    }
+    return cczi_q_end(&q, err);
 }
 
 /* -------------------------------------------------------------------- raw evidence */

@@ -68,6 +68,12 @@ void cczi_kms_watch_note(const struct cczi_kms_call *call)
     cczi_kms_trials_note(w->trials, call);
 }
 
+void cczi_kms_watch_call(struct cczi_kms_watch *w)
+{
+    if (w)
+        cczi_kms_still_call(w->still);
+}
+
 void cczi_kms_watch_undo(struct cczi_kms_watch *w)
 {
     if (!w)
@@ -99,6 +105,7 @@ ccz_rc cczi_kms_watch_flush(struct ccz_kms_store *s, struct ccz_err *err)
 {
     if (!s->watch)
         return CCZ_OK;
+    cczi_kms_watch_call(s->watch);
     ccz_rc rc = cczi_kms_seen_due(s->watch->seen) ? flush(s, cczi_kms_seen_flush, err) : CCZ_OK;
     if (rc == CCZ_OK && cczi_kms_trials_due(s->watch->trials))
         rc = flush(s, cczi_kms_trials_flush, err);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Roles by namespace, and what needs the approval of several: each way around it is refused, with its reason. */
 #define _GNU_SOURCE
-#include "ccz_test.h"
-#include "kms/kms_fixture.h"
+#include "kms/kms_hook.h"
+#include "kms/looks.h"
 
 #include "kms/use_priv.h"
 
@@ -150,7 +150,7 @@ static void test_role_text(void)
     const char *const bad[] = {
         "", ",", "admin,", ",admin", "root", "adm", "admin author", "none,admin", "Admin"};
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
-        struct ccz_err err = {0};
+        err = (struct ccz_err){0};
         roles = 9;
         CHECK(ccz_kms_roles_parse(&roles, bad[i], &err) == CCZ_E_ARG && roles == 0 &&
               strcmp(err.where, "kms:role-name") == 0);
@@ -375,6 +375,25 @@ static ccz_rc propose(struct proposed *out, int by, const char *method,
     out->id = r.id;
     memcpy(out->sha256, r.sha256.ptr, 32);
     return CCZ_OK;
+}
+
+/* With a megabyte that no method asks for: who made the request may be a newer client. */
+static ccz_rc propose_large(struct proposed *out, int by, const char *ns)
+{
+    static uint8_t padding[1000000], id[32];
+    struct ccz_buf b;
+    ccz_buf_init(&b, CCZ_KMS_MESSAGE_SIZE_MAX);
+    struct cczi_msg_role role = {
+        .ns = ccz_span_str(ns), .principal = CCZ_SPAN(id, 32), .roles = CCZ_KMS_ROLE_AUDITOR};
+    cczi_msg_put(&b, cczi_msg_role, &role);
+    ccz_pb_put_bytes(&b, 99, CCZ_SPAN(padding, sizeof(padding)));
+    struct cczi_msg_propose_req m = {ccz_span_str("SetRole"), ccz_buf_span(&b), 0};
+    ccz_rc rc = call(by, "Propose", cczi_msg_propose_req, &m);
+    ccz_buf_free(&b);
+    struct cczi_msg_propose_resp r = {0};
+    if (rc == CCZ_OK && cczi_msg_get(&r, cczi_msg_propose_resp, ccz_buf_span(&g_out), NULL) == rc)
+        out->id = r.id;
+    return rc;
 }
 
 static ccz_rc propose_policy(struct proposed *out, int by, const char *name)
@@ -789,6 +808,65 @@ static void test_recorded(void)
     finish();
 }
 
+/* What is proposed, and what was, is bounded by bytes as well, for each namespace; and who may not read it does not make it be read. */
+static void test_large(void)
+{
+    struct proposed p = {0};
+    struct cczi_msg_proposals_req all = {0};
+    start_team();
+    CHECK(done(grant(EVE, "u", CCZ_KMS_ROLE_ADMIN | CCZ_KMS_ROLE_AUTHOR)) &&
+          done(grant(BOB, "u", CCZ_KMS_ROLE_APPROVER)) && done(set_quorum(FIX_ADMIN, "u", 1)));
+    for (int round = 0; round < 3; round++) {
+        for (int i = 0; i < 4; i++)
+            CHECK(done(propose_large(&p, DORA, "t")));
+        CHECK(refused(propose_large(&p, DORA, "t"), CCZ_E_LIMIT, "kms:proposals-size") &&
+              g_err.hint[0]);
+        CHECK(done(propose_large(&p, EVE, "u")) && done(reject(EVE, p.id)));
+        hook(g_s);
+        h.count = CCZI_SQL_PROPOSAL_GET;
+        CHECK(done(call(EVE, "ListProposals", cczi_msg_proposals_req, &all)));
+        g_s->db.ops = h.real;
+        /* a page ends where the next one of that size does not fit; none of "t" */
+        CHECK(h.counted == (round ? 2 : 1));
+        for (uint64_t id = p.id - 4; id < p.id; id++)
+            CHECK(done(reject(DORA, id)));
+    }
+    CHECK(done(propose_policy(&p, DORA, "t/p"))); /* which takes closed ones away */
+    CHECK(fix_check(g_s).proposals <= 4 + 1 + 3);
+    finish();
+}
+
+/* What nobody else will look at is not paid for: a change of a quorum that is tried out. Who executes what was agreed on has asked already. */
+static void test_look_once(void)
+{
+    struct proposed p;
+    struct cczi_msg_quorum many = {.ns = ccz_span_str("t"), .needed = 60};
+    struct cczi_msg_quorum one = {.ns = ccz_span_str("t"), .needed = 1};
+    int64_t from_ms;
+    start_team();
+    CHECK(done(grant(DORA, "t", CCZ_KMS_ROLES_ALL)));
+    cczi_kms_looks_took(g_s->looks, CCZI_KMS_LOOKS_BURST_MS);
+    CHECK(propose(&p, DORA, "SetQuorum", cczi_msg_quorum, &many, 0) != CCZ_OK &&
+          !strcmp(g_err.where, "kms:quorum-unreachable"));
+    CHECK(done(propose(&p, DORA, "SetQuorum", cczi_msg_quorum, &one, 0)));
+    CHECK(cczi_kms_looks_may(g_s->looks, "t", ccz_mono_ms(), &g_err) == CCZ_OK);
+    struct cczi_kms_call c = {.store = g_s, .ns = "t", .approved = true};
+    cczi_kms_looks_pay(g_s->looks, "t", ccz_mono_ms());
+    CHECK(cczi_kms_looks_begin(&from_ms, &c, &g_err) == CCZ_OK);
+    c.approved = false;
+    CHECK(refused(cczi_kms_looks_begin(&from_ms, &c, &g_err), CCZ_E_LIMIT, "kms:look-rate"));
+    c.approved = g_s->trial = true;
+    CHECK(refused(cczi_kms_looks_begin(&from_ms, &c, &g_err), CCZ_E_LIMIT, "kms:look-rate"));
+    g_s->trial = false;
+    /* that it is done is paid for, by what it took and by what it will take the others */
+    cczi_kms_looks_took(g_s->looks, CCZI_KMS_LOOKS_BURST_MS);
+    CHECK(done(set_quorum(FIX_ADMIN, "u", 0)));
+    CHECK(refused(set_quorum(FIX_ADMIN, "u", 0), CCZ_E_LIMIT, "kms:look-rate"));
+    CHECK(
+        refused(set_role(FIX_ADMIN, EVE, "u", CCZ_KMS_ROLE_AUDITOR), CCZ_E_LIMIT, "kms:look-rate"));
+    finish();
+}
+
 /* Many proposals, large ones: pages that fit, all of them, and a limit. */
 static void test_many(void)
 {
@@ -896,6 +974,8 @@ static const struct ccz_test tests[] = {
     {"kms.proposal_changed", test_proposal_changed},
     {"kms.approvals_recorded", test_recorded},
     {"kms.proposals_many", test_many},
+    {"kms.proposals_large", test_large},
+    {"kms.look_once", test_look_once},
     {"kms.proposals_closed_many", test_closed_many},
     {"kms.roles_many", test_roles_many},
 };

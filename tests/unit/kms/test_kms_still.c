@@ -323,6 +323,31 @@ static void test_limits(void)
     ccz_kms_store_free(s);
 }
 
+/* A call of the same batch that is refused does not make a "no" be recorded again. */
+static void test_refused_beside(void)
+{
+    struct ccz_kms_store *s = store();
+    struct fix_batch b;
+    struct ccz_buf held;
+    CHECK(use_change(s, "Disable", "model", 0, FIX_NOW) == CCZ_OK);
+    uint64_t before = lines(s);
+    ccz_buf_init(&held, 4096);
+    put_held(&held, "key/model", 1);
+    fix_batch_begin(&b);
+    fix_batch_release(&b, FIX_WORKLOAD, "key/model"); /* any; its request becomes the question */
+    (void)snprintf(b.path[0], sizeof(b.path[0]), "%sStillReleased", CCZI_KMS_SERVICE);
+    b.req[0].body = ccz_buf_span(&held);
+    b.entry[0].method = cczi_kms_method_find(b.path[0]);
+    fix_batch_release(&b, FIX_WORKLOAD, "key/none");
+    fix_batch_run(&b, s);
+    CHECK(b.entry[0].rc == CCZ_OK && b.entry[1].rc == CCZ_E_NOT_FOUND);
+    fix_batch_end(&b);
+    CHECK(lines(s) == before + 2);
+    CHECK(!is(ask(s, "key/model", 1), "") && lines(s) == before + 2);
+    ccz_buf_free(&held);
+    ccz_kms_store_free(s);
+}
+
 /* A "no" that was recorded in a call or transaction that came to nothing is recorded the next time. */
 static void test_rolled_back(void)
 {
@@ -515,6 +540,7 @@ static const struct ccz_test tests[] = {
     {"kms.still", test_still},
     {"kms.still_who", test_who},
     {"kms.still_recorded", test_recorded},
+    {"kms.still_refused_beside", test_refused_beside},
     {"kms.still_states", test_states},
     {"kms.still_policy", test_policy},
     {"kms.still_limits", test_limits},
