@@ -2,6 +2,7 @@
 /* Heads of items, and rows that were seen: a DBA takes rows away or puts them back as they were, beside a running server. */
 #define _GNU_SOURCE
 #include "kms/kms_hook.h"
+#include "kms/quota.h"
 #include "kms/use_fixture.h"
 
 static bool gone(ccz_rc rc, const struct ccz_err *e)
@@ -329,6 +330,104 @@ static void test_lazy(void)
     ccz_kms_store_free(s);
 }
 
+/* ---------------------------------------------------------------- reviewed sequences */
+
+/* A call of a batch changes a quorum; a look that the next call makes finds a row that a DBA has damaged, and he puts it right again.
+ * What the first one changed is committed, and stays what this server knows of quorums. */
+static void test_quorum_look_fails(void)
+{
+    struct ccz_kms_store *s = store();
+    uint32_t needed = 0;
+    CHECK(ccz_kms_store_check(NULL, s, &err) == CCZ_OK); /* quorums are known: there are none */
+    CHECK(cczi_kms_begin(s, &err) == CCZ_OK);
+    cczi_kms_savepoint_lazy(s);
+    CHECK(cczi_kms_quorum_put(s, "*", 1, &err) == CCZ_OK);
+    CHECK(cczi_kms_savepoint_keep(s, &err) == CCZ_OK);
+    cczi_kms_savepoint_lazy(s);
+    sql(s, "UPDATE policy SET created_s = created_s + 1 WHERE name = 'other'");
+    CHECK(cczi_kms_rows_whole(s, &err) == CCZ_E_SIG);
+    CHECK(cczi_kms_savepoint_undo(s, &err) == CCZ_OK);
+    sql(s, "UPDATE policy SET created_s = created_s - 1 WHERE name = 'other'");
+    CHECK(cczi_kms_commit(s, &err) == CCZ_OK);
+    sql(s, "DELETE FROM quorum"); /* the DBA */
+    CHECK(cczi_kms_begin(s, &err) == CCZ_OK);
+    err = (struct ccz_err){0};
+    ccz_rc rc = cczi_kms_approvals_needed(&needed, s, "*", &err);
+    CHECK(gone(rc, &err)); /* and not: CCZ_OK, none are needed */
+    cczi_kms_rollback(s);
+    ccz_kms_store_free(s);
+}
+
+/* The answer to COMMIT is lost and nothing was committed: the batch runs again. Who was refused for want of room the first time
+ * must not have the one before him, who took it, refused now: nothing of it is there. */
+static void test_quota_again(void)
+{
+    struct ccz_kms_store *s = store();
+    struct fix_batch b;
+    cczi_kms_quotas_limit(s->quotas, &(struct ccz_kms_quota){.items = 1});
+    hook(s);
+    h.commit = LOSE_UNDONE;
+    fix_batch_begin(&b);
+    fix_batch_put_secret(&b, "n/first", "x", NULL);
+    fix_batch_put_secret(&b, "n/second", "x", NULL);
+    fix_batch_run(&b, s);
+    CHECK(b.entry[0].rc == CCZ_OK); /* there is room for one */
+    CHECK(b.entry[1].rc == CCZ_E_LIMIT);
+    fix_batch_end(&b);
+    s->db.ops = h.real;
+    (void)fix_check(s);
+    ccz_kms_store_free(s);
+}
+
+/* SQLite takes a whole transaction back by itself when a statement that reads finds no memory or a bad sector (sqlite3VdbeHalt). The look for a
+ * policy on trial is one whose failure refuses nobody: what is written after it is outside of any transaction. */
+static struct {
+    bool armed, failed;
+} away;
+
+static enum cczi_kms_step taken_back_first(void *db, enum cczi_kms_sql q,
+                                           const struct cczi_kms_param *p, size_t n)
+{
+    if (!away.armed || q != CCZI_SQL_STAGED_GET)
+        return h.real->first(db, q, p, n);
+    away.armed = false;
+    away.failed = true;
+    CHECK(h.real->exec(db, "ROLLBACK", &err) == CCZ_OK);
+    return CCZI_KMS_STEP_FAILED;
+}
+
+static ccz_rc taken_back_fail(enum cczi_kms_fault *fault, void *db, struct ccz_err *e)
+{
+    if (!away.failed)
+        return h.real->fail(fault, db, e);
+    away.failed = false;
+    *fault = CCZI_KMS_FAULT_NONE;
+    return ccz_fail(e, CCZ_E_IO, "kms:store", 0, "the hook reads a bad sector");
+}
+
+static void test_taken_back(void)
+{
+    struct ccz_kms_store *s = store();
+    struct fix_batch b;
+    hook(s);
+    h.ops.first = taken_back_first;
+    h.ops.fail = taken_back_fail;
+    away.armed = true;
+    fix_batch_begin(&b);
+    fix_batch_put_secret(&b, "one", "x", "server");
+    fix_batch_release(&b, FIX_WORKLOAD, "secret/word");
+    fix_batch_run(&b, s);
+    CHECK(!away.armed); /* it was reached */
+    s->db.ops = h.real;
+    /* whatever was answered holds, and the store goes on */
+    CHECK(b.entry[0].rc == CCZ_OK && b.entry[1].rc == CCZ_OK);
+    fix_batch_end(&b);
+    CHECK(release(s, "secret/word", 0) == CCZ_OK);
+    CHECK(release(s, "secret/one", 0) == CCZ_OK);
+    CHECK(ccz_kms_store_check(NULL, s, &err) == CCZ_OK);
+    ccz_kms_store_free(s);
+}
+
 static const struct ccz_test tests[] = {
     {"kms.head_version", test_version},
     {"kms.head_life", test_life},
@@ -340,6 +439,9 @@ static const struct ccz_test tests[] = {
     {"kms.memo", test_memo},
     {"kms.memo_undone", test_memo_undone},
     {"kms.savepoint_lazy", test_lazy},
+    {"kms.quorum_look_fails", test_quorum_look_fails},
+    {"kms.quota_again", test_quota_again},
+    {"kms.taken_back", test_taken_back},
 };
 
 int main(int argc, char **argv)
