@@ -299,7 +299,7 @@ ccz_rc cczi_kms_db_savepoint(struct cczi_kms_db *db, struct ccz_err *err)
     return set_savepoint(db) ? CCZ_OK : cczi_kms_hint(err, db->ops->fail(&db->fault, db->db, err));
 }
 
-static bool writes(enum cczi_kms_sql sql)
+bool cczi_kms_sql_writes(enum cczi_kms_sql sql)
 {
     const char *t = cczi_kms_sql_text(sql);
     return strncmp(t, "INSERT", 6) == 0 || strncmp(t, "UPDATE", 6) == 0 ||
@@ -311,7 +311,7 @@ static bool changes(enum cczi_kms_sql sql)
 {
     if (sql <= CCZI_SQL_UNDO)
         return sql != CCZI_SQL_SAVEPOINT && sql != CCZI_SQL_RELEASE;
-    return writes(sql) && sql != CCZI_SQL_AUDIT_PUT && sql != CCZI_SQL_HEAD_SET;
+    return cczi_kms_sql_writes(sql) && sql != CCZI_SQL_AUDIT_PUT && sql != CCZI_SQL_HEAD_SET;
 }
 
 bool cczi_q_row(struct cczi_q *q)
@@ -321,7 +321,7 @@ bool cczi_q_row(struct cczi_q *q)
         return false;
     if (q->state == CCZI_Q_BINDING && changes(q->sql))
         q->db->as_of++;
-    if (q->state == CCZI_Q_BINDING && writes(q->sql) && !set_savepoint(q->db)) {
+    if (q->state == CCZI_Q_BINDING && cczi_kms_sql_writes(q->sql) && !set_savepoint(q->db)) {
         q->state = CCZI_Q_FAILED;
         return false;
     }

@@ -306,6 +306,10 @@ static enum cczi_kms_step db_first(void *arg, enum cczi_kms_sql sql,
     struct sqlite *db = arg;
     int rc = SQLITE_OK;
     errno = 0;
+    /* SQLite ends a transaction by itself when any of its statements runs out of memory or cannot read. What comes behind it and writes
+     * would be committed by itself, and the rest of its transaction not; a savepoint would begin another one. */
+    if ((cczi_kms_sql_writes(sql) || sql == CCZI_SQL_SAVEPOINT) && sqlite3_get_autocommit(db->db))
+        return failed(db, SQLITE_ABORT_ROLLBACK);
     if (!db->stmt[sql])
         rc = sqlite3_prepare_v3(db->db, cczi_kms_sql_text(sql), -1, SQLITE_PREPARE_PERSISTENT,
                                 &db->stmt[sql], NULL);

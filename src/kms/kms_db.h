@@ -126,6 +126,8 @@ enum cczi_kms_sql {
     CCZI_SQL_LEN
 };
 /* The text that most back ends use as it is. */
+/* Whether it changes rows. */
+bool cczi_kms_sql_writes(enum cczi_kms_sql sql);
 const char *cczi_kms_sql_text(enum cczi_kms_sql sql);
 
 enum cczi_kms_type { CCZI_KMS_INT, CCZI_KMS_TEXT, CCZI_KMS_BLOB };

@@ -119,6 +119,8 @@ static ccz_rc try_out(struct cczi_kms_call *call, const struct cczi_kms_method *
     name_target(call, &inner);
     if (cczi_kms_db_in_tx(&s->db) && s->db.fault == CCZI_KMS_FAULT_NONE) {
         ccz_rc undone = cczi_kms_savepoint_undo(s, rc == CCZ_OK ? err : NULL);
+        if (undone != CCZ_OK) /* rows and head are not of one time any more */
+            cczi_kms_rollback(s);
         rc = rc == CCZ_OK ? undone : rc;
     }
     cczi_kms_trial_end(s);

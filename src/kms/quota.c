@@ -154,6 +154,12 @@ ccz_rc cczi_kms_quota_item(struct ccz_kms_store *s, const struct cczi_kms_slot *
     return CCZ_OK;
 }
 
+void cczi_kms_quotas_forget(struct cczi_kms_quotas *q)
+{
+    if (q)
+        memset(q->known, 0, sizeof(q->known));
+}
+
 void cczi_kms_quota_gone(struct ccz_kms_store *s, const char *name)
 {
     char ns[CCZ_KMS_NAME_SIZE];

@@ -18,6 +18,8 @@ void cczi_kms_quotas_limit(struct cczi_kms_quotas *q, const struct ccz_kms_quota
  * where = "kms:quota-items", "kms:quota-versions", "kms:quota-bytes" */
 CCZ_MUST_USE ccz_rc cczi_kms_quota_item(struct ccz_kms_store *s, const struct cczi_kms_slot *slot,
                                         size_t bytes, struct ccz_err *err);
+/* What was counted in a transaction that came to nothing; NULL is fine. */
+void cczi_kms_quotas_forget(struct cczi_kms_quotas *q);
 /* Of an item by name: there is room again. */
 void cczi_kms_quota_gone(struct ccz_kms_store *s, const char *name);
 /* Before a policy, a policy on trial, or a version of a set of reference values is stored. @param rows  that it adds, 0 or 1

@@ -253,6 +253,7 @@ ccz_rc cczi_kms_commit(struct ccz_kms_store *s, struct ccz_err *err)
             rc = dirty ? resolve_commit(s, err) : CCZ_OK; /* nothing was changed: nothing to know */
     }
     if (rc != CCZ_OK && s->db.fault != CCZI_KMS_FAULT_DONE) {
+        s->head_dirty = dirty; /* asking has begun others */
         cczi_kms_rollback(s);
         return rc;
     }
@@ -268,6 +269,8 @@ ccz_rc cczi_kms_commit(struct ccz_kms_store *s, struct ccz_err *err)
 
 void cczi_kms_rollback(struct ccz_kms_store *s)
 {
+    if (s->head_dirty) /* what was counted in it never was */
+        cczi_kms_quotas_forget(s->quotas);
     s->head_dirty = false;
     cczi_kms_watch_drop(s->watch);
     if (!cczi_kms_db_in_tx(&s->db))
@@ -325,8 +328,9 @@ ccz_rc cczi_kms_savepoint_undo(struct ccz_kms_store *s, struct ccz_err *err)
 {
     s->head = s->before.head;
     s->head_dirty = s->before.dirty;
-    /* what was only looked at is known as well after a call that is refused, or each of them would look at all rows again */
-    if (s->quorums.changes != s->before.quorums.changes)
+    /* what was only looked at is known as well after a call that is refused, or each of them would look at all rows again; not what a look
+     * began to add up and came to no end with */
+    if (s->quorums.changes != s->before.quorums.changes || !s->quorums.known_here)
         s->quorums = s->before.quorums;
     cczi_kms_lines_cut(&s->lines, s->before.lines);
     cczi_kms_past_undo(s->past, s->before.noted);
@@ -843,6 +847,7 @@ static ccz_rc check_rows(struct ccz_kms_check *out, struct ccz_kms_store *s, boo
 {
     uint8_t set[32] = {0};
     const int64_t from_ms = ccz_mono_ms();
+    s->db.as_of++; /* what is used behind it is what is added up here */
     s->looking = true;
     ccz_rc rc = cczi_kms_tables_check(out, set, s, err);
     if (rc == CCZ_OK)
