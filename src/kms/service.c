@@ -413,6 +413,15 @@ static ccz_rc refuse_busy(struct ccz_err *err)
     return cczi_kms_hint(err, CCZ_E_LIMIT);
 }
 
+/* Takes @p j, also when there is no room for it. */
+static ccz_rc give_job(struct ccz_kms_service *s, struct job *j, struct ccz_err *err)
+{
+    if (!j->body.bad && !j->evidence.bad && queue_job(s, j))
+        return CCZ_OK;
+    job_free(j);
+    return refuse_busy(err);
+}
+
 /* @p call  of gRPC, held until it is answered; or NULL */
 static ccz_rc submit(struct ccz_kms_service *s, const struct ccz_kms_request *req,
                      struct ccz_rpc_call *call, ccz_kms_answer_fn answer, void *arg,
@@ -436,10 +445,7 @@ static ccz_rc submit(struct ccz_kms_service *s, const struct ccz_kms_request *re
     ccz_buf_put_span(&j->body, req->body);
     ccz_buf_init(&j->evidence, CCZ_QUOTE_SIZE_MAX);
     ccz_buf_put_span(&j->evidence, req->evidence);
-    if (!j->body.bad && !j->evidence.bad && queue_job(s, j))
-        return CCZ_OK;
-    job_free(j);
-    return refuse_busy(err);
+    return give_job(s, j, err);
 }
 
 ccz_rc ccz_kms_service_call(struct ccz_kms_service *s, const struct ccz_kms_request *req,
@@ -461,10 +467,7 @@ ccz_rc ccz_kms_service_probe(struct ccz_kms_service *s, const uint8_t *principal
     if (j->of)
         memcpy(j->peer.spki_sha256, principal, 32);
     ccz_buf_init(&j->body, 0);
-    if (queue_job(s, j))
-        return CCZ_OK;
-    job_free(j);
-    return refuse_busy(err);
+    return give_job(s, j, err);
 }
 
 ccz_rc ccz_kms_service_backup(struct ccz_kms_service *s, const char *path, ccz_kms_answer_fn answer,
@@ -478,10 +481,7 @@ ccz_rc ccz_kms_service_backup(struct ccz_kms_service *s, const char *path, ccz_k
     j->backup = true;
     ccz_buf_init(&j->body, PATH_MAX);
     ccz_buf_put(&j->body, path, strlen(path) + 1);
-    if (!j->body.bad && queue_job(s, j))
-        return CCZ_OK;
-    job_free(j);
-    return refuse_busy(err);
+    return give_job(s, j, err);
 }
 
 static void answer_rpc(void *call, struct ccz_span response, const struct ccz_err *err)
