@@ -2,7 +2,7 @@
 #ifndef KMSD_H
 #define KMSD_H
 /* cczoo-kmsd: the attestation server & KMS as a daemon. main.c: commands; keys.c: master key and counter;
- * run.c: the server; https.c: its HTTPS side; unseal.c: the server before that, which waits for shares; prov.c: secret
+ * options.c: what is said to them; run.c: the server; https.c: its HTTPS side; unseal.c: the server before that, which waits for shares; prov.c: secret
  * provisioning. */
 #include <cczoo/kms.h>
 #include <cczoo/kms_master.h>
@@ -16,7 +16,7 @@
 #define KMSD_BACKUP   SIGUSR2
 enum { KMSD_LISTEN_SIZE = 280 };
 
-/* Options of every command; which of them a command takes is said in main.c. */
+/* Options of every command; options.c says which of them a command takes. */
 struct kmsd_opts {
     struct ccz_kms_state state; /* dir alone: the rest is opened from the texts below */
     const char *master_key, *new_master_key, *shares, *shares_dir;
@@ -42,6 +42,19 @@ struct kmsd_opts {
     const char *issuer, *token_policies;
     const char *prov, *prov_cert, *prov_key, *prov_map, *prov_port_file; /* --secret-prov... */
 };
+
+enum kmsd_command {
+    KMSD_INIT = 1,
+    KMSD_RUN = 2,
+    KMSD_CHECK = 4,
+    KMSD_MIGRATE = 8,
+    KMSD_ADMIN = 16,
+    KMSD_REKEY = 32,
+    KMSD_EPOCH = 64
+};
+/* ui_parse() with the options that @p command takes; others are an error. */
+int kmsd_parse(struct kmsd_opts *o, enum kmsd_command command, const char *usage, int argc,
+               char **argv);
 
 /* What opens a store. */
 struct kmsd_keys {

@@ -243,36 +243,39 @@ static bool choose_backend(struct kmsd_opts *o)
 }
 
 static const struct command {
+    enum kmsd_command id;
     const char *name, *usage, *help;
     int (*run)(const struct kmsd_opts *o);
 } commands[] = {
-    {"init",
+    {KMSD_INIT, "init",
      "cczoo-kmsd init --state DIR --admin-key FILE [--master-key WHERE] [--reuse-master-key] "
      "[--shares-dir DIR] [--epoch WHERE] [--database CONNECTION] [--approvals N --approver "
      "FILE,FILE]",
      "make master key and database, and name the first administrator", cmd_init},
-    {"run",
+    {KMSD_RUN, "run",
      "cczoo-kmsd run --state DIR --listen ADDR --tee PROVIDER [--collateral DIR] [--trust-sim DIR] "
      "...",
      "serve until SIGTERM; SIGHUP reads collateral, certificates and the map again and makes a new "
      "TLS identity; SIGUSR2 makes a --backup",
      cmd_run},
-    {"check", "cczoo-kmsd check --state DIR [--master-key WHERE] [--database CONNECTION]",
+    {KMSD_CHECK, "check",
+     "cczoo-kmsd check --state DIR [--master-key WHERE] [--database CONNECTION]",
      "check every row, value and audit line (the server must not run, but with --database)",
      cmd_check},
-    {"migrate", "cczoo-kmsd migrate --state DIR [--master-key WHERE]",
+    {KMSD_MIGRATE, "migrate", "cczoo-kmsd migrate --state DIR [--master-key WHERE]",
      "bring a store of an older schema to that of this version; back it up first", cmd_migrate},
-    {"admin",
+    {KMSD_ADMIN, "admin",
      "cczoo-kmsd admin --state DIR [(--admin-key FILE | --jwt-issuer ISS --jwt-subject SUB) --role "
      "ROLES] [--approvals N] [--namespace NS]",
      "give a key, or the subject of tokens, roles, or take them away; set approvals (the server "
      "must "
      "not run, but with --database)",
      cmd_admin},
-    {"rekey",
+    {KMSD_REKEY, "rekey",
      "cczoo-kmsd rekey --state DIR --new-master-key WHERE [--master-key WHERE] [--shares-dir DIR]",
      "another master key, kept where you say (the server must not run)", cmd_rekey},
-    {"epoch", "cczoo-kmsd epoch --state DIR --epoch WHERE [--accept-lost | --accept-rolled-back]",
+    {KMSD_EPOCH, "epoch",
+     "cczoo-kmsd epoch --state DIR --epoch WHERE [--accept-lost | --accept-rolled-back]",
      "compare the store with its counter, or start that again (the server must not run)",
      cmd_epoch},
 };
@@ -287,141 +290,8 @@ static int help(void)
     return UI_OK;
 }
 
-#define EPOCH_OPTS(o)                                                                              \
-    UI_TEXT("epoch", &(o)->epoch, "WHERE",                                                         \
-            "counter outside of the store: file:FILE on another disk, or pkcs11:URI"),             \
-        {"epoch-lag",                                                                              \
-         NULL,                                                                                     \
-         &(o)->epoch_lag_s,                                                                        \
-         NULL,                                                                                     \
-         "SECONDS",                                                                                \
-         "advance it at most so much later than a commit; default 0 = before it is acknowledged"}, \
-        {"accept-lost", NULL,                                                                      \
-         NULL,          &(o)->accept_lost,                                                         \
-         NULL,          "epoch: the counter is lost, or new: start it from the store as it is"},   \
-    {                                                                                              \
-        "accept-rolled-back", NULL, NULL, &(o)->accept_rolled_back, NULL,                          \
-            "epoch, check: the store is an older copy on purpose"                                  \
-    }
-
-#define ADMIN_OPTS(o)                                                                              \
-    UI_TEXT(                                                                                       \
-        "role", &(o)->role, "ROLES",                                                               \
-        "admin: auditor, operator, author, approver, client (more with commas), admin or none"),   \
-        UI_TEXT("namespace", &(o)->ns, "NS",                                                       \
-                "admin: of names before their first /; '' = names without one; default: * = all"), \
-        UI_TEXT("label", &(o)->label, "TEXT", "admin: of the key, for people"),                    \
-        {"approvals",                                                                              \
-         NULL,                                                                                     \
-         &(o)->approvals,                                                                          \
-         NULL,                                                                                     \
-         "N",                                                                                      \
-         "init, admin: so many have to agree to changes of policies, bindings and roles"},         \
-        UI_TEXT("approver", &(o)->approver, "FILE,FILE", "init: PEM keys of those who may agree")
-
-#define RPC_OPTS(o)                                                                                \
-    {"rpc-rate",                                                                                   \
-     NULL,                                                                                         \
-     &(o)->rpc_rate,                                                                               \
-     NULL,                                                                                         \
-     "N",                                                                                          \
-     "run: calls a second of --listen from one address, and of one key or workload; default "      \
-     "2000, 1000"},                                                                                \
-        {"rpc-total-rate",                                                                         \
-         NULL,                                                                                     \
-         &(o)->rpc_total_rate,                                                                     \
-         NULL,                                                                                     \
-         "N",                                                                                      \
-         "run: calls a second in all; default 20000"},                                             \
-        {"rpc-handshakes",                                                                         \
-         NULL,                                                                                     \
-         &(o)->rpc_handshakes,                                                                     \
-         NULL,                                                                                     \
-         "N",                                                                                      \
-         "run: new connections a second from one address; default 200"},                           \
-    {                                                                                              \
-        "crypto-threads", NULL, &(o)->crypto_threads, NULL, "N",                                   \
-            "run: threads for RSA and large messages; default 2, at most 64"                       \
-    }
-
-#define QUOTA_OPT(name, target, help)                                                              \
-    {                                                                                              \
-        name, NULL, target, NULL, "N", "run: " help                                                \
-    }
-#define QUOTA_OPTS(o)                                                                              \
-    QUOTA_OPT("quota-items", &(o)->quota_items, "keys and secrets of a namespace; default 10000"), \
-        QUOTA_OPT("quota-versions", &(o)->quota_versions, "and their versions; default 20000"),    \
-        QUOTA_OPT("quota-bytes", &(o)->quota_bytes, "and bytes of them; default 134217728"),       \
-        QUOTA_OPT("quota-policies", &(o)->quota_policies,                                          \
-                  "policies and versions of reference sets of a namespace; default 1000"),         \
-        QUOTA_OPT("quota-policy-bytes", &(o)->quota_policy_bytes,                                  \
-                  "and bytes of them; default 2097152")
-
-#define PROV_OPTS(o)                                                                               \
-    {"transit",                                                                                    \
-     NULL,                                                                                         \
-     NULL,                                                                                         \
-     &(o)->transit,                                                                                \
-     NULL,                                                                                         \
-     "with --https: Vault's transit API, so that Vault and OpenBao can unseal themselves"},        \
-        UI_TEXT("secret-prov", &(o)->prov, "ADDR",                                                 \
-                "Gramine's secret provisioning on this address, e.g. 0.0.0.0:4433"),               \
-        UI_TEXT("secret-prov-cert", &(o)->prov_cert, "FILE",                                       \
-                "PEM chain of the certificate that its clients are told to trust"),                \
-        UI_TEXT("secret-prov-key", &(o)->prov_key, "FILE", "PEM key of that, mode 0600"),          \
-        UI_TEXT("secret-prov-map", &(o)->prov_map, "FILE",                                         \
-                "JSON: which measured program gets which item"),                                   \
-        UI_TEXT("secret-prov-port-file", &(o)->prov_port_file, "FILE",                             \
-                "write its port here when it listens")
-
-#define HTTPS_OPTS(o)                                                                                \
-    UI_TEXT("https", &(o)->https, "ADDR", "run: serve HTTPS here, too: REST, health"),               \
-        UI_TEXT("https-port-file", &(o)->https_port_file, "FILE", "write its port here"),            \
-        UI_TEXT("tls-cert", &(o)->tls_cert, "FILE",                                                  \
-                "its certificates, PEM, leaf first; default: one with the evidence of --tee"),       \
-        UI_TEXT("tls-key", &(o)->tls_key, "FILE", "their private key, PEM, mode 0600"),              \
-        {"plain-http-insecure",     NULL, NULL,                                                      \
-         &(o)->plain_http_insecure, NULL, "no TLS, on a loopback address alone"},                    \
-        {"kbs",     NULL, NULL,                                                                      \
-         &(o)->kbs, NULL, "serve the KBS protocol of Confidential Containers there, too"},           \
-        {"kbs-sessions", NULL, &(o)->kbs_sessions,                                                   \
-         NULL,           "N",  "attested clients that are remembered; default 65536"},               \
-        {"kbs-attestations",                                                                         \
-         NULL,                                                                                       \
-         &(o)->kbs_attestations,                                                                     \
-         NULL,                                                                                       \
-         "N",                                                                                        \
-         "attestations in a minute; default 131072"},                                                \
-        UI_TEXT("token-policies", &(o)->token_policies, "NAME,NAME",                                 \
-                "run: policies whose acceptance tokens call approved executables; * = any"),         \
-        UI_TEXT("issuer", &(o)->issuer, "URL",                                                       \
-                "iss of attestation results: the https URL under which --https is reached"),         \
-        UI_TEXT("metrics", &(o)->metrics, "ADDR",                                                    \
-                "GET /metrics for Prometheus here, in clear and for everybody"),                     \
-        UI_TEXT("metrics-port-file", &(o)->metrics_port_file, "FILE", "write its port here"),        \
-        {"https-rate",                                                                               \
-         NULL,                                                                                       \
-         &(o)->https_rate,                                                                           \
-         NULL,                                                                                       \
-         "N",                                                                                        \
-         "requests a second from one address, and of one key or subject; default 200, 100"},         \
-        {"https-connections",                                                                        \
-         NULL,                                                                                       \
-         &(o)->https_connections,                                                                    \
-         NULL,                                                                                       \
-         "N",                                                                                        \
-         "connections in all, an eighth of them from one address; default 1024"},                    \
-        UI_TEXT("jwt-issuer", &(o)->jwt_issuer, "ISS", "take tokens of this issuer (OIDC)"),         \
-        UI_TEXT("jwt-audience", &(o)->jwt_audience, "AUD", "that are for this audience"),            \
-        UI_TEXT("jwt-keys", &(o)->jwt_keys, "FILE|URL", "the keys of the issuer, a JWKS"),           \
-        UI_TEXT("jwt-ca-file", &(o)->jwt_ca_file, "FILE",                                            \
-                "PEM authorities of that URL instead of the system's"),                              \
-        {"jwt-skew", NULL, &(o)->jwt_skew_s, NULL, "SECONDS", "how wrong clocks may be; default 0"}, \
-        UI_TEXT("jwt-issuers", &(o)->jwt_issuers, "FILE", "JSON: several issuers"),                  \
-        UI_TEXT("jwt-subject", &(o)->jwt_subject, "SUB", "admin: whose tokens get the role")
-
 /* What is said beside what. */
-static bool check_opts(const struct command *c, const struct kmsd_opts *o)
+static bool check_opts(const struct kmsd_opts *o)
 {
     if (o->epoch_lag_s < 0 || o->epoch_lag_s > CCZ_KMS_EPOCH_LAG_MAX_S) {
         ui_error("--epoch-lag must be 0..%d", CCZ_KMS_EPOCH_LAG_MAX_S);
@@ -431,65 +301,22 @@ static bool check_opts(const struct command *c, const struct kmsd_opts *o)
         ui_error("--approvals must be 0..%d", CCZ_KMS_APPROVALS_MAX);
         return false;
     }
-    bool accepts = c->run == cmd_epoch || c->run == cmd_check;
-    if ((o->accept_lost || o->accept_rolled_back) && !accepts) {
-        ui_error("--accept-lost and --accept-rolled-back are for epoch and check alone");
-        return false;
-    }
-    if (o->state.reuse_master_key && c->run != cmd_init) {
-        ui_error("--reuse-master-key is for init alone");
-        return false;
-    }
     return true;
 }
 
 static int dispatch(const struct command *c, int argc, char **argv)
 {
     struct kmsd_opts o = {.approvals = -1};
-    const struct ui_opt opts[] = {
-        {"state", &o.state.dir, NULL, NULL, "DIR", "state folder"},
-        {"master-key", &o.master_key, NULL, NULL, "WHERE",
-         "master key: FILE (default DIR/master.key; better on another disk), pkcs11:URI, "
-         "tee:mrenclave, tee:mrsigner, shamir:K/N"},
-        {"reuse-master-key", NULL, NULL, &o.state.reuse_master_key, NULL,
-         "init: take a master key that is there already, another store's as well"},
-        {"new-master-key", &o.new_master_key, NULL, NULL, "WHERE", "rekey: of the new one"},
-        {"shares", &o.shares, NULL, NULL, "FILE",
-         "shamir: shares of the master key, one a line; run waits for those that are missing"},
-        {"shares-dir", &o.shares_dir, NULL, NULL, "DIR",
-         "init, rekey: new shares are written here"},
-        EPOCH_OPTS(&o),
-        {"database", &o.state.database, NULL, NULL, "CONNECTION",
-         "PostgreSQL for several servers, e.g. \"host=db dbname=kms user=kms passfile=FILE\"; "
-         "default: SQLite in DIR"},
-        {"admin-key", &o.admin_key, NULL, NULL, "FILE",
-         "PEM key of an administrator; init: made if it does not exist"},
-        ADMIN_OPTS(&o),
-        {"listen", &o.listen, NULL, NULL, "ADDR", "address, e.g. 127.0.0.1:8443; port 0 = any"},
-        {"port-file", &o.port_file, NULL, NULL, "FILE", "write the port here when ready"},
-        {"backup", &o.backup, NULL, NULL, "FILE",
-         "run: at SIGUSR2 copy the store here, replacing the last copy (SQLite; PostgreSQL has "
-         "pg_dump)"},
-        UI_OWN_EVIDENCE(&o),
-        UI_TRUST(&o, collateral_ca_file),
-        {"reattest", NULL, &o.reattest_s, NULL, "SECONDS",
-         "ask workloads for evidence again, that often; default 0 = never"},
-        RPC_OPTS(&o),
-        QUOTA_OPTS(&o),
-        PROV_OPTS(&o),
-        HTTPS_OPTS(&o),
-        {0},
-    };
-    int n = ui_parse(argc, argv, c->usage, opts);
+    int n = kmsd_parse(&o, c->id, c->usage, argc, argv);
     if (n < 0)
         return ui_parse_status(n);
     if (n > 0) {
         ui_error("unexpected operand: %s", argv[0]);
         return UI_USAGE;
     }
-    if (!check_opts(c, &o))
+    if (!check_opts(&o))
         return UI_USAGE;
-    o.only_looks = c->run == cmd_check;
+    o.only_looks = c->id == KMSD_CHECK;
     if (missing("state", o.state.dir) || !choose_backend(&o))
         return UI_USAGE;
     return c->run(&o);

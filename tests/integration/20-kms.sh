@@ -16,7 +16,10 @@ openssl pkey -in "$RUN/admin.key" -pubout -out "$RUN/admin.pub" 2>/dev/null
 status 0 "$BIN/cczoo-kmsd" init --state "$RUN/kms2" --admin-key "$RUN/admin.pub" # the public half is enough
 status 3 "$BIN/cczoo-kmsd" init --state "$RUN/kms3" --admin-key "$RUN/admin.pub" --master-key "$RUN/kms2/master.key" # another store's
 has err 'kms:master-key-exists'
-status 2 "$BIN/cczoo-kmsd" check --state "$RUN/kms2" --reuse-master-key
+status 2 "$BIN/cczoo-kmsd" check --state "$RUN/kms2" --reuse-master-key # not ignored
+has err '^hint: --reuse-master-key is an option of cczoo-kmsd init$'
+status 2 "$BIN/cczoo-kmsd" admin --state "$RUN/kms2" --approvals 0 --https=127.0.0.1:0
+has err '^hint: --https is an option of cczoo-kmsd run$'
 status 0 "$BIN/cczoo-kmsd" init --state "$RUN/kms3" --admin-key "$RUN/admin.pub" --master-key "$RUN/kms2/master.key" --reuse-master-key
 cp "$RUN/kms3/kms.sqlite" "$RUN/kms2/kms.sqlite" # one master key, and yet two stores
 status 1 "$BIN/cczoo-kmsd" check --state "$RUN/kms2"
