@@ -50,6 +50,35 @@ static void set_principal(struct cczi_door_auth *a, enum cczi_door_kind kind, co
     memcpy(a->peer.spki_sha256, id, 32);
 }
 
+/* What the holder, or who runs the server, does about it. */
+static ccz_rc hint_token(struct ccz_err *err, ccz_rc rc)
+{
+    static const char clocks[] =
+        "compare the clocks of this machine and of the issuer; cczoo-kmsd run --jwt-skew";
+    static const struct {
+        const char *where, *hint;
+    } hints[] = {
+        {"door:token-scheme", "send: Authorization: Bearer TOKEN"},
+        {"door:token-twice", "send one of Authorization and X-Vault-Token"},
+        {"door:token-issuer",
+         "who runs the server names issuers: cczoo-kmsd run --jwt-issuer or --jwt-issuers"},
+        {"door:token-aud", "ask the issuer for a token of the audience that cczoo-kmsd run "
+                           "--jwt-audience names"},
+        {"door:token-exp", "get a new token from the issuer"},
+        {"door:token-age", "get a new token from the issuer"},
+        {"door:token-nbf", clocks},
+        {"door:token-iat", clocks},
+        {"door:token-typ", "this token was made for something else, such as a logout"},
+        {"door:token-keys", "ask again; the log of the server says why the issuer's keys were not "
+                            "had"},
+        {"door:token-kid", "get a new token: the issuer does not publish this key any more"},
+    };
+    for (size_t i = 0; err && i < sizeof(hints) / sizeof(*hints); i++)
+        if (strcmp(err->where, hints[i].where) == 0)
+            return ccz_hint(err, rc, hints[i].hint);
+    return rc;
+}
+
 static ccz_rc identify_token(struct cczi_door_req *r, struct ccz_span token, struct ccz_err *err)
 {
     struct ccz_kms_door *d = r->door;
@@ -74,10 +103,12 @@ ccz_rc cczi_door_identify(struct cczi_door_req *r, unsigned flags, struct ccz_er
     const char *vault =
         flags & CCZI_DOOR_VAULT_TOKEN ? ccz_http_header(r->http, "X-Vault-Token") : NULL;
     if (value && vault)
-        return ccz_fail(err, CCZ_E_DENIED, "door:token-twice", 0,
-                        "two headers with a token: which of them is meant?");
-    if (value || vault)
-        return identify_token(r, vault ? ccz_span_str(vault) : bearer_of(value), err);
+        return hint_token(err, ccz_fail(err, CCZ_E_DENIED, "door:token-twice", 0,
+                                        "two headers with a token: which of them is meant?"));
+    if (value || vault) {
+        ccz_rc rc = identify_token(r, vault ? ccz_span_str(vault) : bearer_of(value), err);
+        return rc == CCZ_OK ? rc : hint_token(err, rc);
+    }
     const struct ssl_st *ssl = ccz_http_ssl(r->http);
     uint8_t id[32];
     ccz_rc rc = ssl ? cczi_web_peer(id, ssl) : CCZ_E_NOT_FOUND;

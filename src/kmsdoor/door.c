@@ -7,6 +7,7 @@
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -109,7 +110,11 @@ static ccz_rc web_of_files(struct cczi_web **out, const struct ccz_kms_door *d, 
         return rc;
     const struct cczi_web_cfg web = {
         .cert_pem = ccz_buf_span(&pem), .key_pem = key, .ask_client = true};
-    return cczi_web_new(out, &web, err);
+    rc = cczi_web_new(out, &web, err);
+    char hint[CCZ_ERR_HINT_SIZE];
+    (void)snprintf(hint, sizeof(hint), "the certificates are those of %s, the key that of %s",
+                   d->cert_file, d->key_file);
+    return rc == CCZ_OK ? rc : ccz_hint(err, rc, hint);
 }
 
 static ccz_rc web_of_party(struct cczi_web **out, const struct ccz_kms_door *d, struct ccz_err *err)

@@ -31,6 +31,7 @@ status 2 run --https 127.0.0.1:0 --tls-cert "$RUN/tls.crt"
 has err 'door:identity'
 status 1 run --https 127.0.0.1:0 --tls-cert "$RUN/tls.crt" --tls-key "$RUN/stranger.key"
 has err 'tls:web-pair'
+has err "^hint: the certificates are those of $RUN/tls.crt, the key that of $RUN/stranger.key$"
 status 2 run --tls-cert "$RUN/tls.crt"
 status 2 run --https 127.0.0.1:0 --jwt-issuer https://issuer.example
 chmod 644 "$RUN/tls.key"

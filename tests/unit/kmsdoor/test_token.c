@@ -217,6 +217,8 @@ static void test_claims(void)
                  claims(b->iss, b->aud, b->sub, FIX_NOW + b->iat, FIX_NOW + b->exp, b->more));
         CHECK(ask_with(&k, &r, t) == 401 && kit_where(&r, b->where));
         CHECK(strstr(r.headers, "WWW-Authenticate: Bearer") != NULL);
+        /* and what to do about it; a token without a subject is for nobody */
+        CHECK((strstr(r.body, "\"hint\":") != NULL) == (b->sub[0] != '\0'));
     }
     for (size_t i = 0; i < sizeof(texts) / sizeof(*texts); i++)
         CHECK(ask_with(&k, &r, sign(keys[0], NULL, "JWT", texts[i][0])) == 401 &&
