@@ -153,6 +153,28 @@ static ccz_rc transact(bool *begun, struct ccz_kms_store *s, struct cczi_kms_ent
     return rc;
 }
 
+static void count_unrecorded(struct ccz_kms_store *s, size_t len)
+{
+    atomic_fetch_add(&s->unrecorded, len);
+    atomic_store(&s->takes_nothing, true);
+}
+
+void cczi_kms_batch_metrics(struct ccz_kms_store *s, struct ccz_buf *out)
+{
+    ccz_buf_printf(out,
+                   "# HELP cczoo_kms_unrecorded_total Calls that were refused and are not in the "
+                   "audit log, since the store did not take it.\n"
+                   "# TYPE cczoo_kms_unrecorded_total counter\n"
+                   "cczoo_kms_unrecorded_total %llu\n",
+                   (unsigned long long)atomic_load(&s->unrecorded));
+    ccz_buf_printf(out,
+                   "# HELP cczoo_kms_store_takes_lines 0 = the last line that was to be written "
+                   "could not be: a full disk, a database that is away.\n"
+                   "# TYPE cczoo_kms_store_takes_lines gauge\n"
+                   "cczoo_kms_store_takes_lines %d\n",
+                   !atomic_load(&s->takes_nothing));
+}
+
 /* A refusal is on record too. If that fails, the call is refused all the same and the log says so. */
 static void record_refusal(struct ccz_kms_store *s, struct cczi_kms_entry *e)
 {
@@ -173,6 +195,7 @@ static void record_refusal(struct ccz_kms_store *s, struct cczi_kms_entry *e)
         return;
     }
     e->receipt = (struct ccz_kms_receipt){0};
+    count_unrecorded(s, 1);
     ccz_log(CCZ_LOG_ERROR, "kms", "a refusal could not be recorded: where=%s %s", err.where,
             err.msg);
 }
@@ -226,9 +249,10 @@ static void finish(struct ccz_kms_store *s, struct cczi_kms_entry *entries, size
 
 /* The database is away or held by others, or its last word is lost or no good: no call was done as far as anybody may rely on,
  * none can be recorded, and asking again for each would wait as long each time. */
-static void give_up(struct cczi_kms_entry *entries, size_t len, ccz_rc rc,
+static void give_up(struct ccz_kms_store *s, struct cczi_kms_entry *entries, size_t len, ccz_rc rc,
                     const struct ccz_err *why)
 {
+    count_unrecorded(s, len);
     for (size_t i = 0; i < len; i++) {
         struct cczi_kms_entry *e = &entries[i];
         e->receipt = (struct ccz_kms_receipt){0};
@@ -246,7 +270,7 @@ static void handle_one(struct ccz_kms_store *s, struct cczi_kms_entry *e)
     if (rc == CCZ_OK) {
         finish(s, e, 1);
     } else if (!begun || s->db.fault != CCZI_KMS_FAULT_NONE) {
-        give_up(e, 1, rc, &err);
+        give_up(s, e, 1, rc, &err);
     } else {
         if (e->rc == CCZ_OK || e->later)
             fail(e, rc, &err);
@@ -265,7 +289,7 @@ static void pass(struct ccz_kms_store *s, struct cczi_kms_entry *entries, size_t
         return;
     }
     if (rc != CCZ_OK && (!begun || s->db.fault != CCZI_KMS_FAULT_NONE)) {
-        give_up(entries, len, rc, &err);
+        give_up(s, entries, len, rc, &err);
         return;
     }
     if (len > 1)

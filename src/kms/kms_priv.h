@@ -12,6 +12,8 @@
 #include "token.h"
 #include "tree.h"
 
+#include <stdatomic.h>
+
 /* --------------------------------------------------------------------------- name.c */
 
 enum cczi_kms_kind {
@@ -192,6 +194,9 @@ struct ccz_kms_store {
     int64_t resolve_ms;    /* CCZI_KMS_RESOLVE_MS; less in tests */
     int64_t away_until_ms; /* the database is away: `away` says why; 0 = it is not */
     struct ccz_err away;
+    _Atomic uint64_t
+        unrecorded; /* calls that were refused without a line: cczi_kms_batch_metrics() */
+    _Atomic bool takes_nothing;    /* the last of them came after the last commit */
     uint64_t roles_changed;        /* counts; also changes that were undone */
     struct cczi_kms_lines lines;   /* lines of the current transaction, or of the last one */
     struct cczi_kms_signer signer; /* loaded by cczi_kms_signer_ensure() */
@@ -949,6 +954,8 @@ void cczi_kms_entry_deinit(struct cczi_kms_entry *e); /* wipes the answer */
 void cczi_kms_handle_batch(struct ccz_kms_store *s, struct cczi_kms_entry *entries, size_t len);
 /* Decides those that need no work, or whose work is done; the others are `later`. */
 void cczi_kms_batch_pass(struct ccz_kms_store *s, struct cczi_kms_entry *entries, size_t len);
+/* For alarms: whether the store takes lines, without which nothing is answered. Any thread. */
+void cczi_kms_batch_metrics(struct ccz_kms_store *s, struct ccz_buf *out);
 #define CCZI_KMS_PASSES_MAX 4 /* of one call: its key may change while its work is done */
 /* In the log alone. @param where  "kms:busy", "kms:busy-namespace" */
 void cczi_kms_entry_give_up(struct cczi_kms_entry *e, const char *where, const char *why);

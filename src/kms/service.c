@@ -517,6 +517,7 @@ void ccz_kms_service_metrics(struct ccz_kms_service *s, struct ccz_buf *out)
 {
     cczi_kms_gate_metrics(s->gate, out);
     cczi_kms_quotas_metrics(s->cfg.store->quotas, out);
+    cczi_kms_batch_metrics(s->cfg.store, out);
 }
 
 ccz_rc ccz_kms_service_add(struct ccz_kms_service *s, struct ccz_rpc_server *server)

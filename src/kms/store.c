@@ -262,8 +262,10 @@ ccz_rc cczi_kms_commit(struct ccz_kms_store *s, struct ccz_err *err)
     cczi_kms_quorums_commit(s);
     cczi_kms_past_commit(s->past);
     cczi_kms_watch_commit(s->watch, s->head.hash);
-    if (dirty)
+    if (dirty) {
         remember_end(s);
+        atomic_store(&s->takes_nothing, false);
+    }
     return rc; /* from here on nothing may say that it was not done: it would be done again */
 }
 

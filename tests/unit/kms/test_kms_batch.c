@@ -334,6 +334,45 @@ static void test_settled_refusal(void)
     ccz_kms_store_free(s);
 }
 
+static bool metrics_say(struct ccz_kms_store *s, int takes, int unrecorded)
+{
+    CCZ_AUTO_BUF text;
+    char want[2][64];
+    ccz_buf_init(&text, 65536);
+    cczi_kms_batch_metrics(s, &text);
+    (void)snprintf(want[0], sizeof(want[0]), "\ncczoo_kms_store_takes_lines %d\n", takes);
+    (void)snprintf(want[1], sizeof(want[1]), "\ncczoo_kms_unrecorded_total %d\n", unrecorded);
+    return strstr(ccz_buf_str(&text), want[0]) && strstr(ccz_buf_str(&text), want[1]);
+}
+
+/* Whoever runs the server sees that it can record nothing, though it answers reads. */
+static void test_takes_lines(void)
+{
+    struct ccz_kms_store *s = fix_memory_store();
+    fix_populate(s);
+    struct ccz_err err = {0};
+    CHECK(metrics_say(s, 1, 0));
+    CHECK(fix_release(NULL, s, FIX_STALE, "key/model", 0, &err) == CCZ_E_DENIED);
+    CHECK(metrics_say(s, 1, 0)); /* a refusal that is on record */
+    CHECK(cczi_kms_db_exec(&s->db, "ALTER TABLE audit RENAME TO gone", NULL) == CCZ_OK);
+    CHECK(fix_release(NULL, s, FIX_WORKLOAD, "key/model", 0, &err) != CCZ_OK);
+    CHECK(metrics_say(s, 0, 1));
+    CHECK(fix_call(NULL, s, FIX_ADMIN, "Status", (struct ccz_span){0}, &err) == CCZ_OK);
+    CHECK(metrics_say(s, 0, 1)); /* a read says nothing about it */
+    struct fix_batch *b = &g_batch;
+    fix_batch_begin(b);
+    fix_batch_release(b, FIX_WORKLOAD, "key/model");
+    fix_batch_release(b, FIX_STALE, "key/model");
+    fix_batch_run(b, s);
+    CHECK(b->entry[0].rc != CCZ_OK && b->entry[1].rc != CCZ_OK);
+    fix_batch_end(b);
+    CHECK(metrics_say(s, 0, 3));
+    CHECK(cczi_kms_db_exec(&s->db, "ALTER TABLE gone RENAME TO audit", NULL) == CCZ_OK);
+    CHECK(fix_release(NULL, s, FIX_WORKLOAD, "key/model", 0, &err) == CCZ_OK);
+    CHECK(metrics_say(s, 1, 3));
+    ccz_kms_store_free(s);
+}
+
 /* -------------------------------------------------------------- parsed policies */
 
 static void test_policies(void)
@@ -441,6 +480,7 @@ static const struct ccz_test tests[] = {
     {"kms.batch_withheld", test_batch_withheld},
     {"kms.settled", test_settled},
     {"kms.settled_refusal", test_settled_refusal},
+    {"kms.takes_lines", test_takes_lines},
     {"kms.policies", test_policies},
     {"kms.policies_bound", test_policies_bound},
     {"kms.policies_shares", test_policies_shares},
