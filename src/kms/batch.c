@@ -4,6 +4,7 @@
  * answer is made inside a transaction that also holds its audit line, and handed out only after that transaction is on
  * disk.
  */
+#include "ahead.h"
 #include "kms_priv.h"
 #include "use_priv.h"
 
@@ -102,6 +103,8 @@ static ccz_rc try_once(bool *begun, struct ccz_kms_store *s, struct cczi_kms_ent
     *begun = rc == CCZ_OK;
     for (size_t i = 0; rc == CCZ_OK && s->clock && i < len; i++) /* however long that took */
         entries[i].at.now_s = ccz_clock_now_s(*s->clock);
+    if (rc == CCZ_OK)
+        rc = cczi_kms_ahead(s, entries, len, err);
     for (size_t i = 0; rc == CCZ_OK && i < len; i++)
         rc = run_one(s, &entries[i], err);
     if (rc == CCZ_OK)

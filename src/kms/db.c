@@ -314,6 +314,29 @@ static bool changes(enum cczi_kms_sql sql)
     return cczi_kms_sql_writes(sql) && sql != CCZI_SQL_AUDIT_PUT && sql != CCZI_SQL_HEAD_SET;
 }
 
+ccz_rc cczi_kms_db_ahead(struct cczi_kms_db *db, const struct cczi_kms_ask *asks, size_t len,
+                         struct ccz_err *err)
+{
+    if (!db->ops->ahead || len == 0)
+        return CCZ_OK;
+    if (db->ahead_as_of != db->as_of)
+        db->ops->forget(db->db);
+    db->ahead_as_of = db->as_of;
+    return db->ops->ahead(db->db, asks, len) == CCZ_OK
+               ? CCZ_OK
+               : cczi_kms_hint(err, db->ops->fail(&db->fault, db->db, err));
+}
+
+static enum cczi_kms_step first(const struct cczi_q *q)
+{
+    const struct cczi_kms_db *db = q->db;
+    enum cczi_kms_step step = CCZI_KMS_STEP_UNASKED;
+    if (db->ops->kept && db->ahead_as_of == db->as_of)
+        step = db->ops->kept(db->db, q->sql, q->param, q->bound);
+    return step != CCZI_KMS_STEP_UNASKED ? step
+                                         : db->ops->first(db->db, q->sql, q->param, q->bound);
+}
+
 bool cczi_q_row(struct cczi_q *q)
 {
     const struct ccz_kms_backend *ops = q->db->ops;
@@ -325,9 +348,7 @@ bool cczi_q_row(struct cczi_q *q)
         q->state = CCZI_Q_FAILED;
         return false;
     }
-    enum cczi_kms_step step = q->state == CCZI_Q_BINDING
-                                  ? ops->first(q->db->db, q->sql, q->param, q->bound)
-                                  : ops->next(q->db->db, q->sql);
+    enum cczi_kms_step step = q->state == CCZI_Q_BINDING ? first(q) : ops->next(q->db->db, q->sql);
     q->state = step == CCZI_KMS_STEP_ROW    ? CCZI_Q_ROW
                : step == CCZI_KMS_STEP_DONE ? CCZI_Q_DONE
                                             : CCZI_Q_FAILED;

@@ -138,7 +138,20 @@ struct cczi_kms_param {
 };
 enum { CCZI_KMS_PARAMS_MAX = 16 };
 
-enum cczi_kms_step { CCZI_KMS_STEP_FAILED = -1, CCZI_KMS_STEP_DONE, CCZI_KMS_STEP_ROW };
+enum cczi_kms_step {
+    CCZI_KMS_STEP_UNASKED = -2, /* of kept() alone */
+    CCZI_KMS_STEP_FAILED = -1,
+    CCZI_KMS_STEP_DONE,
+    CCZI_KMS_STEP_ROW
+};
+
+/* A read by a whole primary key, so of one row or none. */
+enum { CCZI_KMS_ASK_PARAMS_MAX = 3, CCZI_KMS_ASKS_MAX = 512 };
+struct cczi_kms_ask {
+    enum cczi_kms_sql sql;
+    struct cczi_kms_param param[CCZI_KMS_ASK_PARAMS_MAX]; /* borrowed until they are asked */
+    size_t len;
+};
 
 /* What a failure means for the transaction that it was in. */
 enum cczi_kms_fault {
@@ -184,6 +197,13 @@ struct ccz_kms_backend {
     /* Writes all of it, as the last commit left it, to the empty file @p path. Outside of transactions. NULL: the database has tools of
      * its own for that. */
     ccz_rc (*copy)(const char *path, void *db, struct ccz_err *err);
+    /* Where each statement is a way to another process and back. ahead() asks up to CCZI_KMS_ASKS_MAX at once, in a transaction, and what
+     * comes is kept beside what is kept already, until forget() or the end of the transaction. kept() is first() for what was asked: as often
+     * as one likes. All three, or NULL. */
+    ccz_rc (*ahead)(void *db, const struct cczi_kms_ask *asks, size_t len);
+    enum cczi_kms_step (*kept)(void *db, enum cczi_kms_sql sql, const struct cczi_kms_param *params,
+                               size_t len);
+    void (*forget)(void *db);
 };
 const struct ccz_kms_backend *cczi_kms_sqlite(void); /* target: path of the file, or ":memory:" */
 
@@ -195,6 +215,7 @@ struct cczi_kms_db {
     enum { CCZI_KMS_SAVEPOINT_NONE, CCZI_KMS_SAVEPOINT_DUE, CCZI_KMS_SAVEPOINT_SET } savepoint;
     uint64_t
         as_of; /* counts what may change what is read: rows written, transactions begun and ended, undone */
+    uint64_t ahead_as_of; /* of what ahead() has kept */
 };
 #define CCZI_KMS_SCHEMA       5
 #define CCZI_KMS_SCHEMA_ID    3 /* since then stores have ids, and with them other keys */
@@ -211,6 +232,10 @@ ccz_rc cczi_kms_db_schema(int64_t *out, struct cczi_kms_db *db, struct ccz_err *
 /* Makes the tables (inside a transaction). */
 ccz_rc cczi_kms_db_create(struct cczi_kms_db *db, struct ccz_err *err);
 ccz_rc cczi_kms_db_exec(struct cczi_kms_db *db, const char *sql, struct ccz_err *err);
+/* Asks what will be read in this transaction, as far as somebody can tell: it is answered as if it were asked when it is read, as nothing is
+ * written in between (as_of). Nothing where that would not be faster. A failure is one of the transaction. */
+ccz_rc cczi_kms_db_ahead(struct cczi_kms_db *db, const struct cczi_kms_ask *asks, size_t len,
+                         struct ccz_err *err);
 /* Sets the savepoint if it is due. */
 ccz_rc cczi_kms_db_savepoint(struct cczi_kms_db *db, struct ccz_err *err);
 

@@ -178,6 +178,7 @@ struct ccz_kms_store {
     struct cczi_kms_looks *looks;       /* looks.h */
     struct cczi_kms_past *past;         /* past.h; NULL while the store is being made */
     struct cczi_kms_memo *memo;         /* memo.h; NULL while the store is being made */
+    struct cczi_kms_guesses *guesses;   /* ahead.h; NULL until there are some */
     uint64_t begun_generation;          /* of the head, when this transaction began */
     bool looking;                       /* at all rows: what they add up to says more than past.h */
     struct cczi_kms_quotas *quotas;     /* quota.h; NULL while the store is being made */

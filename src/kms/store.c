@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* State folder, transactions, integrity of rows. */
 #define _POSIX_C_SOURCE 200809L
+#include "ahead.h"
 #include "kms_priv.h"
 #include "looks.h"
 #include "memo.h"
@@ -818,6 +819,7 @@ void ccz_kms_store_free(struct ccz_kms_store *s)
     cczi_kms_quotas_free(s->quotas);
     cczi_kms_past_free(s->past);
     cczi_kms_memo_free(s->memo);
+    cczi_kms_guesses_free(s->guesses);
     cczi_kms_watch_free(s->watch);
     cczi_kms_blocks_free(s->blocks);
     cczi_kms_opened_free(s->opened);

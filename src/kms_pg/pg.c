@@ -16,12 +16,30 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* What was asked ahead, and its answer. */
+struct kept {
+    enum cczi_kms_sql sql;
+    size_t at, size; /* of its parameters in pg.keys */
+    PGresult *r;
+};
+enum {
+    KEPT_ROUNDS = 2,
+    KEPT_MAX = KEPT_ROUNDS * CCZI_KMS_ASKS_MAX,
+    BEHIND_MAX = 256,
+    KEYS_SIZE_MAX = 1 << 20
+};
+
 struct pg {
     PGconn *c; /* NULL: lost; the next BEGIN connects again */
     char *conninfo;
     bool prepared[CCZI_SQL_LEN];
-    PGresult *row;                    /* the current one */
-    bool busy;                        /* a statement has results that were not taken */
+    PGresult *row;     /* the current one */
+    bool row_kept;     /* it is one of `kept` */
+    bool busy;         /* a statement has results that were not taken */
+    size_t behind;     /* lines of the log that were sent, and nobody knows yet what came of it */
+    struct kept *kept; /* CCZI_KMS_ASKS_MAX * KEPT_ROUNDS, or NULL */
+    size_t kept_len, kept_next;       /* and which of them is likely to be read next */
+    struct ccz_buf keys;              /* what they were asked with */
     int64_t limit_ms;                 /* for an answer, and for each row of one */
     bool committing;                  /* a COMMIT is under way, */
     char warning[CCZ_ERR_VALUE_SIZE]; /* of which the server said this */
@@ -126,15 +144,34 @@ static const char *text_of(enum cczi_kms_sql sql)
     return sql_text[sql] ? sql_text[sql] : cczi_kms_sql_text(sql);
 }
 
+/* What was asked ahead. */
+static void forget(void *arg)
+{
+    struct pg *db = arg;
+    for (size_t i = 0; i < db->kept_len; i++)
+        PQclear(db->kept[i].r);
+    db->kept_len = db->kept_next = 0;
+    ccz_buf_clear(&db->keys);
+}
+
 /* --------------------------------------------------------------------------- errors */
+
+static void clear_row(struct pg *db)
+{
+    if (!db->row_kept)
+        PQclear(db->row);
+    db->row = NULL;
+    db->row_kept = false;
+}
 
 static void drop(struct pg *db)
 {
-    PQclear(db->row);
+    clear_row(db);
+    forget(db);
     PQfinish(db->c);
-    db->row = NULL;
     db->c = NULL;
     db->busy = false;
+    db->behind = 0;
     memset(db->prepared, 0, sizeof(db->prepared));
 }
 
@@ -252,10 +289,72 @@ static bool last_result(PGresult **out, struct pg *db, int sent)
     return true;
 }
 
+/* The next of a pipeline: its row, or that it has none. libpq may hand out a row and then the end of the rows: the first statement of
+ * a pipeline inherits the row mode of the one before it. @param[out] out  the caller's, also of a failure; NULL: it is lost */
+static ccz_rc next_of_pipeline(PGresult **out, struct pg *db)
+{
+    *out = NULL;
+    for (;;) {
+        if (!wait_result(db))
+            return too_slow(db, false);
+        PGresult *r = PQgetResult(db->c);
+        ExecStatusType status = PQresultStatus(r);
+        if (!r) /* the end of this statement */
+            return *out ? CCZ_OK : lost(db, false);
+        if (*out && status == PGRES_TUPLES_OK)
+            PQclear(r);
+        else if (*out)
+            PQclear(*out), *out = r; /* a failure after all */
+        else
+            *out = r;
+        if (status == PGRES_PIPELINE_SYNC) /* that has no end */
+            return CCZ_OK;
+    }
+}
+
+/* The results of @p n statements that were sent in a pipeline, in their order; the first that failed is the reason, those behind it
+ * were not done. @param[out] out  n results, the caller's; NULL: of no interest */
+static ccz_rc end_pipeline(PGresult **out, struct pg *db, size_t n)
+{
+    ccz_rc rc = CCZ_OK;
+    if (!PQpipelineSync(db->c))
+        return lost(db, false);
+    for (size_t i = 0; i <= n; i++) {
+        PGresult *r;
+        ccz_rc got = next_of_pipeline(&r, db);
+        ExecStatusType status = PQresultStatus(r);
+        bool good = i == n ? status == PGRES_PIPELINE_SYNC
+                           : status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK ||
+                                 status == PGRES_SINGLE_TUPLE;
+        if (got != CCZ_OK)
+            rc = got;
+        else if (rc == CCZ_OK && !good)
+            rc = failure(db, r, false);
+        if (out && i < n)
+            out[i] = r;
+        else
+            PQclear(r);
+        if (!db->c)
+            return rc;
+    }
+    return PQexitPipelineMode(db->c) ? rc : lost(db, false);
+}
+
+/* What became of lines of the log that were sent: before anything else is asked. */
+static ccz_rc settle(struct pg *db)
+{
+    size_t n = db->behind;
+    db->behind = 0;
+    return n ? end_pipeline(NULL, db, n) : CCZ_OK;
+}
+
 /* Runs texts that give at most one row. @param[out] out  the last result, owned by the caller; may be NULL */
 static ccz_rc run(PGresult **out, struct pg *db, const char *sql)
 {
     PGresult *r;
+    ccz_rc behind = settle(db);
+    if (behind != CCZ_OK)
+        return behind;
     if (!last_result(&r, db, PQsendQuery(db->c, sql)))
         return too_slow(db, false);
     ExecStatusType status = PQresultStatus(r);
@@ -420,6 +519,8 @@ static void close_db(void *arg)
 {
     struct pg *db = arg;
     drop(db);
+    ccz_buf_free(&db->keys);
+    free(db->kept);
     free(db->conninfo);
     free(db);
 }
@@ -438,6 +539,7 @@ static ccz_rc open_db(void **out, const char *conninfo, bool create, struct ccz_
         return ccz_fail(err, CCZ_E_NOMEM, "kms:store", 0, "out of memory");
     }
     memcpy(db->conninfo, conninfo, size);
+    ccz_buf_init(&db->keys, KEYS_SIZE_MAX);
     rc = connect_db(db);
     if (rc != CCZ_OK) {
         if (err)
@@ -500,8 +602,7 @@ static enum cczi_kms_step failed(ccz_rc rc)
 /* What is left of the results of a statement. */
 static void drain(struct pg *db)
 {
-    PQclear(db->row);
-    db->row = NULL;
+    clear_row(db);
     while (db->busy) {
         if (!wait_result(db)) { /* what it was for is known; the next statement finds it lost */
             drop(db);
@@ -516,9 +617,10 @@ static void drain(struct pg *db)
 static enum cczi_kms_step next(void *arg, enum cczi_kms_sql sql)
 {
     struct pg *db = arg;
-    bool commit = sql == CCZI_SQL_COMMIT;
-    PQclear(db->row);
-    db->row = NULL;
+    bool commit = sql == CCZI_SQL_COMMIT, only = db->row_kept;
+    clear_row(db);
+    if (only)
+        return CCZI_KMS_STEP_DONE;
     if (!wait_result(db))
         return failed(too_slow(db, commit));
     PGresult *r = PQgetResult(db->c);
@@ -563,6 +665,70 @@ static ccz_rc prepare(struct pg *db, enum cczi_kms_sql sql, const char *name)
     return rc;
 }
 
+static void name_of(char out[16], enum cczi_kms_sql sql)
+{
+    (void)snprintf(out, 16, "s%d", (int)sql);
+}
+
+static ccz_rc prepare_once(struct pg *db, enum cczi_kms_sql sql)
+{
+    char name[16];
+    if (db->prepared[sql])
+        return CCZ_OK;
+    ccz_rc rc = settle(db);
+    name_of(name, sql);
+    return rc == CCZ_OK ? prepare(db, sql, name) : rc;
+}
+
+/* Of one that is prepared. */
+static bool send(struct pg *db, enum cczi_kms_sql sql, const struct cczi_kms_param *params,
+                 size_t len)
+{
+    char name[16];
+    uint8_t num[CCZI_KMS_PARAMS_MAX][8];
+    const char *value[CCZI_KMS_PARAMS_MAX];
+    int size[CCZI_KMS_PARAMS_MAX], binary[CCZI_KMS_PARAMS_MAX];
+    for (size_t i = 0; i < len; i++) {
+        const struct cczi_kms_param *p = &params[i];
+        bool is_int = p->type == CCZI_KMS_INT;
+        put_be64(num[i], (uint64_t)p->num);
+        value[i] = is_int ? (const char *)num[i] : p->bytes.size ? (const char *)p->bytes.ptr : "";
+        size[i] = is_int ? 8 : (int)p->bytes.size;
+        binary[i] = 1;
+    }
+    name_of(name, sql);
+    return PQsendQueryPrepared(db->c, name, (int)len, value, size, binary, 1);
+}
+
+/* A line of the log: nobody reads it in this transaction, and whatever comes next asks what became of it, COMMIT at the latest. So the
+ * lines of a batch do not wait for one another. */
+static ccz_rc send_behind(struct pg *db, enum cczi_kms_sql sql, const struct cczi_kms_param *params,
+                          size_t len)
+{
+    ccz_rc rc = prepare_once(db, sql);
+    if (rc != CCZ_OK)
+        return rc;
+    if (!PQenterPipelineMode(db->c) || !send(db, sql, params, len))
+        return lost(db, false);
+    return ++db->behind < BEHIND_MAX ? CCZ_OK : settle(db);
+}
+
+static ccz_rc send_now(struct pg *db, enum cczi_kms_sql sql, const struct cczi_kms_param *params,
+                       size_t len)
+{
+    ccz_rc rc = settle(db);
+    if (!db->c)
+        return rc;
+    if (rc != CCZ_OK && sql != CCZI_SQL_ROLLBACK) /* that is what it takes now */
+        return rc;
+    if (sql <= CCZI_SQL_UNDO) /* control of transactions: no parameters, no plan */
+        return PQsendQuery(db->c, text_of(sql)) ? CCZ_OK : lost(db, sql == CCZI_SQL_COMMIT);
+    rc = prepare_once(db, sql);
+    if (rc != CCZ_OK)
+        return rc;
+    return send(db, sql, params, len) ? CCZ_OK : lost(db, false);
+}
+
 static enum cczi_kms_step first(void *arg, enum cczi_kms_sql sql,
                                 const struct cczi_kms_param *params, size_t len)
 {
@@ -573,39 +739,103 @@ static enum cczi_kms_step first(void *arg, enum cczi_kms_sql sql,
         rc = connect_db(db);
     if (rc == CCZ_OK && !db->c)
         rc = lost(db, sql == CCZI_SQL_COMMIT);
+    if (sql == CCZI_SQL_COMMIT || sql == CCZI_SQL_ROLLBACK)
+        forget(db);
+    if (rc == CCZ_OK && sql == CCZI_SQL_AUDIT_PUT) {
+        rc = send_behind(db, sql, params, len);
+        return rc == CCZ_OK ? CCZI_KMS_STEP_DONE : failed(rc);
+    }
+    if (rc == CCZ_OK)
+        rc = send_now(db, sql, params, len);
     if (rc != CCZ_OK)
         return failed(rc);
-    int sent;
-    if (sql <= CCZI_SQL_UNDO) { /* control of transactions: no parameters, no plan */
-        sent = PQsendQuery(db->c, text_of(sql));
-    } else {
-        char name[16];
-        uint8_t num[CCZI_KMS_PARAMS_MAX][8];
-        const char *value[CCZI_KMS_PARAMS_MAX];
-        int size[CCZI_KMS_PARAMS_MAX], binary[CCZI_KMS_PARAMS_MAX];
-        for (size_t i = 0; i < len; i++) {
-            const struct cczi_kms_param *p = &params[i];
-            bool is_int = p->type == CCZI_KMS_INT;
-            put_be64(num[i], (uint64_t)p->num);
-            value[i] = is_int          ? (const char *)num[i]
-                       : p->bytes.size ? (const char *)p->bytes.ptr
-                                       : "";
-            size[i] = is_int ? 8 : (int)p->bytes.size;
-            binary[i] = 1;
-        }
-        (void)snprintf(name, sizeof(name), "s%d", (int)sql);
-        rc = db->prepared[sql] ? CCZ_OK : prepare(db, sql, name);
-        if (rc != CCZ_OK)
-            return failed(rc);
-        sent = PQsendQueryPrepared(db->c, name, (int)len, value, size, binary, 1);
-    }
-    if (!sent)
-        return failed(lost(db, sql == CCZI_SQL_COMMIT));
     db->busy = true;
     db->committing = sql == CCZI_SQL_COMMIT;
     db->warning[0] = 0;
     (void)PQsetSingleRowMode(db->c);
     return next(db, sql);
+}
+
+/* ------------------------------------------------------------------- statements, ahead */
+
+/* Equal for equal parameters alone: each with its kind and size. */
+static void put_key(struct ccz_buf *out, const struct cczi_kms_param *params, size_t len)
+{
+    for (size_t i = 0; i < len; i++) {
+        const struct cczi_kms_param *p = &params[i];
+        uint8_t head[9] = {(uint8_t)p->type};
+        put_be64(head + 1, p->type == CCZI_KMS_INT ? (uint64_t)p->num : p->bytes.size);
+        ccz_buf_put(out, head, sizeof(head));
+        if (p->type != CCZI_KMS_INT)
+            ccz_buf_put_span(out, p->bytes);
+    }
+}
+
+/* @return how many of them there is room for */
+static size_t note_asks(struct pg *db, const struct cczi_kms_ask *asks, size_t len)
+{
+    if (!db->kept)
+        db->kept = calloc(KEPT_MAX, sizeof(*db->kept));
+    size_t n = 0;
+    for (; db->kept && n < len && db->kept_len + n < KEPT_MAX; n++) {
+        struct kept *k = &db->kept[db->kept_len + n];
+        *k = (struct kept){.sql = asks[n].sql, .at = db->keys.size};
+        put_key(&db->keys, asks[n].param, asks[n].len);
+        if (db->keys.bad)
+            return 0; /* without memory for it nothing is asked ahead */
+        k->size = db->keys.size - k->at;
+    }
+    return n;
+}
+
+static ccz_rc ahead(void *arg, const struct cczi_kms_ask *asks, size_t len)
+{
+    struct pg *db = arg;
+    PGresult *r[CCZI_KMS_ASKS_MAX] = {NULL};
+    ccz_rc rc = db->c ? settle(db) : lost(db, false);
+    size_t n = rc == CCZ_OK && len <= CCZI_KMS_ASKS_MAX ? note_asks(db, asks, len) : 0;
+    for (size_t i = 0; rc == CCZ_OK && i < n; i++)
+        rc = prepare_once(db, asks[i].sql);
+    if (rc != CCZ_OK || n == 0)
+        return rc;
+    bool sent = PQenterPipelineMode(db->c);
+    for (size_t i = 0; sent && i < n; i++)
+        sent = send(db, asks[i].sql, asks[i].param, asks[i].len);
+    rc = sent ? end_pipeline(r, db, n) : lost(db, false);
+    for (size_t i = 0; i < n; i++) {
+        if (rc == CCZ_OK)
+            db->kept[db->kept_len++].r = r[i];
+        else
+            PQclear(r[i]);
+    }
+    return rc;
+}
+
+/* They are mostly read in the order in which they were asked. */
+static enum cczi_kms_step kept(void *arg, enum cczi_kms_sql sql,
+                               const struct cczi_kms_param *params, size_t len)
+{
+    struct pg *db = arg;
+    enum { KEY_SIZE_MAX = 512 };
+    if (db->kept_len == 0 || len > CCZI_KMS_ASK_PARAMS_MAX)
+        return CCZI_KMS_STEP_UNASKED;
+    CCZ_AUTO_BUF key;
+    ccz_buf_init(&key, KEY_SIZE_MAX);
+    put_key(&key, params, len);
+    for (size_t i = 0; !key.bad && i < db->kept_len; i++) {
+        size_t at = (db->kept_next + i) % db->kept_len;
+        const struct kept *k = &db->kept[at];
+        if (k->sql != sql || k->size != key.size ||
+            memcmp(db->keys.ptr + k->at, key.ptr, key.size) != 0)
+            continue;
+        db->kept_next = at + 1;
+        if (PQntuples(k->r) == 0)
+            return CCZI_KMS_STEP_DONE;
+        db->row = k->r;
+        db->row_kept = true;
+        return CCZI_KMS_STEP_ROW;
+    }
+    return CCZI_KMS_STEP_UNASKED;
 }
 
 /* Whole numbers are BIGINT; a count is one, too. */
@@ -655,6 +885,9 @@ const struct ccz_kms_backend *ccz_kms_postgresql(void)
         .col = col_bytes,
         .end = end,
         .fail = last_failure,
+        .ahead = ahead,
+        .kept = kept,
+        .forget = forget,
     };
     return &postgresql;
 }

@@ -16,8 +16,9 @@
  * stands still; from the statement g_silent_at on, or from a COMMIT on and on new connections as well. */
 enum cut { PASS, BEFORE, AFTER, AFTER_AND_AWAY, SILENT, AFTER_AND_SILENT };
 static _Atomic enum cut g_cut;
-static atomic_int g_cuts, g_asked; /* connections that met a silent server */
-static char g_silent_at[16];       /* name of a prepared statement */
+static atomic_int g_cuts, g_asked;   /* connections that met a silent server */
+static atomic_int g_conns, g_chunks; /* connections; what came over them from the client */
+static char g_silent_at[16];         /* name of a prepared statement */
 static char g_proxy_dir[300], g_proxy_info[600];
 
 static int connect_server(void)
@@ -56,6 +57,8 @@ static bool relay(int from, int to, bool *discard, bool from_client)
     ssize_t n = read(from, buf, sizeof(buf));
     if (n <= 0)
         return false;
+    if (from_client)
+        atomic_fetch_add(&g_chunks, 1);
     if (from_client && g_cut == SILENT) {
         if (binds(buf, (size_t)n)) {
             g_cut = PASS;
@@ -82,6 +85,7 @@ static bool relay(int from, int to, bool *discard, bool from_client)
 static void *serve_one(void *arg)
 {
     int client = (int)(intptr_t)arg, server = connect_server();
+    atomic_fetch_add(&g_conns, 1);
     if (g_cut == AFTER_AND_SILENT && g_cuts) {
         keep_silent(client);
         close(server);
