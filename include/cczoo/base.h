@@ -230,7 +230,9 @@ CCZ_API void ccz_hex(char *out, const void *bytes, size_t size);
 CCZ_API CCZ_MUST_USE ccz_rc ccz_unhex(void *out, size_t size, const char *hex, size_t hex_size);
 /** "YYYY-MM-DDThh:mm:ssZ" to seconds since 1970 UTC. @retval CCZ_E_FORMAT anything else */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_time_parse(int64_t *out_s, const char *text, size_t size);
-/** The inverse, 21 bytes with NUL. */
+#define CCZ_TIME_MAX_S                                                                             \
+    253402300799 /**< the end of the year 9999, the last that these texts can say */
+/** The inverse, 21 bytes with NUL. Times outside of the years 0 to 9999 are shown as the first or last of them. */
 CCZ_API void ccz_time_format(char out[21], int64_t t_s);
 /** Copies at most size-1 bytes and terminates; control and non-ASCII bytes, backslashes and double quotes become \xNN: a
  *  value in quotes on a log line cannot end there and go on as other fields. */

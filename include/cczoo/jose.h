@@ -160,7 +160,7 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_jws_verify_set(struct ccz_buf *out, const struct
 /* ----------------------------------------------------------------------- tokens (RFC 7519) */
 
 #define CCZ_JWT_SKEW_MAX_S 600
-#define CCZ_JWT_TIME_MAX_S 253402300799 /**< the end of the year 9999 */
+#define CCZ_JWT_TIME_MAX_S CCZ_TIME_MAX_S
 /** What a token has to say. Zeroed is strict, and misses what is required. */
 struct ccz_jwt_rules {
     const struct ccz_jwk *key;   /**< who may have signed: one key */

@@ -97,12 +97,14 @@ ccz_rc ccz_time_parse(int64_t *out_s, const char *text, size_t size)
 
 void ccz_time_format(char out[21], int64_t t_s)
 {
+    const int64_t first_s = -62167219200; /* 0000-01-01T00:00:00Z */
+    t_s = t_s < first_s ? first_s : t_s > CCZ_TIME_MAX_S ? CCZ_TIME_MAX_S : t_s;
     int64_t days = (t_s >= 0 ? t_s : t_s - 86399) / 86400, y, m, d;
     int64_t sec = t_s - days * 86400;
     civil_from_days(days, &y, &m, &d);
     char tmp[64];
-    (void)snprintf(tmp, sizeof(tmp), "%04d-%02d-%02dT%02d:%02d:%02dZ", (int)(y % 10000), (int)m,
-                   (int)d, (int)(sec / 3600), (int)(sec / 60 % 60), (int)(sec % 60));
+    (void)snprintf(tmp, sizeof(tmp), "%04d-%02d-%02dT%02d:%02d:%02dZ", (int)y, (int)m, (int)d,
+                   (int)(sec / 3600), (int)(sec / 60 % 60), (int)(sec % 60));
     memcpy(out, tmp, 20);
     out[20] = 0;
 }

@@ -207,6 +207,9 @@ ccz_rc ccz_cert_issue(struct ccz_buf *out_der, const struct ccz_cert_cfg *cfg, s
                         "the issuer's certificate and key are given both or not at all");
     if (cfg->not_after_s < cfg->not_before_s)
         return ccz_fail(err, CCZ_E_ARG, "x509:issue-validity", 0, "not_after is before not_before");
+    if (cfg->not_after_s > CCZ_TIME_MAX_S) /* RFC 5280, 4.1.2.5: four digits */
+        return ccz_refuse_num(err, CCZ_E_ARG, "x509:issue-validity", cfg->not_after_s,
+                              CCZ_TIME_MAX_S);
 
     CCZ_AUTO_BUF tbs, der;
     ccz_buf_init(&tbs, CCZ_CERT_SIZE_MAX);

@@ -266,11 +266,17 @@ static ccz_rc take_proposal(struct ccz_span in, ccz_kms_proposal_fn fn, void *ar
     return CCZ_OK;
 }
 
+/* All of it, however long: what is not shown is agreed to all the same. */
 static void print_text(struct ccz_buf *out, const char *what, struct ccz_span text)
 {
-    char clean[2 * CCZ_KMS_NAME_SIZE];
-    ccz_escape(clean, sizeof(clean), text);
-    ccz_buf_printf(out, " %s=%s", what, clean);
+    enum { PIECE = 64 };
+    char clean[4 * PIECE + 1];
+    ccz_buf_printf(out, " %s=", what);
+    for (size_t at = 0; at < text.size; at += PIECE) {
+        size_t left = text.size - at;
+        ccz_escape(clean, sizeof(clean), ccz_span_sub(text, at, left < PIECE ? left : PIECE));
+        ccz_buf_put_str(out, clean);
+    }
 }
 
 static void print_given(struct ccz_buf *out, const char *what, struct ccz_span text)
@@ -367,6 +373,8 @@ static bool print_others(struct ccz_buf *out, const char *method, struct ccz_spa
         print_text(out, "target", d.target);
         ccz_buf_printf(out, " version=%llu%s", (unsigned long long)d.version,
                        d.no_recovery ? " WITHOUT RECOVERY" : "");
+        if (d.recovery_s)
+            ccz_buf_printf(out, " recovery_s=%llu", (unsigned long long)d.recovery_s);
         return true;
     }
     if (strcmp(method, "SetQuorum") == 0 &&
@@ -403,7 +411,8 @@ static bool print_expiry(struct ccz_buf *out, struct ccz_span body)
         return false;
     ccz_time_format(until, (int64_t)m.expires_s);
     print_text(out, "key", m.name);
-    ccz_buf_printf(out, " expires %s", m.expires_s ? until : "never");
+    ccz_buf_printf(out, " expires %s expires_s=%llu", m.expires_s ? until : "never",
+                   (unsigned long long)m.expires_s);
     return true;
 }
 

@@ -29,6 +29,24 @@ ccz_rc cczi_kms_verdict(struct cczi_kms_call *call, const struct ccz_policy *pol
     return rc;
 }
 
+int64_t cczi_kms_accepts_until(const struct ccz_policy *policy, const struct ccz_claims *claims,
+                               int64_t now_s, int64_t until_s)
+{
+    struct ccz_verdict v;
+    int64_t good_s = now_s,
+            bad_s = until_s; /* looked for between: the first second that is refused */
+    if (until_s <= now_s || verdict_of(&v, policy, claims, until_s - 1, NULL) == CCZ_OK)
+        return until_s;
+    while (bad_s - good_s > 1) {
+        int64_t at_s = good_s + (bad_s - good_s) / 2;
+        if (verdict_of(&v, policy, claims, at_s, NULL) == CCZ_OK)
+            good_s = at_s;
+        else
+            bad_s = at_s;
+    }
+    return bad_s;
+}
+
 static int64_t later(int64_t t_s, int64_t by_s)
 {
     return t_s > INT64_MAX - by_s ? INT64_MAX : t_s + by_s;

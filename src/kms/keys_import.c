@@ -28,6 +28,8 @@ enum {
 
 enum { SHARE_MAX = CCZI_KMS_IMPORT_USED_MAX / 8 };
 struct cczi_kms_import_used {
+    int64_t
+        latest_s; /* time only goes forward here: marks that ended are forgotten, and no clock that is set back makes theirs good again */
     size_t len;
     struct used {
         uint8_t id[ID_SIZE];
@@ -55,13 +57,16 @@ static ccz_rc use_token(struct cczi_kms_import_used *u, const uint8_t id[ID_SIZE
     size_t kept = 0, same = 0;
     char ns[CCZ_KMS_NAME_SIZE];
     cczi_kms_ns_of(ns, name);
+    u->latest_s = now_s > u->latest_s ? now_s : u->latest_s;
+    if (expires_s <= u->latest_s)
+        return ccz_refuse_num(err, CCZ_E_EXPIRED, "kms:import-expired", u->latest_s, expires_s);
     for (size_t i = 0; i < u->len; i++) {
         if (memcmp(u->tokens[i].id, id, ID_SIZE) == 0) /* the id is public: it is in the token */
             return ccz_fail(err, CCZ_E_DENIED, "kms:import-used", 0,
                             "the token was used already, with success or without");
     }
     for (size_t i = 0; i < u->len; i++) {
-        if (now_s >= u->tokens[i].expires_s)
+        if (u->latest_s >= u->tokens[i].expires_s)
             continue;
         same += strcmp(u->tokens[i].ns, ns) == 0;
         u->tokens[kept++] = u->tokens[i];

@@ -42,7 +42,7 @@ static bool minimum_ok(uint32_t latest, uint32_t min_decrypt, uint32_t min_encry
            (min_encrypt == 0 || (min_encrypt >= min_decrypt && min_encrypt <= latest));
 }
 
-/* The year 36,812: sums with a period or window stay far below the end of int64. */
+/* Of what is stored: the year 36,812, so that sums with a period or window stay far below the end of int64. */
 #define TIME_MAX_S ((int64_t)1 << 40)
 static bool time_ok(int64_t t_s)
 {
@@ -79,10 +79,11 @@ static ccz_rc check_now(int64_t now_s, struct ccz_err *err)
 
 static ccz_rc check_expiry(int64_t expires_s, int64_t now_s, struct ccz_err *err)
 {
-    if (expires_s == 0 || (expires_s > now_s && time_ok(expires_s)))
+    if (expires_s == 0 || (expires_s > now_s && expires_s <= CCZ_TIME_MAX_S))
         return CCZ_OK;
     return ccz_fail(err, CCZ_E_ARG, "kms:key-expiry", expires_s,
-                    "got %lld, expected a time after now, which is %lld, or 0",
+                    "got %lld, expected a time after now, which is %lld, and before the year "
+                    "10000, or 0",
                     (long long)expires_s, (long long)now_s);
 }
 

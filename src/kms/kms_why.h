@@ -32,6 +32,10 @@ ccz_rc cczi_kms_verdict(struct cczi_kms_call *call, const struct ccz_policy *pol
 ccz_rc cczi_kms_verdict_again(struct ccz_verdict *verdict, const struct ccz_policy *policy,
                               const struct ccz_claims *claims, int64_t seen_s, int64_t now_s,
                               struct ccz_err *err);
+/* The second from which on @p policy refuses what it accepts at @p now_s, at most @p until_s: graces and reference values end, collateral
+ * gets old. Nothing begins later in a policy, so what is refused once stays refused. */
+int64_t cczi_kms_accepts_until(const struct ccz_policy *policy, const struct ccz_claims *claims,
+                               int64_t now_s, int64_t until_s);
 
 /* --------------------------------------------------------------------------- told.c */
 

@@ -211,6 +211,8 @@ static ccz_rc check_extras(const struct cczi_kms_call *call, const struct cczi_m
         ccz_time_format(now, call->req->now_s);
         return ccz_refuse(err, CCZ_E_FORMAT, "kms:expiry-past", got, now);
     }
+    if (expires_s > CCZ_TIME_MAX_S)
+        return ccz_refuse_num(err, CCZ_E_FORMAT, "kms:expiry-far", expires_s, CCZ_TIME_MAX_S);
     if (m->metadata.size == 0)
         return CCZ_OK;
     struct ccz_json *j = NULL;

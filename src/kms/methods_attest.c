@@ -62,8 +62,9 @@ ccz_rc cczi_token_keys_resp_get(struct cczi_msg_token_keys_resp *out, struct ccz
 
 /* ------------------------------------------------------------------------------- Attest */
 
-/* Texts that ccz_ear wants with a NUL. */
+/* What ccz_ear wants: texts with a NUL, and how long the token is good. */
 struct texts {
+    int64_t life_s;
     char evidence[CCZ_KMS_EVIDENCE_URI_SIZE]; /* "" = it is not kept */
     char issuer[ISSUER_SIZE_MAX + 1];
     char audience[CCZI_KMS_ATTEST_AUDIENCE_MAX + 1];
@@ -113,11 +114,24 @@ static ccz_rc check_age(const struct cczi_kms_call *call, struct ccz_err *err)
     return cczi_kms_hint(err, CCZ_E_EXPIRED);
 }
 
-/* So long is the token good; at least a second. */
-static int64_t lifetime_s(const struct cczi_kms_call *call)
+/* So long is the token good; at least a second. One with a policy says no longer that it accepts than it does. */
+static ccz_rc lifetime(int64_t *out_s, struct cczi_kms_call *call, struct ccz_err *err)
 {
-    int64_t left_s = call->req->peer->claims.collateral_expires_s - call->req->now_s;
-    return left_s < CCZI_KMS_TOKEN_LIFETIME_S ? left_s : CCZI_KMS_TOKEN_LIFETIME_S;
+    const struct ccz_claims *claims = &call->req->peer->claims;
+    const struct ccz_policy *policy = NULL;
+    const int64_t now_s = call->req->now_s;
+    int64_t until_s = now_s + CCZI_KMS_TOKEN_LIFETIME_S;
+    if (claims->collateral_expires_s < until_s)
+        until_s = claims->collateral_expires_s;
+    *out_s = until_s - now_s;
+    if (!call->accepted)
+        return CCZ_OK;
+    char name[CCZ_KMS_NAME_SIZE];
+    memcpy(name, call->policy, sizeof(name));
+    ccz_rc rc = cczi_kms_policy_parsed(&policy, call, name, err);
+    if (rc == CCZ_OK)
+        *out_s = cczi_kms_accepts_until(policy, claims, now_s, until_s) - now_s;
+    return rc;
 }
 
 static ccz_rc tee_key(struct ccz_jwk **out, struct ccz_span json, struct ccz_err *err)
@@ -193,7 +207,7 @@ static ccz_rc put_result(struct ccz_buf *out, const struct cczi_kms_call *call,
         .audience = t->audience[0] ? t->audience : NULL,
         .id = t->jti,
         .iat_s = call->req->now_s,
-        .lifetime_s = lifetime_s(call),
+        .lifetime_s = t->life_s,
         .submods = &cpu,
         .submods_len = 1,
     };
@@ -231,7 +245,7 @@ static ccz_rc judge(struct cczi_kms_call *call, struct ccz_span policy, struct c
     return rc;
 }
 
-static ccz_rc sign(struct ccz_buf *token, struct cczi_kms_call *call,
+static ccz_rc sign(struct ccz_buf *token, int64_t *life_s, struct cczi_kms_call *call,
                    const struct cczi_msg_attest_req *m, struct ccz_err *err)
 {
     struct texts t = {0};
@@ -241,7 +255,10 @@ static ccz_rc sign(struct ccz_buf *token, struct cczi_kms_call *call,
     issuer_of(t.issuer, call);
     if (m->audience.size)
         memcpy(t.audience, m->audience.ptr, m->audience.size);
-    ccz_rc rc = tee_key(&key, m->tee_pubkey, err);
+    ccz_rc rc = lifetime(&t.life_s, call, err);
+    *life_s = t.life_s;
+    if (rc == CCZ_OK)
+        rc = tee_key(&key, m->tee_pubkey, err);
     if (rc == CCZ_OK && m->keep_evidence)
         rc = cczi_kms_keep_evidence(t.evidence, call, err);
     if (rc == CCZ_OK)
@@ -269,15 +286,16 @@ ccz_rc cczi_kms_run_attest(struct ccz_buf *response, struct cczi_kms_call *call,
         rc = check_age(call, err);
     if (rc == CCZ_OK)
         rc = judge(call, m.policy, err);
+    int64_t life_s = 0;
     CCZ_AUTO_BUF token;
     ccz_buf_init(&token, CCZI_KMS_TOKEN_SIZE_MAX);
     if (rc == CCZ_OK)
-        rc = sign(&token, call, &m, err);
+        rc = sign(&token, &life_s, call, &m, err);
     if (rc != CCZ_OK)
         return rc;
     struct cczi_msg_attest_resp out = {
         .token = ccz_buf_span(&token),
-        .expires_s = (uint64_t)(call->req->now_s + lifetime_s(call)),
+        .expires_s = (uint64_t)(call->req->now_s + life_s),
         .instance = CCZ_SPAN(call->store->instance, CCZ_KMS_INSTANCE_SIZE),
     };
     cczi_msg_put(response, cczi_msg_attest_resp, &out);

@@ -157,21 +157,29 @@ static ccz_rc same_workload(const struct cczi_kms_call *call, const struct ccz_c
     return cczi_kms_hint(err, CCZ_E_DENIED);
 }
 
-/* The policy that has accepted the caller, over what clients will judge. */
-static ccz_rc judge_request(struct cczi_kms_call *call, const struct ccz_claims *claims,
-                            struct ccz_verdict *verdict, struct ccz_err *err)
+static int64_t sooner(int64_t a_s, int64_t b_s)
 {
+    return a_s < b_s ? a_s : b_s;
+}
+
+/* The policy that has accepted the caller, over what clients will judge. @param[in,out] until_s  it accepts both no longer than that */
+static ccz_rc judge_request(int64_t *until_s, struct cczi_kms_call *call,
+                            const struct ccz_claims *claims, struct ccz_err *err)
+{
+    struct ccz_verdict verdict = {0};
     const struct ccz_policy *policy = NULL;
     char name[CCZ_KMS_NAME_SIZE];
     memcpy(name, call->policy, sizeof(name));
     ccz_rc rc = cczi_kms_policy_parsed(&policy, call, name, err);
     int64_t now_s = call->req->now_s;
-    return rc == CCZ_OK ? cczi_kms_verdict_again(verdict, policy, claims, now_s, now_s, err) : rc;
-}
-
-static int64_t sooner(int64_t a_s, int64_t b_s)
-{
-    return a_s < b_s ? a_s : b_s;
+    if (rc == CCZ_OK)
+        rc = cczi_kms_verdict_again(&verdict, policy, claims, now_s, now_s, err);
+    if (rc != CCZ_OK)
+        return rc;
+    /* graces and reference values have ends, and there are no revocation lists */
+    *until_s = cczi_kms_accepts_until(policy, claims, now_s, *until_s);
+    *until_s = cczi_kms_accepts_until(policy, &call->req->peer->claims, now_s, *until_s);
+    return CCZ_OK;
 }
 
 /* Proves the request. @param[out] until_s  what was found holds no longer than that */
@@ -180,7 +188,6 @@ static ccz_rc verify_request(int64_t *until_s, const struct ccz_csr *csr,
 {
     const struct ccz_kms_info *info = call->req->info;
     const struct ccz_claims *caller = &call->req->peer->claims;
-    struct ccz_verdict verdict = {0};
     struct ccz_claims claims = {0};
     if (!info->appraise)
         return ccz_refuse(err, CCZ_E_UNSUPPORTED, "kms:cert-evidence", "no verifier",
@@ -188,16 +195,8 @@ static ccz_rc verify_request(int64_t *until_s, const struct ccz_csr *csr,
     ccz_rc rc = ccz_ratls_csr_verify(&claims, csr, info->appraise, info->appraise_arg, err);
     if (rc == CCZ_OK)
         rc = same_workload(call, &claims, err);
-    if (rc == CCZ_OK)
-        rc = judge_request(call, &claims, &verdict, err);
-    if (rc != CCZ_OK)
-        return rc;
     *until_s = sooner(claims.collateral_expires_s, caller->collateral_expires_s);
-    if (call->grace_until_s)
-        *until_s = sooner(*until_s, call->grace_until_s);
-    if (verdict.grace_until_s)
-        *until_s = sooner(*until_s, verdict.grace_until_s);
-    return CCZ_OK;
+    return rc == CCZ_OK ? judge_request(until_s, call, &claims, err) : rc;
 }
 
 /* ------------------------------------------------------------------------ certificate */

@@ -3,6 +3,7 @@
  * Keys of others come in wrapped. The wrapping key, the key of the tokens and what was used live in memory alone, together:
  * a token that was used cannot come back with a backup, and one from before a restart opens nothing.
  */
+#include "quota.h"
 #include "use_priv.h"
 
 #include <pthread.h>
@@ -180,7 +181,7 @@ static ccz_rc check_promise(const struct cczi_kms_work *done, const struct cczi_
 
 static ccz_rc open_blob(const struct ccz_secret **material, struct cczi_kms_call *call,
                         const struct cczi_msg_key_req *req, const struct cczi_kms_key_spec *spec,
-                        struct ccz_err *err)
+                        uint32_t version, struct ccz_err *err)
 {
     const struct cczi_kms_work *done = cczi_kms_work_of(call, NULL);
     if (done) {
@@ -196,7 +197,10 @@ static ccz_rc open_blob(const struct ccz_secret **material, struct cczi_kms_call
         return cczi_kms_hint(err, CCZ_E_SIG);
     }
     CCZ_AUTO(cczi_kms_work) w = NULL;
-    ccz_rc rc = cczi_kms_work_new(&w, run_import, err);
+    const struct cczi_kms_slot slot = {.ref = call->ref, .version = version};
+    ccz_rc rc = cczi_kms_quota_item(call->store, &slot, 0, err); /* before the token is spent */
+    if (rc == CCZ_OK)
+        rc = cczi_kms_work_new(&w, run_import, err);
     if (rc != CCZ_OK)
         return rc;
     w->importer = im;
@@ -218,7 +222,7 @@ CCZI_KMS_RUN(import)
     const struct ccz_secret *material = NULL;
     ccz_rc rc = take(&req, &spec, &m, call, cczi_msg_import_req, err);
     if (rc == CCZ_OK)
-        rc = open_blob(&material, call, &req, &spec, err);
+        rc = open_blob(&material, call, &req, &spec, m.latest, err);
     if (rc == CCZ_OK)
         rc = cczi_kms_put_key(response, call, &m, material, (struct ccz_span){0}, err);
     if (rc == CCZ_OK && req.policy.size)

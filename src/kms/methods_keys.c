@@ -240,7 +240,7 @@ static ccz_rc rotate(struct ccz_buf *response, struct cczi_kms_call *call,
 CCZI_KMS_RUN(rotate)
 {
     struct cczi_msg_key_set_req req = {0};
-    struct cczi_kms_key_meta m;
+    struct cczi_kms_key_meta m = {0};
     ccz_rc rc = take_set(&req, &m, call, cczi_msg_rotate_req, err);
     return rc == CCZ_OK ? rotate(response, call, &m, err) : rc;
 }
@@ -248,7 +248,7 @@ CCZI_KMS_RUN(rotate)
 CCZI_KMS_RUN(rotate_due)
 {
     struct cczi_msg_key_set_req req = {0};
-    struct cczi_kms_key_meta m;
+    struct cczi_kms_key_meta m = {0};
     ccz_rc rc = take_set(&req, &m, call, cczi_msg_rotate_req, err);
     call->quiet =
         rc == CCZ_E_NOT_FOUND || (rc == CCZ_OK && !cczi_kms_key_rotation_due(&m, call->req->now_s));
@@ -262,7 +262,7 @@ CCZI_KMS_RUN(set_minimum)
 {
     (void)response; /* a receipt only, as below */
     struct cczi_msg_key_set_req req = {0};
-    struct cczi_kms_key_meta m;
+    struct cczi_kms_key_meta m = {0};
     ccz_rc rc = take_set(&req, &m, call, cczi_msg_set_minimum_req, err);
     if (rc == CCZ_OK)
         rc =
@@ -277,7 +277,7 @@ CCZI_KMS_RUN(set_period)
 {
     (void)response;
     struct cczi_msg_key_set_req req = {0};
-    struct cczi_kms_key_meta m;
+    struct cczi_kms_key_meta m = {0};
     ccz_rc rc = take_set(&req, &m, call, cczi_msg_set_period_req, err);
     if (rc == CCZ_OK)
         rc = cczi_kms_key_set_period(&m, (int64_t)req.rotate_every_s, call->req->now_s, err);
@@ -291,7 +291,7 @@ CCZI_KMS_RUN(set_expiry)
 {
     (void)response;
     struct cczi_msg_key_set_req req = {0};
-    struct cczi_kms_key_meta m;
+    struct cczi_kms_key_meta m = {0};
     ccz_rc rc = take_set(&req, &m, call, cczi_msg_set_expiry_req, err);
     int64_t until_s = (int64_t)req.expires_s;
     bool longer = m.expires_s != 0 && (until_s == 0 || until_s > m.expires_s);
@@ -325,7 +325,7 @@ static ccz_rc put_binding(void *arg, uint32_t op, const char *policy, struct ccz
 CCZI_KMS_RUN(key_info)
 {
     struct cczi_msg_key_set_req req = {0};
-    struct cczi_kms_key_meta m;
+    struct cczi_kms_key_meta m = {0};
     ccz_rc rc = take_set(&req, &m, call, cczi_msg_rotate_req, err);
     if (rc == CCZ_OK)
         rc = cczi_kms_binding_each(call->store, &call->ref, put_binding, response, err);

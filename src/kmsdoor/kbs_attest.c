@@ -137,6 +137,20 @@ static void on_verified(struct cczi_door_req *r, void *arg)
 {
     struct attempt *a = arg;
     ccz_rc rc = a->err.rc;
+    CCZ_AUTO_BUF key;
+    CCZ_AUTO_BUF body;
+    ccz_buf_init(&key, CCZ_JWK_SIZE_MAX);
+    ccz_buf_init(&body, CCZ_JWK_SIZE_MAX + 1024);
+    if (rc == CCZ_OK) {
+        ccz_jwk_put(&key, a->said.tee_key, CCZ_JWK_TEE);
+        cczi_attest_req_put(&body,
+                            &(struct cczi_msg_attest_req){.tee_pubkey = ccz_buf_span(&key),
+                                                          .nonce = ccz_span_str(a->said.nonce),
+                                                          .full_claims = a->full,
+                                                          .keep_evidence = a->keep});
+    }
+    if (key.bad || body.bad) /* half a request asks for a token without key and nonce */
+        rc = ccz_fail(&a->err, CCZ_E_NOMEM, "kbs:memory", 0, "out of memory");
     if (rc == CCZ_OK)
         rc = cczi_kbs_spend(a->kbs->sessions, &a->open, &a->peer.claims, cczi_door_now_s(r->door),
                             ccz_mono_ms(), &a->err);
@@ -144,15 +158,6 @@ static void on_verified(struct cczi_door_req *r, void *arg)
         refuse(r, a);
         return;
     }
-    CCZ_AUTO_BUF key;
-    CCZ_AUTO_BUF body;
-    ccz_buf_init(&key, CCZ_JWK_SIZE_MAX);
-    ccz_buf_init(&body, CCZ_JWK_SIZE_MAX + 1024);
-    ccz_jwk_put(&key, a->said.tee_key, CCZ_JWK_TEE);
-    cczi_attest_req_put(&body, &(struct cczi_msg_attest_req){.tee_pubkey = ccz_buf_span(&key),
-                                                             .nonce = ccz_span_str(a->said.nonce),
-                                                             .full_claims = a->full,
-                                                             .keep_evidence = a->keep});
     const struct cczi_door_call call = {.method = "Attest",
                                         .body = ccz_buf_span(&body),
                                         .peer = &a->peer,

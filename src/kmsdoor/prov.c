@@ -445,6 +445,8 @@ static bool make_room(struct ccz_kms_prov *p, const char *address)
     size_t same = 0, all = 0;
     struct conn *left = oldest(&same, p, LEAVING, address);
     struct conn *silent = oldest(&same, p, ASKING, address);
+    /* those that the KMS works for are not sent away, and count */
+    (void)oldest(&same, p, ANSWERED, address);
     bool share = same >= p->cfg.per_address_max;
     for (size_t i = 0; i < STAGES; i++)
         all += p->list[i].len;
@@ -491,7 +493,7 @@ static void on_accept(void *arg, int fd, const char *address)
     struct ccz_err err = {0};
     if (!c) {
         (void)ccz_fail(&err, CCZ_E_LIMIT, "prov:busy", p->cfg.connections_max,
-                       "all connections wait for the KMS");
+                       "all connections, or all of this address, wait for the KMS");
         log_line(p, "dropped", address, &err);
         atomic_fetch_add(&p->dropped, 1);
         close(fd);

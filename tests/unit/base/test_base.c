@@ -187,6 +187,19 @@ static void test_time(void)
         ccz_time_format(s, d * 86400 + 3661);
         CHECK(ccz_time_parse(&back, s, 20) == CCZ_OK && back == d * 86400 + 3661);
     }
+    static const struct {
+        int64_t t_s;
+        const char *text;
+    } ends[] = {{CCZ_TIME_MAX_S, "9999-12-31T23:59:59Z"},
+                {CCZ_TIME_MAX_S + 1, "9999-12-31T23:59:59Z"}, /* and not the year 0 */
+                {317368281600, "9999-12-31T23:59:59Z"},       /* nor 2027 */
+                {INT64_MAX, "9999-12-31T23:59:59Z"},
+                {-62167219200, "0000-01-01T00:00:00Z"},
+                {INT64_MIN, "0000-01-01T00:00:00Z"}};
+    for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++) {
+        ccz_time_format(s, ends[i].t_s);
+        CHECK(strcmp(s, ends[i].text) == 0);
+    }
     static const char *const bad[] = {"2023-02-29T00:00:00Z", "2023-13-01T00:00:00Z",
                                       "2023-01-01T24:00:00Z", "2023-01-01 00:00:00Z",
                                       "2023-01-01T00:00:00z", "20x3-01-01T00:00:00Z"};

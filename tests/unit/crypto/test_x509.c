@@ -321,6 +321,11 @@ static void test_issue_refused(void)
     CHECK_WHERE(ccz_cert_issue(&out, &bad, &err), CCZ_E_ARG, "x509:issue-name");
     bad = (struct ccz_cert_cfg){.cn = "x", .key = k, .not_before_s = 2, .not_after_s = 1};
     CHECK_WHERE(ccz_cert_issue(&out, &bad, &err), CCZ_E_ARG, "x509:issue-validity");
+    bad = (struct ccz_cert_cfg){.cn = "x", .key = k, .not_after_s = CCZ_TIME_MAX_S + 1};
+    CHECK_WHERE(ccz_cert_issue(&out, &bad, &err), CCZ_E_ARG, "x509:issue-validity");
+    bad.not_after_s = CCZ_TIME_MAX_S;
+    CHECK(ccz_cert_issue(&out, &bad, &err) == CCZ_OK);
+    ccz_buf_clear(&out);
     bad = (struct ccz_cert_cfg){.cn = "x", .key = k, .issuer = ca.cert};
     CHECK_WHERE(ccz_cert_issue(&out, &bad, &err), CCZ_E_ARG, "x509:issue-issuer");
     bad = (struct ccz_cert_cfg){

@@ -202,6 +202,23 @@ static void test_policy(void)
     CHECK(vector && !ccz_json_get(vector, "executables"));
     ccz_json_free(j);
     ccz_buf_free(&a.buf);
+    /* it says so no longer than the policy does */
+    static const char ending[] =
+        "{\"version\":1,\"rules\":[{\"name\":\"g\",\"tee\":\"sgx\",\"sim\":true,\"mrenclave\":"
+        "\"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\",\"tcb_status\":["
+        "\"OutOfDate\"],\"grace\":{\"until\":\"2023-11-14T22:13:30Z\",\"tcb_status\":[\"UpToDate\"]"
+        "}}]"
+        "}";
+    CHECK(fix_put_policy(s, "ending", ending, false, &err) == CCZ_OK);
+    CHECK(fix_put_secret(s, "for-ending", "x", "ending", false, &err) == CCZ_OK);
+    m.policy = ccz_span_str("ending");
+    j = NULL;
+    CHECK(attest(&a, s, &m, &err) == CCZ_OK);
+    CHECK(a.m.expires_s == FIX_NOW + 10);
+    CHECK(verify(&j, s, a.m.token, NULL, FIX_NOW + 9) == CCZ_OK);
+    CHECK(ccz_json_int(&v, ccz_json_get(j, "exp")) && v == FIX_NOW + 10);
+    ccz_json_free(j);
+    ccz_buf_free(&a.buf);
     /* of a policy that refuses, one for nothing (which would accept), and none at all a peer learns the same; those who read the log
      * learn which */
     static const char *const policies[] = {"strict", "loose", "nowhere"};

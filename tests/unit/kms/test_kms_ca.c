@@ -311,6 +311,49 @@ static void test_life(void)
     done(s);
 }
 
+/* Nor than the policy accepts both: an accepted value that ends, a grace. */
+static void test_life_policy(void)
+{
+#define AA         "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+#define UNTIL      "\"until\":\"2023-11-14T23:00:00Z\"" /* FIX_NOW + 2800 */
+#define GRACE      "\"grace\":{" UNTIL ",\"tcb_status\":[\"OutOfDate\"]}"
+#define RULE(n, x) "{\"name\":\"" n "\",\"tee\":\"sgx\",\"sim\":true," x "}"
+    static const struct {
+        const char *rules;
+        int64_t after_s;
+    } t[] = {
+        {RULE("a", "\"mrenclave\":{\"reference\":\"builds\"}"), 2800},
+        {RULE("a", "\"mrenclave\":\"" AA "\",\"tcb_status\":[\"UpToDate\"]," GRACE), 86400},
+        {RULE("a", "\"mrenclave\":\"" AA "\",\"tcb_status\":[\"OutOfDate\"],\"grace\":{" UNTIL
+                   ",\"tcb_status\":[\"UpToDate\"]}"),
+         2800},
+        /* another rule goes on where the first one ends */
+        {RULE("a", "\"mrenclave\":{\"reference\":\"builds\"}") "," RULE("b",
+                                                                        "\"mrenclave\":\"" AA "\""),
+         86400},
+    };
+    struct ccz_kms_store *s = store();
+    const struct cczi_msg_put_reference_req set = {
+        ccz_span_str("builds"),
+        ccz_span_str("{\"version\":1,\"values\":[{\"name\":\"1.0\",\"value\":\"" AA "\"," UNTIL
+                     "}]}"),
+        0};
+    CHECK(fix_msg(NULL, s, FIX_ADMIN, "PutReference", cczi_msg_put_reference_req, &set, NULL) ==
+          CCZ_OK);
+    for (size_t i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
+        char policy[1024];
+        struct asked a;
+        (void)snprintf(policy, sizeof(policy), "{\"version\":1,\"rules\":[%s]}", t[i].rules);
+        CHECK(fix_put_policy(s, "server", policy, true, NULL) == CCZ_OK);
+        begin(&a);
+        a.m.life_s = 86400;
+        IS(ask(&a, s), CCZ_OK, "");
+        CHECK((int64_t)a.r.not_after_s == FIX_NOW + t[i].after_s);
+        end(&a);
+    }
+    done(s);
+}
+
 /* A request whose signature holds, with the extensions given. */
 static void request_with(struct asked *a, const struct ccz_cert_ext_in *ext, size_t len)
 {
@@ -533,6 +576,46 @@ static void test_quorum(void)
     done(s);
 }
 
+/* What is agreed to is shown to its end. */
+static void test_shown(void)
+{
+    struct ccz_kms_proposal p = {.id = 1};
+    CCZ_AUTO_BUF body, names, shown;
+    ccz_buf_init(&body, 4096);
+    ccz_buf_init(&names, 1024);
+    ccz_buf_init(&shown, 4096);
+    for (int i = 0; i < 50; i++)
+        ccz_buf_printf(&names, "host%02d.example,", i);
+    ccz_buf_put_str(&names, "\"bank\".example");
+    const struct cczi_msg_key_req m = {.name = ccz_span_str("pay/ca"),
+                                       .kind = ccz_span_str("ecdsa-p256"),
+                                       .ops = ccz_span_str("issue"),
+                                       .names = ccz_buf_span(&names)};
+    cczi_msg_put(&body, cczi_msg_generate_req, &m);
+    (void)snprintf(p.method, sizeof(p.method), "Generate");
+    p.body = ccz_buf_span(&body);
+    ccz_kms_proposal_print(&shown, &p);
+    CHECK(strstr(ccz_buf_str(&shown), "host49.example,\\x22bank\\x22.example expires_s=0"));
+    ccz_buf_clear(&body);
+    ccz_buf_clear(&shown);
+    const struct cczi_msg_delete_req del = {.target = ccz_span_str("key/a"), .recovery_s = 86400};
+    cczi_msg_put(&body, cczi_msg_delete_req, &del);
+    (void)snprintf(p.method, sizeof(p.method), "Delete");
+    p.body = ccz_buf_span(&body);
+    ccz_kms_proposal_print(&shown, &p);
+    CHECK(strcmp(ccz_buf_str(&shown), "Delete target=key/a version=0 recovery_s=86400") == 0);
+    /* a year of five digits is none of four */
+    ccz_buf_clear(&body);
+    ccz_buf_clear(&shown);
+    const struct cczi_msg_key_set_req far = {.name = ccz_span_str("k"), .expires_s = 317368281600};
+    cczi_msg_put(&body, cczi_msg_set_expiry_req, &far);
+    (void)snprintf(p.method, sizeof(p.method), "SetExpiry");
+    p.body = ccz_buf_span(&body);
+    ccz_kms_proposal_print(&shown, &p);
+    CHECK(strcmp(ccz_buf_str(&shown),
+                 "SetExpiry key=k expires 9999-12-31T23:59:59Z expires_s=317368281600") == 0);
+}
+
 static void test_recorded(void)
 {
     struct ccz_kms_store *s = store();
@@ -584,12 +667,14 @@ int main(int argc, char **argv)
         {"kms.ca_make_refused", test_make_refused},
         {"kms.ca_issue", test_issue},
         {"kms.ca_life", test_life},
+        {"kms.ca_life_policy", test_life_policy},
         {"kms.ca_request_refused", test_request_refused},
         {"kms.ca_names_refused", test_names_refused},
         {"kms.ca_workload_refused", test_workload_refused},
         {"kms.ca_states", test_states},
         {"kms.ca_never_leaves", test_never_leaves},
         {"kms.ca_quorum", test_quorum},
+        {"kms.proposal_shown", test_shown},
         {"kms.ca_recorded", test_recorded},
     };
     return ccz_test_main(tests, sizeof(tests) / sizeof(tests[0]), argc, argv);

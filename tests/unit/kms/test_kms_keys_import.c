@@ -44,10 +44,15 @@ static void site_free(struct site *s)
     ccz_buf_free(&s->blob);
 }
 
-static void new_token(struct site *s)
+static void new_token_at(struct site *s, int64_t now_s)
 {
     ccz_buf_clear(&s->token);
-    CHECK(cczi_kms_import_token(&s->token, s->token_key, &s->what, 0, NOW, &err) == CCZ_OK);
+    CHECK(cczi_kms_import_token(&s->token, s->token_key, &s->what, 0, now_s, &err) == CCZ_OK);
+}
+
+static void new_token(struct site *s)
+{
+    new_token_at(s, NOW);
 }
 
 static void site_init(struct site *s)
@@ -244,6 +249,20 @@ static void test_token_once(void)
     /* as long as it has not expired, also after others were forgotten */
     REFUSED(open_as(&none, &s, ccz_buf_span(&s.token), ccz_buf_span(&s.blob), NOW + 3599),
             CCZ_E_DENIED, "kms:import-used");
+    CCZ_AUTO_BUF old; /* nor when the clock is set back after they were */
+    ccz_buf_init(&old, 256);
+    ccz_buf_put_span(&old, ccz_buf_span(&s.token));
+    new_token_at(&s, NOW + 4000);
+    REFUSED(open_as(&none, &s, ccz_buf_span(&s.token), CCZ_SPAN(NULL, 0), NOW + 4000), CCZ_E_SIG,
+            "kms:import-blob");
+    REFUSED(open_as(&none, &s, ccz_buf_span(&old), ccz_buf_span(&s.blob), NOW + 10), CCZ_E_EXPIRED,
+            "kms:import-expired");
+}
+
+static void test_token_once_failed(void)
+{
+    SITE(s);
+    struct ccz_secret *none;
     new_token(&s); /* an attempt that fails is one, too */
     s.blob.ptr[0] ^= 1;
     REFUSED(open_as(&none, &s, ccz_buf_span(&s.token), ccz_buf_span(&s.blob), NOW), CCZ_E_SIG,
@@ -378,6 +397,7 @@ static const struct ccz_test tests[] = {
     {"kms.import_token_bound", test_token_bound},
     {"kms.import_token_time", test_token_time},
     {"kms.import_token_once", test_token_once},
+    {"kms.import_token_once_failed", test_token_once_failed},
     {"kms.import_busy", test_busy},
     {"kms.import_blob", test_blob},
     {"kms.import_config", test_config},

@@ -83,6 +83,7 @@ static void test_new(void)
         {{.kind = CCZI_KEY_AES_256, .expires_s = NOW}, CCZ_E_ARG, "kms:key-expiry"},
         {{.kind = CCZI_KEY_AES_256, .expires_s = -1}, CCZ_E_ARG, "kms:key-expiry"},
         {{.kind = CCZI_KEY_AES_256, .expires_s = INT64_MAX}, CCZ_E_ARG, "kms:key-expiry"},
+        {{.kind = CCZI_KEY_AES_256, .expires_s = CCZ_TIME_MAX_S + 1}, CCZ_E_ARG, "kms:key-expiry"},
         {{.kind = CCZI_KEY_AES_256, .rotate_every_s = 3599}, CCZ_E_ARG, "kms:key-period"},
         {{.kind = CCZI_KEY_AES_256, .rotate_every_s = -1}, CCZ_E_ARG, "kms:key-period"},
         {{.kind = CCZI_KEY_AES_256, .rotate_every_s = INT64_MAX}, CCZ_E_ARG, "kms:key-period"},

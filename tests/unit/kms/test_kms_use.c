@@ -565,7 +565,7 @@ static void test_guarded(void)
     (void)snprintf(shown.method, sizeof(shown.method), "SetExpiry");
     ccz_buf_clear(&out);
     ccz_kms_proposal_print(&out, &shown);
-    CHECK(strcmp(ccz_buf_str(&out), "SetExpiry key=pay/out expires never") == 0);
+    CHECK(strcmp(ccz_buf_str(&out), "SetExpiry key=pay/out expires never expires_s=0") == 0);
     const struct cczi_msg_approve_req agree = {.id = p.id, .sha256 = CCZ_SPAN(sha256, 32)};
     IS(call_by(NULL, s, BOB, "Approve", cczi_msg_approve_req, &agree), CCZ_OK, "");
     CHECK(use_meta(s, "pay/out").expires_s == 0);

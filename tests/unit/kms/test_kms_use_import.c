@@ -2,6 +2,7 @@
 /* Keys that come in wrapped, through the handler: what works, and every blob and token that does not. */
 #define _GNU_SOURCE
 #include "ccz_test.h"
+#include "kms/quota.h"
 #include "kms/use_fixture.h"
 
 enum { ROOM = 2048 };
@@ -111,6 +112,19 @@ static void test_arrives(void)
     t.what.name = ccz_span_str("made");
     IS(send_blob(&t), CCZ_E_DENIED, "kms:key-imported");
     use_got_deinit(&g);
+    site_free(&t);
+}
+
+/* Where there is no room for it, the token is not used up for nothing. */
+static void test_quota(void)
+{
+    struct site t;
+    site_init(&t);
+    ask_token(&t);
+    cczi_kms_quotas_limit(t.store->quotas, &(struct ccz_kms_quota){.items = 1});
+    IS(send_blob(&t), CCZ_E_LIMIT, "kms:quota-items");
+    cczi_kms_quotas_limit(t.store->quotas, &(struct ccz_kms_quota){.items = 100});
+    IS(send_blob(&t), CCZ_OK, "");
     site_free(&t);
 }
 
@@ -293,11 +307,9 @@ static void test_promise(void)
 int main(int argc, char **argv)
 {
     static const struct ccz_test tests[] = {
-        {"kms.use_import", test_arrives},
-        {"kms.use_import_pair", test_pair},
-        {"kms.use_import_token", test_token},
-        {"kms.use_import_blob", test_blob},
-        {"kms.use_import_meanwhile", test_meanwhile},
+        {"kms.use_import", test_arrives},         {"kms.import_quota", test_quota},
+        {"kms.use_import_pair", test_pair},       {"kms.use_import_token", test_token},
+        {"kms.use_import_blob", test_blob},       {"kms.use_import_meanwhile", test_meanwhile},
         {"kms.use_import_promise", test_promise},
     };
     return ccz_test_main(tests, sizeof(tests) / sizeof(tests[0]), argc, argv);

@@ -693,8 +693,24 @@ static void test_busy_kms(void)
     WAIT_FOR(stats(&w).released == 1);
     ccz_kms_prov_free(w.prov);
 
-    /* longer than a client is kept for: it goes, its answer finds nobody */
+    /* who waits for the KMS has a place of its address all the same */
     struct ccz_kms_prov_cfg cfg = cfg_of(&w);
+    cfg.timeout_ms = 20000;
+    cfg.per_address_max = 1;
+    serve_with(&w, &cfg);
+    held = true;
+    CHECK(pthread_create(&asking, NULL, get_in_thread, &w) == 0);
+    WAIT_FOR(stats(&w).accepted == 1 && stats(&w).open == 0);
+    close(pc_socket(w.port));
+    WAIT_FOR(stats(&w).accepted == 2);
+    CHECK(stats(&w).dropped == 1 && stats(&w).open == 0);
+    held = false;
+    CHECK(pthread_join(asking, NULL) == 0);
+    WAIT_FOR(stats(&w).released == 1);
+    ccz_kms_prov_free(w.prov);
+
+    /* longer than a client is kept for: it goes, its answer finds nobody */
+    cfg = cfg_of(&w);
     cfg.timeout_ms = 400;
     serve_with(&w, &cfg);
     held = true;
