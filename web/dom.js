@@ -58,7 +58,7 @@ export async function sha256(array) {
 // Bytes that should be text; those that are not are shown as hex.
 export function utf8(array) {
   try {
-    return new TextDecoder('utf-8', { fatal: true }).decode(array);
+    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(array);
   } catch {
     return `hex ${hex(array)}`;
   }
@@ -88,9 +88,9 @@ export function timeOf(seconds) {
 export function daysLeft(seconds) {
   const s = Number(seconds ?? 0);
   if (!s) return h('span', { class: 'quiet' }, 'no date');
-  const left = Math.floor((s - Date.now() / 1000) / DAY_S);
-  const kind = left < 0 ? 'bad' : left < 14 ? 'warn' : 'good';
-  const text = left < 0 ? `over since ${-left} d` : left === 0 ? 'ends today' : `${left} d left`;
+  const left = s - Date.now() / 1000, days = Math.floor(Math.abs(left) / DAY_S), hours = Math.floor(Math.abs(left) / 3600);
+  const kind = left <= 0 ? 'bad' : days < 14 ? 'warn' : 'good';
+  const text = left > 0 ? days ? `${days} d left` : 'less than a day left' : `over since ${days ? `${days} d` : hours ? `${hours} h` : 'less than an hour'}`;
   return h('span', { class: `chip ${kind}`, title: when(s) }, text);
 }
 export function chip(kind, text) {
