@@ -99,7 +99,7 @@ function mark(name) {
 }
 
 async function go(focus) {
-  const name = location.hash.replace(/^#\//, '') in VIEWS ? location.hash.slice(2) : 'feed';
+  const asked = location.hash.slice(2), name = Object.hasOwn(VIEWS, asked) ? asked : 'feed';
   const [title, show] = VIEWS[name];
   stop();
   mark(name);
