@@ -62,13 +62,19 @@ function leave() {
   start();
 }
 
+const TOKEN = /^[A-Za-z0-9._~+/=-]+$/; // RFC 6750; the browser would not send others, and not say why
 function signIn(e) {
   stop();
   const input = h('input', { type: 'password', autocomplete: 'off', autocapitalize: 'off', spellcheck: 'false', name: 'token', required: true });
   const form = h('form', { onsubmit: (ev) => {
     ev.preventDefault();
-    setToken(input.value.trim());
+    const text = input.value.trim();
     input.value = '';
+    if (!TOKEN.test(text)) {
+      signIn({ where: 'console:token', message: 'this is not a token', expected: 'letters, digits and . _ ~ + / = -', hint: 'copy it again, in one piece and without quotes' });
+      return;
+    }
+    setToken(text);
     start();
   } }, field('Bearer token of your identity provider', input), h('button', { type: 'submit' }, 'Use it'));
   fill(main, h('h1', {}, 'Who are you?'), e && failure(e),
