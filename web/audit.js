@@ -2,7 +2,7 @@
 // Is the audit log whole? Everything is fetched and recomputed here; the server is not asked for its opinion.
 import { call } from './api.js';
 import { Chain, checkCheckpoint } from './chain.js';
-import { bytes, chip, facts, failure, field, fill, h, hex, say, timeOf } from './dom.js';
+import { bytes, chip, facts, field, fill, h, hex, say, timeOf } from './dom.js';
 
 // What this page has seen of the log: an answer with less, or with other lines, is of another log. It lives as long as the page.
 const seen = new Map(); // seq -> hash, hex
@@ -46,7 +46,7 @@ async function verify(out, kept, view) {
       h('details', {}, h('summary', {}, 'The checkpoint: keep it elsewhere'), h('pre', { tabindex: '0' }, checkpoint.checkpoint ?? '')));
     say(c.problem ? `The log is not sound: ${c.problem}` : `${chain.count} lines verified`);
   } catch (e) {
-    fill(out, failure(e));
+    view.failed(out, e);
   }
 }
 

@@ -104,6 +104,29 @@ export function short(text, size = 12) {
 
 // ---------------------------------------------------------------- parts
 
+// What a click asks for, in `out`: the last click counts, whichever answer is the last to come. ask(close) -> what is shown; close is a button
+// that gives the focus back to where it was asked. @return whether it was shown
+const asked = new WeakMap();
+export async function answered(view, out, ask, words = 'asking…') {
+  const mine = {}, opener = document.activeElement;
+  const close = h('button', { type: 'button', onclick: () => {
+    fill(out);
+    (opener !== document.body && opener?.isConnected ? opener : document.getElementById('main')).focus();
+  } }, 'Close');
+  asked.set(out, mine);
+  fill(out, h('p', { class: 'quiet' }, words));
+  try {
+    const content = await ask(close);
+    if (asked.get(out) !== mine) return false;
+    fill(out, content);
+    out.querySelector('h2[tabindex]')?.focus();
+    return true;
+  } catch (e) {
+    if (asked.get(out) === mine) view.failed(out, e);
+    return false;
+  }
+}
+
 // columns: [[title, row => content]]. On narrow screens rows become cards, and titles stand before their
 // values; the roles are what tables lose by that.
 export function table(caption, columns, rows, empty, kind) {

@@ -119,14 +119,18 @@ async function go(focus) {
     mine.end?.();
   };
   open = mine;
-  try {
-    await show({ body, ended: () => mine.ended, atEnd: (fn) => { mine.end = fn; }, again: () => go(false) });
-  } catch (e) {
+  // also of calls that come later: a token ends while a view is open
+  const failed = (out, e) => {
     if (mine.ended) return;
     if (e.status === 401) {
       who(true);
       signIn(e);
-    } else fill(body, failure(e));
+    } else fill(out, failure(e));
+  };
+  try {
+    await show({ body, ended: () => mine.ended, atEnd: (fn) => { mine.end = fn; }, again: () => mine.ended || go(true), failed });
+  } catch (e) {
+    failed(body, e);
   } finally {
     body.removeAttribute('aria-busy');
   }
