@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Who may do what, and what waits for approvals. An approval carries the digest of what is shown, computed here.
 import { all, call } from './api.js';
-import { base64, bytes, chip, confirmed, facts, failure, fill, h, hex, same, say, sha256, short, table, timeOf, utf8 } from './dom.js';
+import { base64, bytes, chip, confirmed, facts, fill, h, hex, same, say, sha256, short, table, timeOf, utf8 } from './dom.js';
 import { changes, inspected, namespaceName, roleNames } from './request.js';
 
 const STATES = ['', 'open', 'done', 'rejected', 'expired'];
@@ -11,10 +11,12 @@ function nameOf(roles, id) {
   return found ? [h('bdi', {}, found.label), ' ', short(hex(id))] : short(hex(id));
 }
 
-async function current(method, name) {
+// What is in force, '' if there is none; seen.unread says that it could not be read, which is not the same.
+async function current(method, seen) {
   try {
-    return new TextDecoder().decode(bytes((await call(method === 'PutReference' ? 'GetReference' : 'GetPolicy', { name })).json));
-  } catch {
+    return utf8(bytes((await call(method === 'PutReference' ? 'GetReference' : 'GetPolicy', { name: seen.message.name ?? seen.message.policy ?? '' })).json));
+  } catch (e) {
+    if (e.where !== 'kms:not-found') seen.unread = `could not be read: ${e.where}`;
     return '';
   }
 }
@@ -24,16 +26,20 @@ function difference(list) {
   return h('details', { open: true }, h('summary', {}, 'What changes'), h('pre', { tabindex: '0', class: 'changes' }, list.map(line)));
 }
 
-async function decide(p, seen, method, out, again) {
+async function decide(p, seen, method, buttons, out, view) {
   const approve = method === 'Approve';
-  const yes = await confirmed(`${approve ? 'Approve' : 'Reject'} proposal ${p.id}?`, [facts([['method', p.method], ...seen.list]), facts([['digest', h('code', {}, hex(seen.digest))]])], approve ? 'Approve this digest' : 'Reject', approve ? 'good' : 'bad');
+  const yes = await confirmed(`${approve ? 'Approve' : 'Reject'} proposal ${p.id}?`, [facts([['method', p.method], ...seen.list, ['what is in force', seen.unread]]), facts([['digest', h('code', {}, hex(seen.digest))]])], approve ? 'Approve this digest' : 'Reject', approve ? 'good' : 'bad');
   if (!yes) return;
+  const focused = document.activeElement, waiting = buttons.filter((b) => !b.disabled);
+  for (const b of waiting) b.disabled = true;
   try {
     const a = await call(method, approve ? { id: p.id, sha256: base64(seen.digest) } : { id: p.id });
     say(approve ? a.done ? `Proposal ${p.id} was executed.` : `Approved: ${a.approvals} of ${a.needed}.` : `Proposal ${p.id} was rejected.`);
-    again();
+    view.again();
   } catch (e) {
-    fill(out, failure(e));
+    for (const b of waiting) b.disabled = false;
+    if (document.activeElement === document.body) focused.focus();
+    view.failed(out, e);
     out.scrollIntoView({ block: 'nearest' });
   }
 }
@@ -49,13 +55,15 @@ async function addStaged(seen) {
   }
 }
 
-async function card(p, roles, again) {
+async function card(p, roles, view) {
   const seen = await inspected(p);
   const out = h('div', {});
   const isOpen = Number(p.state) === 1;
   if (isOpen && p.method === 'RollOut' && !seen.problem) await addStaged(seen);
-  const old = isOpen && seen.text ? await current(p.method, seen.message.name ?? seen.message.policy ?? '') : '';
+  const old = isOpen && seen.text ? await current(p.method, seen) : '';
   const list = old && changes(old, seen.text), what = p.method === 'PutReference' ? 'set' : 'policy';
+  const button = (method, kind, disabled) => h('button', { type: 'button', class: kind, disabled, onclick: () => decide(p, seen, method, buttons, out, view) }, `${method}…`);
+  const buttons = isOpen ? [button('Approve', 'good', seen.problem !== ''), button('Reject', 'bad', false)] : [];
   return h('article', { class: 'card', 'aria-label': `Proposal ${p.id}` },
     h('h3', {}, `Proposal ${p.id}: ${p.method} `, chip(isOpen ? 'warn' : 'quiet', STATES[Number(p.state)] ?? '?')),
     facts([...seen.list, ['namespace', seen.list.some(([k]) => k === 'namespace') ? '' : namespaceName(p.namespace)], ['proposed by', nameOf(roles, bytes(p.proposer))], ['proposed', timeOf(p.createdS)], ['open until', timeOf(p.expiresS)],
@@ -64,24 +72,25 @@ async function card(p, roles, again) {
     seen.text && h('details', { open: isOpen && !list }, h('summary', {}, `The ${what} as it would be`), h('pre', { tabindex: '0' }, seen.text)),
     old && h('details', {}, h('summary', {}, `The ${what} as it is`), h('pre', { tabindex: '0' }, old)),
     seen.problem ? h('p', {}, chip('bad', `cannot be approved here: ${seen.problem}`)) : null,
-    isOpen && h('div', { class: 'row' },
-      h('button', { type: 'button', class: 'good', disabled: seen.problem !== '', onclick: () => decide(p, seen, 'Approve', out, again) }, 'Approve…'),
-      h('button', { type: 'button', class: 'bad', onclick: () => decide(p, seen, 'Reject', out, again) }, 'Reject…')), out);
+    seen.unread && h('p', {}, chip('warn', `what is in force ${seen.unread}`)),
+    isOpen && h('div', { class: 'row' }, buttons), out);
 }
 
 export async function show(view) {
   const [r, proposals] = await Promise.all([call('ListRoles'), all('ListProposals', 'proposals', {}, (a) => ({ afterId: a.more }))]);
   const roles = r.roles ?? [];
-  const open = proposals.filter((p) => Number(p.state) === 1), rest = proposals.filter((p) => Number(p.state) !== 1).reverse().slice(0, 50);
+  const open = proposals.filter((p) => Number(p.state) === 1), rest = proposals.filter((p) => Number(p.state) !== 1).reverse();
   const cards = [];
-  for (const p of open) cards.push(await card(p, roles, view.again));
-  const old = h('div', {});
+  for (const p of open) cards.push(await card(p, roles, view));
+  const old = h('div', {}), shown = rest.slice(0, 50);
+  let started = false;
   fill(view.body,
     h('section', {}, h('h2', {}, 'Waiting'), cards.length ? cards : h('p', { class: 'quiet' }, 'Nothing waits for an approval.')),
     rest.length > 0 && h('details', { ontoggle: async (e) => {
-      if (!e.target.open || old.childNodes.length) return;
-      for (const p of rest) old.append(await card(p, roles, view.again));
-    } }, h('summary', {}, `Decided (${rest.length})`), old),
+      if (!e.target.open || started) return;
+      started = true;
+      for (const p of shown) old.append(await card(p, roles, view));
+    } }, h('summary', {}, `Decided (${shown.length < rest.length ? `${shown.length} of ` : ''}${rest.length})`), old),
     h('section', {}, h('h2', {}, 'Approvals needed'), table('Approvals needed, by namespace', [
       ['Namespace', (q) => h('bdi', {}, namespaceName(q.namespace))],
       ['Approvals', (q) => q.needed ?? 0],

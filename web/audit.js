@@ -2,7 +2,7 @@
 // Is the audit log whole? Everything is fetched and recomputed here; the server is not asked for its opinion.
 import { call } from './api.js';
 import { Chain, checkCheckpoint } from './chain.js';
-import { bytes, chip, facts, failure, field, fill, h, hex, say, timeOf } from './dom.js';
+import { bytes, chip, facts, field, fill, h, hex, say, timeOf } from './dom.js';
 
 // What this page has seen of the log: an answer with less, or with other lines, is of another log. It lives as long as the page.
 const seen = new Map(); // seq -> hash, hex
@@ -27,7 +27,8 @@ async function fetchAll(chain, until, progress, view) {
   }
 }
 
-async function verify(out, note, view) {
+// kept: public keys, each the base64 of its PEM
+async function verify(out, kept, view) {
   const progress = h('progress', { 'aria-label': 'Lines recomputed', max: '1' });
   const chain = new Chain();
   try {
@@ -38,15 +39,14 @@ async function verify(out, note, view) {
     await fetchAll(chain, until, progress, view);
     if (view.ended()) return;
     for (const s of seen.keys()) if (!chain.problem && BigInt(s) > until) chain.problem = `this page has seen line ${s}, and the log ends at ${until}: an older copy was put back`;
-    const c = chain.problem ? { problem: chain.problem } : await checkCheckpoint(checkpoint, chain);
-    if (!c.problem && note && !(checkpoint.keys ?? []).some((k) => k === note)) c.problem = 'the key that was given is none of those that sign';
+    const c = chain.problem ? { problem: chain.problem } : await checkCheckpoint(checkpoint, chain, kept);
     if (!c.problem) remembered(chain);
     fill(out, h('p', {}, c.problem ? chip('bad', `✗ ${c.problem}`) : chip('good', `✓ ${chain.count} lines, each continues the one before`)),
-      facts([['recomputed by', 'this browser (SHA-256, WebCrypto)'], ['last hash', chain.hash ? h('code', {}, hex(chain.hash)) : ''], ['root', c.root ? h('code', {}, c.root) : ''], ['signed at', c.time], ['signed by', c.key ? [h('code', {}, c.key), note ? ' (as given)' : ''] : '']]),
+      facts([['recomputed by', 'this browser (SHA-256, WebCrypto)'], ['last hash', chain.hash ? h('code', {}, hex(chain.hash)) : ''], ['root', c.root ? h('code', {}, c.root) : ''], ['signed at', c.time], ['signed by', c.key ? [h('code', {}, c.key), c.given ? ' (as given)' : kept.length ? ' (signed in by the one that was given)' : ''] : '']]),
       h('details', {}, h('summary', {}, 'The checkpoint: keep it elsewhere'), h('pre', { tabindex: '0' }, checkpoint.checkpoint ?? '')));
     say(c.problem ? `The log is not sound: ${c.problem}` : `${chain.count} lines verified`);
   } catch (e) {
-    fill(out, failure(e));
+    view.failed(out, e);
   }
 }
 
@@ -60,7 +60,7 @@ export async function show(view) {
       e.preventDefault();
       const button = e.submitter;
       button.disabled = true;
-      await verify(out, key.value.replace(/-----[A-Z ]+-----|\s/g, ''), view);
+      await verify(out, key.value.split(/-----[A-Z ]+-----/).map((k) => k.replace(/\s/g, '')).filter(Boolean), view);
       button.disabled = false;
     } }, h('details', {}, h('summary', {}, 'A public key that you kept'), field('PEM, of cczoo kms audit keys', key)), h('button', { type: 'submit' }, 'Verify the whole log')), out);
 }

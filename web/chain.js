@@ -50,6 +50,7 @@ export class Chain {
     this.problem = '';
     this.tree = afterSeq === 0n ? new Tree() : null;
     this.first = null; // hash of line 1
+    this.successors = []; // {key, by, signature}: keys that the key before them has signed in
   }
   async add(line) {
     if (this.problem) return false;
@@ -64,6 +65,8 @@ export class Chain {
       await this.tree.add(data);
       this.first ??= hash;
     }
+    const entry = entryOf(line);
+    if (entry.op === 'audit-key' && entry.signature) this.successors.push(entry);
     this.seq = seq;
     this.hash = hash;
     this.count++;
@@ -71,24 +74,48 @@ export class Chain {
   }
 }
 
-async function verifiedBy(keys, signature, text) {
-  for (const spki of keys.toReversed()) {
-    const key = await crypto.subtle.importKey('spki', bytes(spki), { name: 'ECDSA', namedCurve: 'P-256' }, false, ['verify']);
-    if (await crypto.subtle.verify({ name: 'ECDSA', hash: 'SHA-256' }, key, signature, text)) return hex(await sha256(bytes(spki)));
-  }
-  return '';
+async function imported(spki) {
+  const key = await crypto.subtle.importKey('spki', bytes(spki), { name: 'ECDSA', namedCurve: 'P-256' }, true, ['verify']);
+  const { x, y } = await crypto.subtle.exportKey('jwk', key);
+  return { spki, key, id: hex(await sha256(encoded(`{"crv":"P-256","kty":"EC","x":"${x}","y":"${y}"}`))) }; // RFC 7638
+}
+function encoded(text) {
+  return new TextEncoder().encode(text);
+}
+function hasSigned({ key }, signature, text) {
+  return crypto.subtle.verify({ name: 'ECDSA', hash: 'SHA-256' }, key, signature, encoded(text));
+}
+function unhex(text) {
+  return Uint8Array.from(String(text).match(/../g) ?? [], (b) => parseInt(b, 16));
 }
 
-// Does the checkpoint say what this chain, complete from line 1, has? @return {problem, size, root, time, key}
-export async function checkCheckpoint(answer, chain) {
+// Which of the server's keys may sign: those that were kept, and each that one of those has signed in (docs/reference/kms-audit.md, Another
+// key). All, where none was kept.
+async function signers(keys, kept, chain, origin) {
+  const may = keys.filter((k) => !kept.length || kept.includes(k.spki));
+  for (const s of chain.successors) {
+    const by = may.find((k) => k.id === s.by), next = keys.find((k) => k.id === s.key && !may.includes(k));
+    if (by && next && await hasSigned(by, unhex(s.signature), `cczoo kms audit key\n${origin}\n${s.by}\n${s.key}\n`)) may.push(next);
+  }
+  return may;
+}
+
+// Does the checkpoint say what this chain, complete from line 1, has? kept: public keys in base64, the only ones that count if there are some
+// @return {problem, size, root, time, key, given: whether that key is one of those}
+export async function checkCheckpoint(answer, chain, kept) {
   const lines = (answer.checkpoint ?? '').split('\n');
   const note = /^\u2014 (\S+) ([A-Za-z0-9+/]+=*)$/u.exec(lines[5] ?? '');
   const time = /^time (\S+)$/.exec(lines[3] ?? '');
   if (lines.length !== 7 || lines[4] !== '' || lines[6] !== '' || !note || !time || note[1] !== lines[0]) return { problem: 'the checkpoint is not in its form' };
   const out = { size: lines[1], root: hex(bytes(lines[2])), time: time[1], problem: '' };
-  const signed = new TextEncoder().encode(`${lines.slice(0, 4).join('\n')}\n`);
-  out.key = await verifiedBy(answer.keys ?? [], bytes(note[2]).slice(32), signed);
-  if (!out.key) out.problem = 'no key of the KMS has signed the checkpoint';
+  const keys = await Promise.all((answer.keys ?? []).map(imported));
+  if (kept.length && !keys.some((k) => kept.includes(k.spki))) return { ...out, problem: 'the key that was given is none of those that sign' };
+  for (const k of await signers(keys, kept, chain, lines[0])) {
+    if (!await hasSigned(k, bytes(note[2]).slice(32), `${lines.slice(0, 4).join('\n')}\n`)) continue;
+    out.key = hex(await sha256(bytes(k.spki)));
+    out.given = kept.includes(k.spki);
+  }
+  if (!out.key) out.problem = kept.length ? 'neither the key that was given nor one that it signed in has signed the checkpoint' : 'no key of the KMS has signed the checkpoint';
   else if (!chain.first || lines[0] !== `cczoo.kms/audit/${hex(chain.first).slice(0, 32)}`) out.problem = 'the checkpoint is of another log';
   else if (BigInt(lines[1]) !== chain.seq) out.problem = `the checkpoint is over ${lines[1]} lines, and there are ${chain.seq}`;
   else if (out.root !== hex(await chain.tree.root())) out.problem = 'the checkpoint has another root than these lines';

@@ -58,7 +58,7 @@ export async function sha256(array) {
 // Bytes that should be text; those that are not are shown as hex.
 export function utf8(array) {
   try {
-    return new TextDecoder('utf-8', { fatal: true }).decode(array);
+    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(array);
   } catch {
     return `hex ${hex(array)}`;
   }
@@ -88,9 +88,9 @@ export function timeOf(seconds) {
 export function daysLeft(seconds) {
   const s = Number(seconds ?? 0);
   if (!s) return h('span', { class: 'quiet' }, 'no date');
-  const left = Math.floor((s - Date.now() / 1000) / DAY_S);
-  const kind = left < 0 ? 'bad' : left < 14 ? 'warn' : 'good';
-  const text = left < 0 ? `over since ${-left} d` : left === 0 ? 'ends today' : `${left} d left`;
+  const left = s - Date.now() / 1000, days = Math.floor(Math.abs(left) / DAY_S), hours = Math.floor(Math.abs(left) / 3600);
+  const kind = left <= 0 ? 'bad' : days < 14 ? 'warn' : 'good';
+  const text = left > 0 ? days ? `${days} d left` : 'less than a day left' : `over since ${days ? `${days} d` : hours ? `${hours} h` : 'less than an hour'}`;
   return h('span', { class: `chip ${kind}`, title: when(s) }, text);
 }
 export function chip(kind, text) {
@@ -103,6 +103,29 @@ export function short(text, size = 12) {
 }
 
 // ---------------------------------------------------------------- parts
+
+// What a click asks for, in `out`: the last click counts, whichever answer is the last to come. ask(close) -> what is shown; close is a button
+// that gives the focus back to where it was asked. @return whether it was shown
+const asked = new WeakMap();
+export async function answered(view, out, ask, words = 'asking…') {
+  const mine = {}, opener = document.activeElement;
+  const close = h('button', { type: 'button', onclick: () => {
+    fill(out);
+    (opener !== document.body && opener?.isConnected ? opener : document.getElementById('main')).focus();
+  } }, 'Close');
+  asked.set(out, mine);
+  fill(out, h('p', { class: 'quiet' }, words));
+  try {
+    const content = await ask(close);
+    if (asked.get(out) !== mine) return false;
+    fill(out, content);
+    out.querySelector('h2[tabindex]')?.focus();
+    return true;
+  } catch (e) {
+    if (asked.get(out) === mine) view.failed(out, e);
+    return false;
+  }
+}
 
 // columns: [[title, row => content]]. On narrow screens rows become cards, and titles stand before their
 // values; the roles are what tables lose by that.

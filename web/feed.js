@@ -2,7 +2,7 @@
 // The live feed of decisions: the end of the audit log, its chain recomputed as it comes.
 import { call } from './api.js';
 import { Chain, entryOf } from './chain.js';
-import { bytes, chip, facts, failure, field, fill, h, hex, plain, put, say, table, timeOf, utf8 } from './dom.js';
+import { answered, bytes, chip, facts, field, fill, h, hex, plain, put, say, table, timeOf, utf8 } from './dom.js';
 
 const FIRST = 200n, KEPT = 1000, SHOWN = 100, EVERY_MS = 3000;
 
@@ -43,17 +43,15 @@ function matches(row, verdict, text) {
   return !text || row.search.includes(text);
 }
 
-async function why(id, out) {
-  fill(out, h('p', { class: 'quiet' }, 'asking…'));
-  try {
-    const d = await call('Why', { id });
-    fill(out, h('section', { class: 'card' }, h('h2', {}, `Why ${d.id}`), verdictChip(d.verdict),
+async function why(view, id, out) {
+  let d;
+  const shown = await answered(view, out, async (close) => {
+    d = await call('Why', { id });
+    return h('section', { class: 'card' }, h('h2', {}, `Why ${d.id}`), verdictChip(d.verdict),
       facts([['time', timeOf(d.timeS)], ['method', d.op], ['item', d.item], ['version', d.version], ['policy', d.policy], ['policy digest', d.policySha256], ['rule', d.rule], ['grace until', d.graceUntil], ['where', d.where], ['got', d.got], ['expected', d.expected], ['reason', d.reason]]),
-      h('button', { type: 'button', onclick: () => fill(out) }, 'Close')));
-    say(`${d.id}: ${d.verdict}`);
-  } catch (e) {
-    fill(out, failure(e));
-  }
+      close);
+  });
+  if (shown) say(`${d.id}: ${d.verdict}`);
 }
 
 export async function show(view) {
@@ -61,7 +59,7 @@ export async function show(view) {
   const end = BigInt(status.auditSeq ?? '0');
   const chain = new Chain(end > FIRST ? end - FIRST : 0n);
   const rows = [];
-  let paused = false, timer = 0;
+  let paused = false, busy = false, timer = 0;
   const list = h('div', {}), state = h('p', { role: 'status' }), trouble = h('div', {}), answer = h('div', {});
   const verdict = h('select', { name: 'verdict', onchange: () => draw() }, h('option', { value: '' }, 'all'), h('option', { value: 'accept' }, 'accepted'), h('option', { value: 'reject' }, 'rejected'));
   const filter = h('input', { type: 'search', name: 'filter', autocomplete: 'off', oninput: () => draw(), placeholder: 'item, rule, reason, measurement' });
@@ -77,13 +75,14 @@ export async function show(view) {
     const text = filter.value.trim().toLowerCase();
     const some = rows.filter((r) => matches(r, verdict.value, text));
     const part = some.slice(-SHOWN).reverse();
-    const focused = document.activeElement?.getAttribute?.('aria-label');
+    const focused = list.contains(document.activeElement) ? document.activeElement : null, label = focused?.getAttribute('aria-label');
     fill(list, table('Decisions, newest first', COLUMNS, part, rows.length ? 'Nothing fits the filter.' : 'There is no decision yet.', 'feed'));
     const body = list.querySelector('tbody');
     part.forEach((r, i) => {
       if (r.open) body?.children[i + part.slice(0, i).filter((x) => x.open).length].after(h('tr', { class: 'open', role: 'row' }, h('td', { role: 'cell', colspan: COLUMNS.length }, r.more ??= more(r))));
     });
-    if (focused && !document.activeElement?.getAttribute('aria-label')) list.querySelector(`[aria-label="${CSS.escape(focused)}"]`)?.focus();
+    // opened rows are the same elements again, buttons are new ones
+    (focused?.isConnected ? focused : label && list.querySelector(`[aria-label="${CSS.escape(label)}"]`))?.focus({ preventScroll: true });
     fill(state, chain.problem ? chip('bad', `the chain is broken: ${chain.problem}`) : chip('good', `chain of ${chain.count} lines recomputed here`), ` ${part.length} of ${rows.length} shown`);
   }
   async function take(lines) {
@@ -101,7 +100,8 @@ export async function show(view) {
   }
   async function next() {
     clearTimeout(timer);
-    if (view.ended() || paused) return;
+    if (busy || view.ended() || paused) return; // one at a time: a second one would put the same lines behind each other
+    busy = true;
     try {
       for (let again = !document.hidden; again && !view.ended();) {
         const a = await call('AuditTail', { afterSeq: String(chain.seq) });
@@ -113,16 +113,18 @@ export async function show(view) {
       }
       fill(trouble);
     } catch (e) {
-      fill(trouble, failure(e));
-      if (e.status === 401) throw e;
+      view.failed(trouble, e);
+      if (e.status === 401 || e.status === 403) return; // each refusal is a line of the audit log
+    } finally {
+      busy = false;
     }
-    if (!view.ended() && !paused && !chain.problem) timer = setTimeout(() => next().catch(() => {}), EVERY_MS);
+    if (!view.ended() && !paused && !chain.problem) timer = setTimeout(next, EVERY_MS);
   }
   view.atEnd(() => clearTimeout(timer));
   fill(view.body, h('form', { class: 'row', onsubmit: (e) => e.preventDefault() }, field('Verdict', verdict), field('Filter', filter), pause),
     h('form', { class: 'row', onsubmit: (e) => {
       e.preventDefault();
-      why(id.value.trim(), answer);
+      why(view, id.value.trim(), answer);
     } }, field('Decision', id), h('button', { type: 'submit' }, 'Why?')), answer, trouble, state, list);
   draw();
   await next();

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Keys, secrets and policies: what is known about them. Values are nowhere in the API that the console uses.
 import { all, call } from './api.js';
-import { bytes, chip, facts, failure, field, fill, h, hex, parsed, same, sha256, short, table, timeOf, utf8 } from './dom.js';
+import { answered, bytes, chip, facts, field, fill, h, hex, parsed, same, sha256, short, table, timeOf, utf8 } from './dom.js';
 
 const byName = (a) => (a.next ? { next: a.next } : { after: a.items.at(-1).item });
 
@@ -10,7 +10,8 @@ function state(i) {
   if (Number(i.deleteAfterS ?? 0)) return [chip('bad', 'deleted'), ' may be destroyed from ', timeOf(i.deleteAfterS)];
   if (i.disabled) return chip('warn', 'disabled');
   if (Number(i.expiresS ?? 0) && Number(i.expiresS) <= now) return chip('warn', 'expired');
-  return i.policy ? chip('good', 'active') : chip('quiet', 'released to nobody');
+  if (i.policy) return chip('good', 'active');
+  return chip('quiet', i.item.startsWith('key/') ? 'no default policy' : 'released to nobody'); // operations of a key have policies of their own
 }
 function metadata(i) {
   const text = i.metadata ? utf8(bytes(i.metadata)) : '';
@@ -26,16 +27,12 @@ const VERSIONS = [
   ['Metadata', metadata],
 ];
 
-async function describe(item, out) {
-  fill(out, h('p', { class: 'quiet' }, 'asking…'));
-  try {
-    const d = await call('Describe', { item });
+function describe(view, item, out) {
+  return answered(view, out, async (close) => {
+    const versions = await all('Describe', 'items', { item }, (a) => ({ afterVersion: a.items.at(-1).version }));
     const head = h('h2', { tabindex: '-1' }, h('bdi', {}, item));
-    fill(out, h('section', { class: 'card' }, head, table(`Versions of ${item}`, VERSIONS, d.items ?? [], 'It has no version.'), h('button', { type: 'button', onclick: () => fill(out) }, 'Close')));
-    head.focus();
-  } catch (e) {
-    fill(out, failure(e));
-  }
+    return h('section', { class: 'card' }, head, table(`Versions of ${item}`, VERSIONS, versions, 'It has no version.'), close);
+  });
 }
 
 export async function showItems(view) {
@@ -43,7 +40,7 @@ export async function showItems(view) {
   const out = h('div', {}), list = h('div', {});
   const filter = h('input', { type: 'search', name: 'filter', autocomplete: 'off', oninput: () => draw(), placeholder: 'name, policy, metadata' });
   const columns = [
-    ['Name', (i) => h('button', { type: 'button', class: 'link', onclick: () => describe(i.item, out) }, h('bdi', { class: 'wrap' }, i.item))],
+    ['Name', (i) => h('button', { type: 'button', class: 'link', onclick: () => describe(view, i.item, out) }, h('bdi', { class: 'wrap' }, i.item))],
     ['State', state],
     ['Version', (i) => i.version ?? 0],
     ['Kind', (i) => i.alg ?? 'secret'],
@@ -78,12 +75,11 @@ async function onTrial(name) {
   }
 }
 
-async function replay(name, out) {
-  fill(out, h('p', { class: 'quiet' }, 'trying it on those that were judged…'));
-  try {
+function replay(view, name, out) {
+  return answered(view, out, async () => {
     const list = await all('Replay', 'workloads', { policy: name }, (a) => ({ after: a.next }));
     const blocks = list.filter((w) => w.now && !w.then), admits = list.filter((w) => !w.now && w.then);
-    fill(out, h('p', {}, chip(blocks.length ? 'bad' : 'good', `would block ${blocks.length} and admit ${admits.length} of ${list.length} workloads`)),
+    return [h('p', {}, chip(blocks.length ? 'bad' : 'good', `would block ${blocks.length} and admit ${admits.length} of ${list.length} workloads`)),
       table('Workloads that would fare otherwise', [
         ['Workload', (w) => short(hex(bytes(w.workload?.measurement)))],
         ['TEE', (w) => w.workload?.tee ?? ''],
@@ -92,55 +88,45 @@ async function replay(name, out) {
         ['Where', (w) => w.where ?? ''],
         ['Got', (w) => h('bdi', { class: 'wrap' }, w.got ?? '')],
         ['Expected', (w) => h('bdi', { class: 'wrap' }, w.expected ?? '')],
-      ], [...blocks, ...admits], 'Nobody would fare otherwise.'));
-  } catch (e) {
-    fill(out, failure(e));
-  }
+      ], [...blocks, ...admits], 'Nobody would fare otherwise.')];
+  }, 'trying it on those that were judged…');
 }
 
-async function policy(name, out) {
-  fill(out, h('p', { class: 'quiet' }, 'asking…'));
-  try {
+function policy(view, name, out) {
+  return answered(view, out, async (close) => {
     const [p, s] = await Promise.all([call('GetPolicy', { name }), onTrial(name)]);
     const json = bytes(p.json), sum = await sha256(json), tried = h('div', {});
     const head = h('h2', { tabindex: '-1' }, h('bdi', {}, `policy/${name}`));
-    fill(out, h('section', { class: 'card' }, head,
+    return h('section', { class: 'card' }, head,
       facts([['digest', h('code', {}, hex(sum))], ['recomputed', same(sum, bytes(p.sha256)) ? chip('good', 'it is that of this text') : chip('bad', 'the server says another one')]]),
       h('pre', { tabindex: '0', 'aria-label': 'Policy' }, pretty(utf8(json))),
       s && h('section', {}, h('h3', {}, 'On trial'), facts([['ends', timeOf(s.endsS)], ['would accept', s.wouldAccept ?? '0'], ['would refuse', s.wouldRefuse ?? '0'], ['digest', h('code', {}, hex(bytes(s.sha256)))]]),
-        h('pre', { tabindex: '0', 'aria-label': 'Staged policy' }, pretty(utf8(bytes(s.json)))), h('button', { type: 'button', onclick: () => replay(name, tried) }, 'Replay workloads'), tried),
-      h('button', { type: 'button', onclick: () => fill(out) }, 'Close')));
-    head.focus();
-  } catch (e) {
-    fill(out, failure(e));
-  }
+        h('pre', { tabindex: '0', 'aria-label': 'Staged policy' }, pretty(utf8(bytes(s.json)))), h('button', { type: 'button', onclick: () => replay(view, name, tried) }, 'Replay workloads'), tried),
+      close);
+  });
 }
 
 // ---------------------------------------------------------------- reference values
 
-async function reference(name, out) {
-  fill(out, h('p', { class: 'quiet' }, 'asking…'));
-  try {
+function reference(view, name, out) {
+  return answered(view, out, async (close) => {
     const r = await call('GetReference', { name });
     const json = bytes(r.json), sum = await sha256(json), set = parsed(utf8(json));
     const head = h('h2', { tabindex: '-1' }, h('bdi', {}, `reference/${name}`));
-    fill(out, h('section', { class: 'card' }, head,
+    return h('section', { class: 'card' }, head,
       facts([['version', r.version ?? 0], ['put', timeOf(r.createdS)], ['digest', h('code', {}, hex(sum))], ['recomputed', same(sum, bytes(r.sha256)) ? chip('good', 'it is that of this text') : chip('bad', 'the server says another one')]]),
       table(`Values of ${name}`, [
         ['Name', (v) => h('bdi', { class: 'wrap' }, String(v.name ?? ''))],
         ['Value', (v) => h('code', { class: 'wrap' }, String(v.value ?? ''))],
         ['State', (v) => (v.until ? (Date.parse(v.until) <= Date.now() ? chip('quiet', `ended ${v.until}`) : chip('warn', `until ${v.until}`)) : chip('good', 'no end'))],
       ], Array.isArray(set?.values) ? set.values : [], 'It has no values.'),
-      h('button', { type: 'button', onclick: () => fill(out) }, 'Close')));
-    head.focus();
-  } catch (e) {
-    fill(out, failure(e));
-  }
+      close);
+  });
 }
 
-function references(sets, out) {
+function references(view, sets, out) {
   return h('section', {}, h('h2', {}, 'Reference values'), table('Reference values', [
-    ['Name', (r) => h('button', { type: 'button', class: 'link', onclick: () => reference(r.name, out) }, h('bdi', { class: 'wrap' }, r.name))],
+    ['Name', (r) => h('button', { type: 'button', class: 'link', onclick: () => reference(view, r.name, out) }, h('bdi', { class: 'wrap' }, r.name))],
     ['Version', (r) => r.version ?? 0],
     ['Values', (r) => `${r.values ?? 0} of ${r.valueSize ?? 0} bytes`],
     ['Put', (r) => timeOf(r.createdS)],
@@ -155,11 +141,11 @@ export async function showPolicies(view) {
   const out = h('div', {});
   const uses = (name) => listed.filter((i) => i.policy === name && !i.item.startsWith('policy/')).length;
   fill(view.body, out, table('Policies', [
-    ['Name', (n) => h('button', { type: 'button', class: 'link', onclick: () => policy(n, out) }, h('bdi', { class: 'wrap' }, n))],
-    ['Releases', (n) => `${uses(n)} items`],
+    ['Name', (n) => h('button', { type: 'button', class: 'link', onclick: () => policy(view, n, out) }, h('bdi', { class: 'wrap' }, n))],
+    ['Default of', (n) => `${uses(n)} items`],
     ['On trial', (n) => {
       const s = trial.get(n);
       return s ? [chip(s.ended ? 'quiet' : 'warn', s.ended ? 'trial over' : 'staged'), ` would accept ${s.wouldAccept ?? 0}, refuse ${s.wouldRefuse ?? 0}`] : '–';
     }],
-  ], policies, 'There is no policy that you may see.'), references(sets, out));
+  ], policies, 'There is no policy that you may see.'), references(view, sets, out));
 }

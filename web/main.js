@@ -62,13 +62,19 @@ function leave() {
   start();
 }
 
+const TOKEN = /^[A-Za-z0-9._~+/=-]+$/; // RFC 6750; the browser would not send others, and not say why
 function signIn(e) {
   stop();
   const input = h('input', { type: 'password', autocomplete: 'off', autocapitalize: 'off', spellcheck: 'false', name: 'token', required: true });
   const form = h('form', { onsubmit: (ev) => {
     ev.preventDefault();
-    setToken(input.value.trim());
+    const text = input.value.trim();
     input.value = '';
+    if (!TOKEN.test(text)) {
+      signIn({ where: 'console:token', message: 'this is not a token', expected: 'letters, digits and . _ ~ + / = -', hint: 'copy it again, in one piece and without quotes' });
+      return;
+    }
+    setToken(text);
     start();
   } }, field('Bearer token of your identity provider', input), h('button', { type: 'submit' }, 'Use it'));
   fill(main, h('h1', {}, 'Who are you?'), e && failure(e),
@@ -99,7 +105,7 @@ function mark(name) {
 }
 
 async function go(focus) {
-  const name = location.hash.replace(/^#\//, '') in VIEWS ? location.hash.slice(2) : 'feed';
+  const asked = location.hash.slice(2), name = Object.hasOwn(VIEWS, asked) ? asked : 'feed';
   const [title, show] = VIEWS[name];
   stop();
   mark(name);
@@ -113,14 +119,18 @@ async function go(focus) {
     mine.end?.();
   };
   open = mine;
-  try {
-    await show({ body, ended: () => mine.ended, atEnd: (fn) => { mine.end = fn; }, again: () => go(false) });
-  } catch (e) {
+  // also of calls that come later: a token ends while a view is open
+  const failed = (out, e) => {
     if (mine.ended) return;
     if (e.status === 401) {
       who(true);
       signIn(e);
-    } else fill(body, failure(e));
+    } else fill(out, failure(e));
+  };
+  try {
+    await show({ body, ended: () => mine.ended, atEnd: (fn) => { mine.end = fn; }, again: () => mine.ended || go(true), failed });
+  } catch (e) {
+    failed(body, e);
   } finally {
     body.removeAttribute('aria-busy');
   }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The TCB radar: how long the collateral is good, and in which state the platforms of workloads were.
 import { all, call } from './api.js';
-import { bytes, chip, daysLeft, facts, failure, fill, h, hex, parsed, short, table, timeOf, utf8 } from './dom.js';
+import { bytes, chip, daysLeft, facts, fill, h, hex, parsed, short, table, timeOf, utf8 } from './dom.js';
 
 const UP_TO_DATE = new Set(['UpToDate']);
 const DEAD = new Set(['Revoked', 'OutOfDate', 'OutOfDateConfigurationNeeded']);
@@ -28,14 +28,14 @@ const COLUMNS = [
   ['Last seen', ([w]) => timeOf(w.lastS)],
 ];
 
-async function workloads(out) {
+async function workloads(view, out) {
   try {
     const list = (await all('Workloads', 'workloads', { claims: true }, (a) => ({ after: a.next }))).map((w) => [w, claimsOf(w)]);
     const rank = ([w]) => (DEAD.has(w.status) ? 0 : UP_TO_DATE.has(w.status) ? 2 : 1);
     list.sort((a, b) => rank(a) - rank(b) || Number(b[0].lastS ?? 0) - Number(a[0].lastS ?? 0));
     fill(out, table('Workloads and their platforms, the worst first', COLUMNS, list, 'No workload was judged yet.'));
   } catch (e) {
-    fill(out, failure(e));
+    view.failed(out, e);
   }
 }
 
@@ -45,7 +45,7 @@ export async function show(view) {
   fill(view.body,
     h('section', { class: 'card' }, h('h2', {}, 'Collateral'), h('p', { class: 'large' }, Number(s.collateralExpiresS ?? 0) ? daysLeft(s.collateralExpiresS) : chip('quiet', s.simulated ? 'none: evidence is simulated' : 'none')),
       h('p', { class: 'quiet' }, Number(s.collateralExpiresS ?? 0) ? ['The first part expires ', timeOf(s.collateralExpiresS), '; after that no workload is accepted until it is fetched anew.'] : 'No collateral of Intel or AMD is loaded.')),
-    h('section', {}, h('h2', {}, 'This server'), facts([['version', s.version], ['TEE', s.tee], ['simulated', s.simulated ? 'yes' : 'no'], ['instance', h('code', {}, hex(bytes(s.instance)))], ['started', timeOf(s.startedS)], ['keys', s.keys ?? '0'], ['secrets', s.secrets ?? '0'], ['policies', s.policies ?? '0'], ['released to nobody', s.unbound ?? '0']])),
+    h('section', {}, h('h2', {}, 'This server'), facts([['version', s.version], ['TEE', s.tee], ['simulated', s.simulated ? 'yes' : 'no'], ['instance', h('code', {}, hex(bytes(s.instance)))], ['started', timeOf(s.startedS)], ['keys', s.keys ?? '0'], ['secrets', s.secrets ?? '0'], ['policies', s.policies ?? '0'], ['without a default policy', s.unbound ?? '0']])),
     h('section', {}, h('h2', {}, 'Workloads'), out));
-  await workloads(out);
+  await workloads(view, out);
 }

@@ -19,9 +19,10 @@ in_days() { date -u -d "now + $1 days" +%Y-%m-%dT%H:%M:%SZ; }
 step "a KMS with keys, secrets, policies, proposals, decisions"
 EVIL='<img src=x onerror=alert(1)>'
 kms_setup
-for who in tls admin anne bob stranger; do pair "$who"; done
+for who in tls admin anne bob olga stranger; do pair "$who"; done
 status 0 "$BIN/cczoo-kmsd" admin --state "$RUN/kms" --admin-key "$RUN/anne.key" --role auditor,approver --label "Anne $EVIL"
 status 0 "$BIN/cczoo-kmsd" admin --state "$RUN/kms" --admin-key "$RUN/bob.key" --role auditor --namespace team --label Bob
+status 0 "$BIN/cczoo-kmsd" admin --state "$RUN/kms" --admin-key "$RUN/olga.key" --role operator --label Olga
 openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out "$RUN/issuer.key" 2>/dev/null
 python3 - "$RUN" "$(openssl pkey -in "$RUN/issuer.key" -pubout -outform DER 2>/dev/null | base64 -w0)" <<'PY'
 import base64, json, sys

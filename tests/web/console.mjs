@@ -3,7 +3,7 @@
 // Policy and each request to anywhere else fails the test. Run by tests/integration/29-kms-console.sh.
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { createHash, createPrivateKey, sign } from 'node:crypto';
+import { createHash, createPrivateKey, createPublicKey, generateKeyPairSync, sign } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
@@ -60,6 +60,38 @@ async function view(page, name) {
 }
 const picture = (page, name) => page.screenshot({ path: join(PICTURES, `${name}.png`), fullPage: true });
 const text = (page, selector = 'main') => page.innerText(selector);
+const active = (page, what) => page.evaluate(`document.activeElement.${what}`);
+async function lied(page, method, fn) {
+  await page.route(`**/v1/${method}`, async (route) => {
+    const a = await route.fetch();
+    const json = await a.json();
+    fn(json, route.request().postDataJSON());
+    await route.fulfill({ response: a, json });
+  });
+}
+const refused = (page, method, status, where) => page.route(`**/v1/${method}`, (route) => route.fulfill({ status, json: { where, message: 'no' } }));
+// Calls of a method that fit wait until they are let go. @return {asked: how many, go}
+async function held(page, method, fits = () => true) {
+  const out = { asked: 0 }, gate = new Promise((go) => { out.go = go; });
+  await page.route(`**/v1/${method}`, async (route) => {
+    if (fits(route.request().postDataJSON())) {
+      out.asked++;
+      await gate;
+    }
+    await route.continue();
+  });
+  return out;
+}
+// Whatever the page had asked and had in its hands before is done.
+function settled(page) {
+  return page.evaluate(() => fetch('/v1/Status', { method: 'POST', headers: { 'Content-Type': 'application/json' }, body: '{}' }).then((a) => a.text()));
+}
+async function until(condition) {
+  for (const end = Date.now() + 30000; !condition();) {
+    assert.ok(Date.now() < end, `never: ${condition}`);
+    await new Promise((r) => { setTimeout(r, 20); });
+  }
+}
 
 async function test(name, fn) {
   problems = [];
@@ -150,8 +182,10 @@ await test('decisions: live, filtered, explained', async () => {
   const other = await open('anne', {}, [400, 403, 404]);
   await view(other, 'feed');
   await page.evaluate(() => fetch('/v1/PutSecret', { method: 'POST', headers: { 'Content-Type': 'application/json' }, body: JSON.stringify({ name: 'bad name <b>', value: 'AAAA' }) }));
+  await page.locator('tr.open summary').focus();
   await page.evaluate(() => fetch('/v1/PutSecret', { method: 'POST', headers: { 'Content-Type': 'application/json' }, body: JSON.stringify({ name: 'live/one', value: 'AAAA' }) }));
-  await other.waitForSelector('tbody tr:has-text("secret/live/one")', { timeout: 10000 });
+  for (const p of [page, other]) await p.waitForSelector('tbody tr:has-text("secret/live/one")', { timeout: 10000 });
+  assert.equal(await page.evaluate(() => document.activeElement.closest('tr.open') && document.activeElement.textContent), 'The line itself', 'the focus stays in a row');
   await other.fill('input[name=decision]', 'D1000000');
   await other.keyboard.press('Enter');
   await other.waitForSelector('.failure:has-text("kms:decision")');
@@ -159,6 +193,81 @@ await test('decisions: live, filtered, explained', async () => {
     await checked(p);
     await p.context().close();
   }
+});
+
+await test('decisions: paused and gone on with while an answer is on its way', async () => {
+  const page = await open('admin');
+  await view(page, 'feed');
+  const tail = await held(page, 'AuditTail');
+  await until(() => tail.asked);
+  await page.request.post(`${ORIGIN}/v1/PutSecret`, { data: { name: 'live/paused', value: 'AAAA' } });
+  await page.getByRole('button', { name: 'Pause' }).click();
+  await page.getByRole('button', { name: 'Go on' }).click();
+  await settled(page); // behind what the button asked
+  assert.equal(tail.asked, 1, 'one at a time');
+  tail.go();
+  await page.waitForSelector('tbody tr:has-text("secret/live/paused")');
+  await until(() => tail.asked > 1); // and it goes on
+  await page.unrouteAll({ behavior: 'wait' });
+  assert.match(await text(page), /chain of \d+ lines recomputed here/);
+  await checked(page);
+  await page.context().close();
+});
+
+await test('decisions: who may not see them does not ask again', async () => {
+  const page = await open('olga', {}, [403]); // an operator: the status is hers, the log is not
+  let asked = 0;
+  page.on('request', (r) => { asked += r.url().endsWith('/AuditTail'); });
+  await page.clock.install();
+  await page.goto(CONSOLE);
+  await page.waitForSelector('.failure:has-text("kms:role")');
+  await page.clock.runFor(20000);
+  await settled(page);
+  assert.equal(asked, 1);
+  await checked(page);
+  await page.context().close();
+});
+
+await test('a token that ends while a view is open: who are you', async () => {
+  for (const [name, method, click] of [['feed', 'AuditTail'], ['items', 'Describe', 'secret/db/password']]) {
+    const page = await open('admin', {}, [401]);
+    await view(page, name);
+    await refused(page, method, 401, 'door:token-exp');
+    if (click) await page.getByRole('button', { name: click }).click();
+    await page.waitForSelector('.failure:has-text("door:token-exp")');
+    assert.equal(await active(page, 'name'), 'token');
+    await checked(page);
+    await page.context().close();
+  }
+});
+
+await test('keys, secrets, policies: the last click counts, Close gives the focus back, all versions', async () => {
+  const page = await open('admin');
+  await view(page, 'items');
+  const first = page.getByRole('button', { name: 'secret/db/password' }), second = page.getByRole('button', { name: 'secret/team/token' });
+  const describe = await held(page, 'Describe', (r) => r.item === 'secret/db/password');
+  await first.click();
+  await until(() => describe.asked);
+  await second.click();
+  await page.waitForSelector('.card h2:has-text("secret/team/token")');
+  const late = page.waitForResponse('**/v1/Describe');
+  describe.go();
+  await (await late).finished();
+  await settled(page);
+  assert.match(await text(page, '.card h2'), /secret\/team\/token/);
+  await page.getByRole('button', { name: 'Close' }).click();
+  assert.equal(await page.locator('.card').count(), 0);
+  assert.equal(await active(page, 'textContent'), 'secret/team/token');
+  await page.unroute('**/v1/Describe');
+  await lied(page, 'Describe', (a, r) => {
+    a.items = [{ item: r.item, version: (r.afterVersion ?? 0) + 1 }];
+    a.more = a.items[0].version < 3;
+  });
+  await first.click();
+  await page.waitForSelector('.card h2');
+  assert.deepEqual(await page.locator('.card tbody td[data-title=Version]').allInnerTexts(), ['1', '2', '3']);
+  await checked(page);
+  await page.context().close();
 });
 
 await test('keys, secrets, policies: metadata as text', async () => {
@@ -176,14 +285,17 @@ await test('keys, secrets, policies: metadata as text', async () => {
   await page.route('**/v1/List', async (route) => {
     const a = await route.fetch();
     const json = await a.json();
+    json.items.find((i) => i.item === 'key/model').policy = '';
     json.items[0].metadata = Buffer.from('{"a":"x\u202egpj\u200b"}').toString('base64');
     await route.fulfill({ response: a, json });
   });
   await page.goto('about:blank');
   await view(page, 'items');
   assert.ok((await text(page)).includes('x\\u{202e}gpj\\u{200b}'), 'hidden characters');
+  assert.match(await text(page), /key\/model\s+no default policy/); // its operations may have some
   await page.unroute('**/v1/List');
   await view(page, 'policies');
+  assert.match(await text(page), /default of/i);
   await page.getByRole('button', { name: 'workload', exact: true }).click();
   await page.waitForSelector('.card pre');
   assert.match(await text(page, '.card'), /it is that of this text[\s\S]*mrenclave[\s\S]*On trial/);
@@ -239,6 +351,7 @@ await test('approvals: the request is shown, its digest is what is approved', as
   await page.keyboard.press('Enter');
   await page.waitForFunction(() => document.querySelectorAll('main article').length === 4);
   assert.equal(Buffer.from(sent.sha256, 'base64').toString('hex'), digest);
+  assert.equal(await active(page, 'id'), 'main', 'the focus, where the button is gone');
   await page.locator('article', { hasText: 'Proposal 2' }).getByRole('button', { name: 'Reject…' }).click();
   await page.locator('dialog').getByRole('button', { name: 'Reject' }).click();
   await page.waitForFunction(() => document.querySelectorAll('main article').length === 3);
@@ -288,6 +401,43 @@ await test('a proposal that is not what its digest says cannot be approved', asy
   await page.context().close();
 });
 
+await test('approvals: what is in force cannot be read, or is not there', async () => {
+  const page = await open('anne', {}, [404, 503]);
+  for (const [status, where, want] of [[503, 'kms:busy', true], [404, 'kms:not-found', false]]) {
+    await refused(page, 'GetPolicy', status, where);
+    await page.goto('about:blank');
+    await view(page, 'approvals');
+    const card = page.locator('article[aria-label="Proposal 5"]');
+    assert.match(await card.innerText(), /The policy as it would be/);
+    assert.match(await card.innerText(), want ? /what is in force could not be read: kms:busy/ : /^(?![\s\S]*could not be read)/);
+    await card.getByRole('button', { name: 'Approve…' }).click();
+    assert.match(await text(page, 'dialog'), want ? /could not be read: kms:busy/ : /^(?![\s\S]*could not be read)/);
+    await page.keyboard.press('Escape');
+    await page.unroute('**/v1/GetPolicy');
+  }
+  await checked(page);
+  await page.context().close();
+});
+
+await test('approvals: many that were decided are counted, and shown once', async () => {
+  const page = await open('anne');
+  await lied(page, 'ListProposals', (a) => {
+    const done = a.proposals.find((p) => Number(p.state) !== 1);
+    a.proposals = Array.from({ length: 300 }, (_, i) => ({ ...done, id: String(i + 1) }));
+  });
+  await view(page, 'approvals');
+  await page.waitForSelector('summary:has-text("Decided (50 of 300)")');
+  await page.evaluate(() => {
+    const d = [...document.querySelectorAll('main details')].find((x) => x.textContent.startsWith('Decided'));
+    d.open = true;
+    for (let i = 0; i < 2; i++) d.dispatchEvent(new Event('toggle'));
+  });
+  await page.waitForSelector('article[aria-label="Proposal 251"]');
+  assert.equal(await page.locator('article').count(), 50);
+  await checked(page);
+  await page.context().close();
+});
+
 await test('a key that could leave the KMS says so', async () => {
   const page = await open('admin');
   const text8 = (number, t) => [number << 3 | 2, t.length, ...Buffer.from(t)];
@@ -296,9 +446,53 @@ await test('a key that could leave the KMS says so', async () => {
   assert.equal(answer.status(), 200, await answer.text());
   await view(page, 'approvals');
   assert.match(await text(page, 'article[aria-label="Proposal 6"]'), /new key\s+leaves\s+kind\s+aes-256-gcm[\s\S]*YES: it is exportable\s+used without evidence\s+no\s+expires\s+never\s+rotated\s+every 86400 s/);
+  // an answer is waited for: nothing can be pressed twice, and it is of this view alone
+  const card = page.locator('article[aria-label="Proposal 6"]'), reject = await held(page, 'Reject');
+  await card.getByRole('button', { name: 'Reject…' }).click();
+  await page.locator('dialog').getByRole('button', { name: 'Reject' }).click();
+  await until(() => reject.asked);
+  assert.equal(await card.getByRole('button', { disabled: true }).count(), 2);
+  await view(page, 'audit');
+  await page.locator('summary', { hasText: 'A public key that you kept' }).click();
+  await page.fill('textarea', 'mine');
+  reject.go();
+  await page.waitForFunction(() => document.getElementById('live').textContent === 'Proposal 6 was rejected.');
+  await settled(page);
+  assert.equal(await page.inputValue('textarea'), 'mine', 'another view is not opened anew');
   await checked(page);
   await page.context().close();
 });
+
+// A log as the KMS makes it: entries(origin, ids) -> JSON of line 2 and on; keys[signer] signs a checkpoint over it.
+const sum = (...parts) => createHash('sha256').update(Buffer.concat(parts)).digest();
+const signed = (key, message) => sign('sha256', Buffer.from(message), { key: key.privateKey, dsaEncoding: 'ieee-p1363' });
+const spki = (key) => key.publicKey.export({ type: 'spki', format: 'der' }).toString('base64');
+function keyId(key) {
+  const { x, y } = key.publicKey.export({ format: 'jwk' });
+  return sum(Buffer.from(`{"crv":"P-256","kty":"EC","x":"${x}","y":"${y}"}`)).toString('hex');
+}
+function merkle(leaves) {
+  if (leaves.length === 1) return sum(Buffer.from([0]), leaves[0]);
+  let k = 1;
+  while (k * 2 < leaves.length) k *= 2;
+  return sum(Buffer.from([1]), merkle(leaves.slice(0, k)), merkle(leaves.slice(k)));
+}
+function madeLog(signer, keys, entries) {
+  const lines = [], leaves = [];
+  const add = (entry) => {
+    const head = Buffer.alloc(16), prev = lines.length ? Buffer.from(lines.at(-1).hash, 'base64') : Buffer.alloc(32);
+    head.writeBigInt64LE(BigInt(lines.length + 1));
+    head.writeBigInt64LE(1700000000n, 8);
+    leaves.push(Buffer.concat([prev, head, Buffer.from(JSON.stringify(entry))]));
+    lines.push({ seq: String(lines.length + 1), timeS: '1700000000', prev: prev.toString('base64'), entry: Buffer.from(JSON.stringify(entry)).toString('base64'), hash: sum(leaves.at(-1)).toString('base64') });
+  };
+  add({ op: 'audit-key', verdict: 'accept', key: keyId(keys[0]) });
+  const origin = `cczoo.kms/audit/${Buffer.from(lines[0].hash, 'base64').toString('hex').slice(0, 32)}`;
+  for (const e of entries(origin)) add(e);
+  const body = `${origin}\n${lines.length}\n${merkle(leaves).toString('base64')}\ntime 2026-01-01T00:00:00Z\n`;
+  const blob = Buffer.concat([Buffer.from(keyId(signer), 'hex'), signed(signer, body)]).toString('base64');
+  return { lines, checkpoint: { keys: keys.map(spki), checkpoint: `${body}\n\u2014 ${origin} ${blob}\n` } };
+}
 
 await test('the audit chain is recomputed, and what was changed is found', async () => {
   const page = await open('admin', { viewport: { width: 1280, height: 900 } });
@@ -367,6 +561,65 @@ await test('the audit chain is recomputed, and what was changed is found', async
   const own = execFileSync('openssl', ['pkey', '-in', `${RUN}/anne.key`, '-pubout']).toString();
   await page.fill('textarea', own);
   assert.match(await verify(), /none of those that sign/);
+  const theirs = createPublicKey({ key: Buffer.from(old.keys[0], 'base64'), format: 'der', type: 'spki' });
+  await page.fill('textarea', theirs.export({ type: 'spki', format: 'pem' }));
+  assert.match(await verify(), /^✓/);
+  assert.match(await text(page, 'main [aria-live]'), /\(as given\)/);
+  const tail = await (await page.request.post(`${ORIGIN}/v1/AuditTail`, { data: {} })).json();
+  const named = tail.lines.map((l) => JSON.parse(Buffer.from(l.entry, 'base64'))).filter((e) => e.op === 'audit-key').map((e) => e.key);
+  assert.deepEqual(named, [keyId({ publicKey: theirs })], 'ids of keys, as in the logs that are made here');
+  await checked(page);
+  await page.context().close();
+});
+
+await test('the audit chain: a public key that was kept is the one that signs, or signs the next one in', async () => {
+  const page = await open('admin');
+  const [kept, next, third] = [1, 2, 3].map(() => generateKeyPairSync('ec', { namedCurve: 'P-256' }));
+  const pem = (key) => key.publicKey.export({ type: 'spki', format: 'pem' });
+  const after = (by, to, as = by, of = null) => (origin) => ({ op: 'audit-key', verdict: 'accept', key: keyId(to), by: keyId(by), signature: signed(as, `cczoo kms audit key\n${of ?? origin}\n${keyId(by)}\n${keyId(to)}\n`).toString('hex') });
+  const verified = async (signer, keys, lines, given) => {
+    const log = madeLog(signer, keys, (origin) => lines.map((l) => l(origin)));
+    await page.route('**/v1/Checkpoint', (route) => route.fulfill({ json: log.checkpoint }));
+    await page.route('**/v1/AuditTail', (route) => route.fulfill({ json: { lines: log.lines.slice(Number(route.request().postDataJSON().afterSeq)) } }));
+    await page.goto('about:blank');
+    await view(page, 'audit');
+    await page.locator('summary', { hasText: 'A public key that you kept' }).click();
+    await page.fill('textarea', given);
+    await page.getByRole('button', { name: 'Verify the whole log' }).click();
+    await page.waitForSelector('main [aria-live] .chip');
+    await page.unroute('**/v1/Checkpoint');
+    await page.unroute('**/v1/AuditTail');
+    return text(page, 'main [aria-live]');
+  };
+  const other = () => ({ op: 'other' });
+  assert.match(await verified(next, [kept, next], [other], ''), /^✓ 2 lines(?![\s\S]*given)/);
+  assert.match(await verified(next, [kept, next], [other], pem(kept)), /^✗ neither the key that was given nor one that it signed in/);
+  assert.match(await verified(kept, [kept, next], [other], pem(kept)), /^✓ 2 lines[\s\S]*\(as given\)/);
+  assert.match(await verified(next, [kept, next], [after(kept, next)], pem(kept)), /^✓ 2 lines[\s\S]*\(signed in by the one that was given\)/);
+  assert.match(await verified(third, [kept, next, third], [after(kept, next), other, after(next, third)], pem(kept)), /^✓ 4 lines[\s\S]*\(signed in by/);
+  assert.match(await verified(next, [kept, next], [after(kept, next), other], pem(next) + pem(third)), /^✓ 3 lines[\s\S]*\(as given\)/);
+  // the new key signed itself in; a stranger did; it is for another log; the old one signs after the new one was kept
+  assert.match(await verified(next, [kept, next, third], [after(third, next)], pem(kept)), /^✗ neither/);
+  assert.match(await verified(next, [kept, next], [after(kept, next, next)], pem(kept)), /^✗ neither/);
+  assert.match(await verified(next, [kept, next], [after(kept, next, kept, 'cczoo.kms/audit/0123456789abcdef0123456789abcdef')], pem(kept)), /^✗ neither/);
+  assert.match(await verified(kept, [kept, next], [after(kept, next)], pem(next)), /^✗ neither/);
+  assert.match(await verified(next, [next], [other], pem(kept)), /^✗ the key that was given is none of those/);
+  await checked(page);
+  await page.context().close();
+});
+
+await test('days left, and what text hides', async () => {
+  const page = await open('admin');
+  await view(page, 'solutions');
+  const said = await page.evaluate(async () => {
+    const { daysLeft, plain, utf8 } = await import('/console/dom.js');
+    const of = (s) => {
+      const e = daysLeft(Math.floor(Date.now() / 1000) + s);
+      return `${e.className} ${e.textContent}`;
+    };
+    return [20 * 86400 + 60, 2 * 86400 + 60, 86400 - 60, 60, -60, -3 * 3600 - 60, -86400 - 60, -49 * 3600].map(of).concat(plain(utf8(new Uint8Array([0xef, 0xbb, 0xbf, 0x61]))));
+  });
+  assert.deepEqual(said, ['chip good 20 d left', 'chip warn 2 d left', 'chip warn less than a day left', 'chip warn less than a day left', 'chip bad over since less than an hour', 'chip bad over since 3 h', 'chip bad over since 1 d', 'chip bad over since 2 d', '\\u{feff}a']);
   await checked(page);
   await page.context().close();
 });
@@ -421,6 +674,12 @@ await test('who are you: nobody, a stranger, a token; forgotten with the page', 
   await page.goto(CONSOLE);
   await page.waitForSelector('.failure:has-text("door:auth-required")');
   await picture(page, 'sign-in');
+  for (const bad of ['t\u00f6ken', '\u201ctoken\u201d', 'two words']) {
+    await page.fill('input[name=token]', bad);
+    await page.keyboard.press('Enter');
+    await page.waitForSelector('.failure:has-text("console:token")');
+    assert.equal(await page.inputValue('input[name=token]'), '');
+  }
   await page.fill('input[name=token]', token('alice', -60));
   await page.keyboard.press('Enter');
   await page.waitForSelector('.failure:has-text("door:token-exp")');
@@ -436,6 +695,17 @@ await test('who are you: nobody, a stranger, a token; forgotten with the page', 
   await page.waitForSelector('tbody tr');
   await page.getByRole('button', { name: 'Forget it' }).click();
   await page.waitForSelector('.failure:has-text("door:auth-required")');
+  await checked(page);
+  await page.context().close();
+});
+
+await test('what is no view opens Decisions', async () => {
+  const page = await open('admin');
+  for (const name of ['toString', '__proto__', 'nothing']) {
+    await page.goto('about:blank');
+    await page.goto(`${CONSOLE}#/${name}`);
+    await page.waitForSelector('h1:has-text("Decisions")');
+  }
   await checked(page);
   await page.context().close();
 });
