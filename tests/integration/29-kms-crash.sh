@@ -52,7 +52,7 @@ kill_loaded() {
     : >"$RUN/new.web"
     web "$STORE-$i" &
     pids+=($!)
-    for ((w = 0; w < 400; w++)); do
+    for ((w = 0; w < 3000; w++)); do # on a busy machine it takes a while
         [ ! -s "$RUN/new.$i-a" ] || [ ! -s "$RUN/new.$i-b" ] || [ ! -s "$RUN/new.$i-c" ] || [ ! -s "$RUN/new.web" ] || break
         sleep 0.01
     done
