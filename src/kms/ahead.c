@@ -16,8 +16,9 @@ struct cczi_kms_guesses {
     } of[CCZI_KMS_BATCH_MAX];
     size_t len;
     struct cczi_kms_ask ask[CCZI_KMS_ASKS_MAX];
-    size_t asks;
+    size_t asks, policies;
 };
+enum { POLICIES_MAX = 8 }; /* of up to 1 MiB each; what is kept stays below 32 MiB */
 _Static_assert(2 * CCZI_KMS_BATCH_MAX <= CCZI_KMS_ASKS_MAX, "two rows of each call at a time");
 
 static void ask(struct cczi_kms_guesses *g, enum cczi_kms_sql sql, const struct cczi_kms_param *p,
@@ -28,11 +29,12 @@ static void ask(struct cczi_kms_guesses *g, enum cczi_kms_sql sql, const struct 
     memcpy(a->param, p, len * sizeof(*p));
 }
 
-/* What cannot be read asks for nothing: the call says why not. */
-static bool wants(struct cczi_kms_ref *ref, uint32_t *version, const struct cczi_kms_entry *e)
+/* Nothing is asked for who may not call at all, nor for what cannot be read: the call says why not. */
+static bool wants(struct cczi_kms_ref *ref, uint32_t *version, struct cczi_kms_entry *e)
 {
     struct cczi_msg_release_req m = {0};
     if (!e->method || strcmp(e->method->name, "Release") != 0 ||
+        cczi_kms_authorize(&e->call, e->method, NULL) != CCZ_OK ||
         cczi_msg_get(&m, cczi_msg_release_req, e->req->body, NULL) != CCZ_OK ||
         cczi_kms_ref_parse(ref, m.item, NULL) != CCZ_OK || m.version > CCZ_KMS_VERSIONS_MAX)
         return false;
@@ -69,15 +71,17 @@ static void ask_first(struct cczi_kms_guesses *g, const struct cczi_kms_ref *ref
 }
 
 /* Columns of rows that are kept, as they are: what is no good is found by the call. */
-static void read_first(uint32_t *last, char policy[CCZ_KMS_NAME_SIZE], struct ccz_kms_store *s,
-                       const struct cczi_kms_ref *ref)
+static ccz_rc read_first(uint32_t *last, char policy[CCZ_KMS_NAME_SIZE], struct ccz_kms_store *s,
+                         const struct cczi_kms_ref *ref, struct ccz_err *err)
 {
     struct cczi_q q = cczi_q_start(&s->db, CCZI_SQL_HEADS_GET);
     cczi_q_int(&q, ref->kind);
     cczi_q_text(&q, ref->name);
     int64_t v = cczi_q_row(&q) ? cczi_q_col_int(&q, 2) : 0;
     *last = v > 0 && v <= CCZ_KMS_VERSIONS_MAX ? (uint32_t)v : 0;
-    (void)cczi_q_end(&q, NULL);
+    ccz_rc rc = cczi_q_end(&q, err);
+    if (rc != CCZ_OK)
+        return rc;
     q = cczi_q_start(&s->db, CCZI_SQL_BIND_GET);
     cczi_q_int(&q, ref->kind);
     cczi_q_text(&q, ref->name);
@@ -85,7 +89,7 @@ static void read_first(uint32_t *last, char policy[CCZ_KMS_NAME_SIZE], struct cc
     policy[0] = 0;
     if (cczi_q_row(&q))
         cczi_q_col_text(policy, CCZ_KMS_NAME_SIZE, &q, 3);
-    (void)cczi_q_end(&q, NULL);
+    return cczi_q_end(&q, err);
 }
 
 /* Its version, and its policy unless another one has the same. */
@@ -101,8 +105,10 @@ static void ask_second(struct cczi_kms_guesses *g, size_t i, uint32_t last)
         if (strcmp(g->of[k].policy, policy) == 0)
             return;
     const struct cczi_kms_param name = text(policy);
-    if (policy[0])
-        ask(g, CCZI_SQL_POLICY_GET, &name, 1);
+    if (!policy[0] || g->policies == POLICIES_MAX)
+        return;
+    ask(g, CCZI_SQL_POLICY_GET, &name, 1);
+    g->policies++;
 }
 
 /* Without memory for it there are no guesses. */
@@ -120,7 +126,7 @@ void cczi_kms_guesses_free(struct cczi_kms_guesses *g)
     free(g);
 }
 
-ccz_rc cczi_kms_ahead(struct ccz_kms_store *s, const struct cczi_kms_entry *entries, size_t len,
+ccz_rc cczi_kms_ahead(struct ccz_kms_store *s, struct cczi_kms_entry *entries, size_t len,
                       struct ccz_err *err)
 {
     if (!s->db.ops->ahead || s->no_heads || len > CCZI_KMS_BATCH_MAX)
@@ -136,10 +142,10 @@ ccz_rc cczi_kms_ahead(struct ccz_kms_store *s, const struct cczi_kms_entry *entr
     for (size_t i = 0; i < g->len; i++)
         ask_first(g, &g->of[i].ref);
     ccz_rc rc = cczi_kms_db_ahead(&s->db, g->ask, g->asks, err);
-    g->asks = 0;
+    g->asks = g->policies = 0;
     for (size_t i = 0; rc == CCZ_OK && i < g->len; i++) {
         uint32_t last;
-        read_first(&last, g->of[i].policy, s, &g->of[i].ref);
+        rc = read_first(&last, g->of[i].policy, s, &g->of[i].ref, err);
         ask_second(g, i, last);
     }
     return rc == CCZ_OK ? cczi_kms_db_ahead(&s->db, g->ask, g->asks, err) : rc;

@@ -11,6 +11,6 @@
 struct cczi_kms_guesses;
 void cczi_kms_guesses_free(struct cczi_kms_guesses *g); /* NULL is fine */
 /* In a transaction, before the first of its calls. A failure is one of the transaction. */
-ccz_rc cczi_kms_ahead(struct ccz_kms_store *s, const struct cczi_kms_entry *entries, size_t len,
+ccz_rc cczi_kms_ahead(struct ccz_kms_store *s, struct cczi_kms_entry *entries, size_t len,
                       struct ccz_err *err);
 #endif

@@ -93,9 +93,10 @@ static ccz_rc run_one(struct ccz_kms_store *s, struct cczi_kms_entry *e, struct 
     return cczi_kms_record(&e->receipt, &e->call, op_of(e), &e->err, err);
 }
 
-/* @param[out] begun  false: the store itself does not answer, whatever the calls are */
+/* @param guess  what they read is asked ahead; not again where that may be why it failed
+ * @param[out] begun  false: the store itself does not answer, whatever the calls are */
 static ccz_rc try_once(bool *begun, struct ccz_kms_store *s, struct cczi_kms_entry *entries,
-                       size_t len, struct ccz_err *err)
+                       size_t len, bool guess, struct ccz_err *err)
 {
     for (size_t i = 0; i < len; i++)
         reset(&entries[i], s);
@@ -103,7 +104,7 @@ static ccz_rc try_once(bool *begun, struct ccz_kms_store *s, struct cczi_kms_ent
     *begun = rc == CCZ_OK;
     for (size_t i = 0; rc == CCZ_OK && s->clock && i < len; i++) /* however long that took */
         entries[i].at.now_s = ccz_clock_now_s(*s->clock);
-    if (rc == CCZ_OK)
+    if (rc == CCZ_OK && guess)
         rc = cczi_kms_ahead(s, entries, len, err);
     for (size_t i = 0; rc == CCZ_OK && i < len; i++)
         rc = run_one(s, &entries[i], err);
@@ -138,16 +139,16 @@ static ccz_rc transact(bool *begun, struct ccz_kms_store *s, struct cczi_kms_ent
     }
     const int64_t until = ccz_mono_ms() + CCZI_KMS_RETRY_MS;
     s->whole_next = false;
-    ccz_rc rc = try_once(begun, s, entries, len, err);
+    ccz_rc rc = try_once(begun, s, entries, len, true, err);
     if (rc != CCZ_OK && s->whole_next && s->db.fault == CCZI_KMS_FAULT_AGAIN)
-        rc = try_once(begun, s, entries, len, err); /* one of them looks at all rows */
+        rc = try_once(begun, s, entries, len, true, err); /* one of them looks at all rows */
     for (unsigned n = 1; n < CCZI_KMS_RETRIES && rc != CCZ_OK &&
                          s->db.fault == CCZI_KMS_FAULT_AGAIN && ccz_mono_ms() < until;
          n++) {
         ccz_log(CCZ_LOG_WARN, "kms", "a transaction of %zu calls starts again: where=%s %s", len,
                 err->where, err->msg);
         cczi_kms_retry_pause(n);
-        rc = try_once(begun, s, entries, len, err);
+        rc = try_once(begun, s, entries, len, false, err);
     }
     bool away = rc == CCZ_E_UNAVAILABLE && !*begun && s->db.fault == CCZI_KMS_FAULT_AGAIN;
     s->away_until_ms = away ? ccz_mono_ms() + CCZI_KMS_AWAY_MS : 0;

@@ -16,17 +16,29 @@
 #include <stdlib.h>
 #include <string.h>
 
+#ifndef LIBPQ_HAS_PIPELINING
+#error "libpq of PostgreSQL 14 or later is needed; the server may be older"
+#endif
+
 /* What was asked ahead, and its answer. */
 struct kept {
     enum cczi_kms_sql sql;
     size_t at, size; /* of its parameters in pg.keys */
     PGresult *r;
 };
+/* A line of the log that goes with the next thing that is sent: until then the server has nothing to do, and ends a transaction whose client
+ * stands still. */
+enum { LINE_PARAMS = 5 };
+struct line {
+    struct cczi_kms_param param[LINE_PARAMS];
+    size_t at[LINE_PARAMS]; /* of their bytes in pg.line_bytes */
+};
 enum {
     KEPT_ROUNDS = 2,
     KEPT_MAX = KEPT_ROUNDS * CCZI_KMS_ASKS_MAX,
-    BEHIND_MAX = 256,
-    KEYS_SIZE_MAX = 1 << 20
+    KEYS_SIZE_MAX = 1 << 20,
+    LINES_MAX = 256,
+    LINES_SIZE_MAX = 1 << 20
 };
 
 struct pg {
@@ -36,8 +48,13 @@ struct pg {
     PGresult *row;     /* the current one */
     bool row_kept;     /* it is one of `kept` */
     bool busy;         /* a statement has results that were not taken */
-    size_t behind;     /* lines of the log that were sent, and nobody knows yet what came of it */
-    struct kept *kept; /* CCZI_KMS_ASKS_MAX * KEPT_ROUNDS, or NULL */
+    struct line *line; /* LINES_MAX, or NULL */
+    size_t lines;      /* and how many wait */
+    struct ccz_buf line_bytes;
+    bool aborted; /* a line was not taken: the reason of all that fails in this transaction */
+    enum cczi_kms_fault line_fault;
+    struct ccz_err line_why;
+    struct kept *kept;                /* CCZI_KMS_ASKS_MAX * KEPT_ROUNDS, or NULL */
     size_t kept_len, kept_next;       /* and which of them is likely to be read next */
     struct ccz_buf keys;              /* what they were asked with */
     int64_t limit_ms;                 /* for an answer, and for each row of one */
@@ -170,8 +187,9 @@ static void drop(struct pg *db)
     forget(db);
     PQfinish(db->c);
     db->c = NULL;
-    db->busy = false;
-    db->behind = 0;
+    db->busy = db->aborted = false;
+    db->lines = 0;
+    ccz_buf_clear(&db->line_bytes);
     memset(db->prepared, 0, sizeof(db->prepared));
 }
 
@@ -233,7 +251,12 @@ static ccz_rc failure(struct pg *db, const PGresult *r, bool commit)
         return lost(db, commit);
     size_t i = 0;
     while (strncmp(state, states[i].state, strlen(states[i].state)) != 0)
-        i++; /* the last one fits everything */
+        i++;                                          /* the last one fits everything */
+    if (db->aborted && strcmp(state, "25P02") == 0) { /* the line that was not taken is why */
+        db->fault = db->line_fault;
+        db->why = db->line_why;
+        return db->why.rc;
+    }
     char text[CCZ_ERR_VALUE_SIZE];
     tidy(text, PQresultErrorField(r, PG_DIAG_MESSAGE_PRIMARY));
     db->fault = states[i].fault;
@@ -340,13 +363,7 @@ static ccz_rc end_pipeline(PGresult **out, struct pg *db, size_t n)
     return PQexitPipelineMode(db->c) ? rc : lost(db, false);
 }
 
-/* What became of lines of the log that were sent: before anything else is asked. */
-static ccz_rc settle(struct pg *db)
-{
-    size_t n = db->behind;
-    db->behind = 0;
-    return n ? end_pipeline(NULL, db, n) : CCZ_OK;
-}
+static ccz_rc settle(struct pg *db);
 
 /* Runs texts that give at most one row. @param[out] out  the last result, owned by the caller; may be NULL */
 static ccz_rc run(PGresult **out, struct pg *db, const char *sql)
@@ -520,6 +537,8 @@ static void close_db(void *arg)
     struct pg *db = arg;
     drop(db);
     ccz_buf_free(&db->keys);
+    ccz_buf_free(&db->line_bytes);
+    free(db->line);
     free(db->kept);
     free(db->conninfo);
     free(db);
@@ -540,6 +559,7 @@ static ccz_rc open_db(void **out, const char *conninfo, bool create, struct ccz_
     }
     memcpy(db->conninfo, conninfo, size);
     ccz_buf_init(&db->keys, KEYS_SIZE_MAX);
+    ccz_buf_init(&db->line_bytes, LINES_SIZE_MAX);
     rc = connect_db(db);
     if (rc != CCZ_OK) {
         if (err)
@@ -700,17 +720,54 @@ static bool send(struct pg *db, enum cczi_kms_sql sql, const struct cczi_kms_par
     return PQsendQueryPrepared(db->c, name, (int)len, value, size, binary, 1);
 }
 
-/* A line of the log: nobody reads it in this transaction, and whatever comes next asks what became of it, COMMIT at the latest. So the
- * lines of a batch do not wait for one another. */
-static ccz_rc send_behind(struct pg *db, enum cczi_kms_sql sql, const struct cczi_kms_param *params,
-                          size_t len)
+/* Sends the lines of the log that wait, and asks what became of them: before anything else is sent. */
+static ccz_rc settle(struct pg *db)
 {
-    ccz_rc rc = prepare_once(db, sql);
-    if (rc != CCZ_OK)
-        return rc;
-    if (!PQenterPipelineMode(db->c) || !send(db, sql, params, len))
-        return lost(db, false);
-    return ++db->behind < BEHIND_MAX ? CCZ_OK : settle(db);
+    const size_t n = db->lines;
+    db->lines = 0;
+    if (n == 0)
+        return CCZ_OK;
+    bool sent = PQenterPipelineMode(db->c);
+    for (size_t i = 0; sent && i < n; i++) {
+        struct line *l = &db->line[i];
+        for (size_t k = 0; k < LINE_PARAMS; k++)
+            if (l->param[k].bytes.size)
+                l->param[k].bytes.ptr = db->line_bytes.ptr + l->at[k];
+        sent = send(db, CCZI_SQL_AUDIT_PUT, l->param, LINE_PARAMS);
+    }
+    ccz_rc rc = sent ? end_pipeline(NULL, db, n) : lost(db, false);
+    ccz_buf_clear(&db->line_bytes);
+    if (rc != CCZ_OK && db->c) {
+        db->aborted = true;
+        db->line_fault = db->fault;
+        db->line_why = db->why;
+    }
+    return rc;
+}
+
+/* Nobody reads a line in this transaction, and whatever is sent next asks what became of it, COMMIT at the latest: so the lines of a batch
+ * go together. @return false: it has to go by itself */
+static bool keep_line(struct pg *db, const struct cczi_kms_param *params, size_t len)
+{
+    if (!db->line)
+        db->line = calloc(LINES_MAX, sizeof(*db->line));
+    if (!db->line || len != LINE_PARAMS || db->lines == LINES_MAX)
+        return false;
+    const size_t size = db->line_bytes.size;
+    struct line *l = &db->line[db->lines];
+    for (size_t k = 0; k < len; k++) {
+        l->param[k] = params[k];
+        l->at[k] = db->line_bytes.size;
+        if (params[k].type != CCZI_KMS_INT)
+            ccz_buf_put_span(&db->line_bytes, params[k].bytes);
+    }
+    if (db->line_bytes.bad) { /* those before it are whole */
+        db->line_bytes.size = size;
+        db->line_bytes.bad = false;
+        return false;
+    }
+    db->lines++;
+    return true;
 }
 
 static ccz_rc send_now(struct pg *db, enum cczi_kms_sql sql, const struct cczi_kms_param *params,
@@ -741,9 +798,12 @@ static enum cczi_kms_step first(void *arg, enum cczi_kms_sql sql,
         rc = lost(db, sql == CCZI_SQL_COMMIT);
     if (sql == CCZI_SQL_COMMIT || sql == CCZI_SQL_ROLLBACK)
         forget(db);
+    if (begin)
+        db->aborted = false;
     if (rc == CCZ_OK && sql == CCZI_SQL_AUDIT_PUT) {
-        rc = send_behind(db, sql, params, len);
-        return rc == CCZ_OK ? CCZI_KMS_STEP_DONE : failed(rc);
+        rc = prepare_once(db, sql);
+        if (rc == CCZ_OK && keep_line(db, params, len))
+            return CCZI_KMS_STEP_DONE;
     }
     if (rc == CCZ_OK)
         rc = send_now(db, sql, params, len);

@@ -73,6 +73,75 @@ void pg_test_ahead(void)
     ccz_kms_store_free(s);
 }
 
+/* How many messages the database gets for a few releases. */
+static int messages(struct ccz_kms_store *s, enum fix_who who, const char *const *items)
+{
+    int before = g_chunks;
+    fix_batch_begin(&g_batch);
+    for (int i = 0; i < 4; i++)
+        fix_batch_release(&g_batch, who, items[i]);
+    fix_batch_run(&g_batch, s);
+    for (int i = 0; i < 4; i++)
+        CHECK(g_batch.entry[i].rc != CCZ_OK);
+    fix_batch_end(&g_batch);
+    return g_chunks - before;
+}
+
+/* Nothing is asked ahead for who may not call: he would learn by the time that it takes which items there are. */
+void pg_test_ahead_nobody(void)
+{
+    static const char *const there[] = {"secret/m/1", "secret/m/2", "secret/m/3", "secret/m/4"};
+    static const char *const absent[] = {"secret/x/1", "secret/x/2", "secret/x/3", "secret/x/4"};
+    fresh();
+    init();
+    start_proxy(g_dir);
+    struct ccz_kms_store *s = open_at(g_proxy_info);
+    fix_populate(s);
+    put_many(s);
+    (void)messages(s, FIX_NOBODY, absent); /* prepared */
+    int least = messages(s, FIX_NOBODY, absent);
+    CHECK(messages(s, FIX_NOBODY, there) == least);
+    CHECK(messages(s, FIX_STALE, absent) == least && messages(s, FIX_STALE, there) == least);
+    CHECK(messages(s, FIX_WORKLOAD, absent) > least); /* that is what it would be */
+    ccz_kms_store_free(s);
+}
+
+/* While lines wait the server has nothing to do for us, so that it ends a transaction whose client stands still: others go on. */
+void pg_test_line_idle(void)
+{
+    char info[700];
+    void *db;
+    struct ccz_err err = {0};
+    const struct ccz_kms_backend *ops = ccz_kms_postgresql();
+    fresh();
+    init();
+    (void)snprintf(info, sizeof(info), "%s options='-c idle_in_transaction_session_timeout=500'",
+                   g_info);
+    CHECK(ops->open(&db, info, false, &err) == CCZ_OK);
+    CHECK(ops->first(db, CCZI_SQL_BEGIN, NULL, 0) == CCZI_KMS_STEP_DONE);
+    CHECK(ops->first(db, CCZI_SQL_META_GET, NULL, 0) == CCZI_KMS_STEP_ROW);
+    ops->end(db, CCZI_SQL_META_GET);
+    static const uint8_t entry[600];
+    for (int i = 0; i < MANY; i++) {
+        const struct cczi_kms_param line[] = {
+            {.type = CCZI_KMS_INT, .num = 1000 + i},
+            {.type = CCZI_KMS_INT, .num = FIX_NOW},
+            {.type = CCZI_KMS_BLOB, .bytes = CCZ_SPAN(entry, sizeof(entry))},
+            {.type = CCZI_KMS_BLOB, .bytes = CCZ_SPAN(entry, 32)},
+            {.type = CCZI_KMS_BLOB, .bytes = CCZ_SPAN(entry, 32)},
+        };
+        CHECK(ops->first(db, CCZI_SQL_AUDIT_PUT, line, 5) == CCZI_KMS_STEP_DONE);
+        ops->end(db, CCZI_SQL_AUDIT_PUT);
+    }
+    sql("SET lock_timeout = '20s'; SELECT 1 FROM meta FOR UPDATE");
+    enum cczi_kms_fault fault;
+    CHECK(ops->first(db, CCZI_SQL_COMMIT, NULL, 0) == CCZI_KMS_STEP_FAILED);
+    CHECK(ops->fail(&fault, db, &err) == CCZ_E_UNAVAILABLE && fault == CCZI_KMS_FAULT_AGAIN);
+    ops->end(db, CCZI_SQL_COMMIT);
+    ops->close(db);
+    sql("DO $$ BEGIN ASSERT (SELECT count(*) FROM audit) = 1; END $$");
+}
+
 static void add_bind(const char *item, const char *policy)
 {
     struct cczi_msg_bind_req m = {.item = fix_str(item), .policy = fix_str(policy)};
@@ -124,6 +193,14 @@ void pg_test_ahead_changes(void)
     ccz_kms_store_free(s);
 }
 
+static bool g_said;
+
+static void hear(void *arg, enum ccz_log_level level, const char *module, const char *line)
+{
+    (void)arg, (void)level, (void)module;
+    g_said = g_said || strstr(line, "one by one: where=kms:store-constraint");
+}
+
 /* Lines are sent without waiting for what becomes of them. One that the database does not take is found before anything is answered: the
  * batch was not done, and each call is tried by itself. */
 void pg_test_line_refused(void)
@@ -148,6 +225,16 @@ void pg_test_line_refused(void)
     CHECK(strcmp(g_batch.entry[3].err.where, "kms:store-constraint") == 0);
     fix_batch_end(&g_batch);
     CHECK(fix_check(s).audit_lines == lines + 2);
+    /* a call that reads behind it finds it first: told is that line, and not that the transaction has failed */
+    struct cczi_msg_list_req all = {0};
+    fix_batch_begin(&g_batch);
+    fix_batch_release(&g_batch, FIX_WORKLOAD, "secret/m/9");
+    fix_batch_add(&g_batch, FIX_ADMIN, "List", cczi_msg_list_req, &all);
+    ccz_log_install(hear, NULL, CCZ_LOG_WARN);
+    fix_batch_run(&g_batch, s);
+    ccz_log_install(NULL, NULL, CCZ_LOG_WARN);
+    CHECK(g_said && got(0, NULL) && g_batch.entry[1].rc == CCZ_OK);
+    fix_batch_end(&g_batch);
     CHECK(fix_release(NULL, s, FIX_WORKLOAD, "secret/m/9", 0, &err) == CCZ_E_INTERNAL);
     CHECK(strcmp(err.where, "kms:store-constraint") == 0);
     sql("ALTER TABLE audit DROP CONSTRAINT room");

@@ -807,6 +807,8 @@ static const struct ccz_test tests[] = {
     {"pg.keys", pg_test_keys},
     {"pg.ahead", pg_test_ahead},
     {"pg.ahead_changes", pg_test_ahead_changes},
+    {"pg.ahead_nobody", pg_test_ahead_nobody},
+    {"pg.line_idle", pg_test_line_idle},
     {"pg.line_refused", pg_test_line_refused},
     {"pg.rotate_once", pg_test_rotate_once},
     {"pg.two", test_two},

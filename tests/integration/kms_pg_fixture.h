@@ -102,6 +102,8 @@ void pg_test_new_pin(void);
 void pg_test_keys(void);
 void pg_test_ahead(void);
 void pg_test_ahead_changes(void);
+void pg_test_ahead_nobody(void);
+void pg_test_line_idle(void);
 void pg_test_line_refused(void);
 void pg_test_migrate(void);
 void pg_test_migrate_3(void);
