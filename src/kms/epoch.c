@@ -276,8 +276,8 @@ ccz_rc cczi_kms_epoch_first(struct ccz_kms_epoch *e, struct ccz_err *err)
         return cczi_kms_hint(err, CCZ_E_EXISTS);
     }
     m = (struct cczi_kms_mark){0};
-    rc = put_marker(e, err);
-    return rc == CCZ_OK ? save(e, &m, err) : rc;
+    rc = save(e, &m, err);
+    return rc == CCZ_OK ? put_marker(e, err) : rc; /* behind it: without a counter, no mark */
 }
 
 /* @p hash  of line m->seq of the chain that ends in @p head */

@@ -538,6 +538,19 @@ static ccz_rc new_sealer(struct cczi_kms_sealer *out, const struct ccz_secret *m
                         : ccz_fail(err, rc, "kms:store-identity", 0, "cannot name a store");
 }
 
+/* A store in a folder that says that its store is counted would not open. An init that was cut short may have left that. */
+static ccz_rc not_marked(const char *dir, struct ccz_err *err)
+{
+    ccz_rc rc = cczi_kms_epoch_required(dir, err);
+    if (rc != CCZ_E_DENIED)
+        return rc;
+    (void)ccz_fail(err, rc, "kms:epoch-required", 0,
+                   "the file epoch in %s says that its store has a counter, and none is given; if "
+                   "that was an init that failed, remove it",
+                   dir);
+    return cczi_kms_hint(err, rc);
+}
+
 /* The counter is there before the first line, so that no crash leaves a store without. */
 static ccz_rc first_key(struct ccz_kms_store *s, struct ccz_kms_master *m,
                         const struct ccz_kms_state *state, struct ccz_err *err)
@@ -659,6 +672,8 @@ ccz_rc ccz_kms_init_with(const struct ccz_kms_state *state, const uint8_t admin_
                  state->database ? "the database" : state->dir);
         return cczi_kms_hint(err, CCZ_E_EXISTS);
     }
+    if (rc == CCZ_OK && !state->epoch)
+        rc = not_marked(state->dir, err);
     CCZ_AUTO(ccz_kms_master) own = NULL;
     struct ccz_kms_master *m = NULL;
     if (rc == CCZ_OK)

@@ -575,6 +575,28 @@ static void test_rekey_broken(void)
     CHECK(try_counted() == CCZ_OK);
 }
 
+/* An init whose counter cannot be made leaves a folder in which another one makes a store that opens, or none. */
+static void test_init(void)
+{
+    dir_make();
+    CCZ_AUTO(ccz_kms_epoch) e = counter();
+    make_flaky(e);
+    broken = true;
+    CHECK(dir_refused(dir_init(NULL, e, &err), &err, CCZ_E_IO, "kms:epoch"));
+    broken = false;
+    CHECK(!dir_has("kms/epoch"));
+    CHECK(dir_init(NULL, NULL, &err) == CCZ_OK && dir_try(NULL, NULL, &err) == CCZ_OK);
+    /* one that was cut short behind its counter */
+    dir_make();
+    CHECK(ccz_file_write(dir_path("kms/epoch"), ccz_span_str("x"), 0600, CCZ_FILE_REPLACE, &err) ==
+          CCZ_OK);
+    CHECK(dir_refused(dir_init(NULL, NULL, &err), &err, CCZ_E_DENIED, "kms:epoch-required"));
+    CHECK(err.hint[0] && !dir_has("kms/master.key"));
+    ccz_kms_epoch_free(ccz_kms_epoch_take(&e));
+    e = counter();
+    CHECK(dir_init(NULL, e, &err) == CCZ_OK && try_counted() == CCZ_OK);
+}
+
 static const struct ccz_test tests[] = {
     {"kms.epoch_rolled_back", test_rolled_back},
     {"kms.epoch_migrated", test_migrated},
@@ -590,6 +612,7 @@ static const struct ccz_test tests[] = {
     {"kms.epoch_lag", test_lag},
     {"kms.epoch_rekey", test_rekey},
     {"kms.epoch_rekey_broken", test_rekey_broken},
+    {"kms.epoch_init", test_init},
 };
 
 int main(int argc, char **argv)
