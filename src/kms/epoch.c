@@ -334,12 +334,16 @@ ccz_rc cczi_kms_epoch_compare(struct ccz_kms_epoch *e, ccz_rc loaded, const stru
     return now.seq > e->saved.seq || e->doubled ? save(e, &now, err) : CCZ_OK;
 }
 
-ccz_rc cczi_kms_epoch_seen(struct ccz_kms_epoch *e, const struct cczi_kms_head *head,
-                           struct ccz_err *err)
+uint64_t cczi_kms_epoch_last(struct ccz_kms_epoch *e)
 {
     (void)pthread_mutex_lock(&e->lock);
     uint64_t last = e->due.seq > e->saved.seq ? e->due.seq : e->saved.seq;
     (void)pthread_mutex_unlock(&e->lock);
+    return last;
+}
+
+ccz_rc cczi_kms_epoch_seen(uint64_t last, const struct cczi_kms_head *head, struct ccz_err *err)
+{
     if (head->seq >= last)
         return CCZ_OK;
     (void)ccz_refuse_num(err, CCZ_E_SIG, "kms:rolled-back", (int64_t)head->seq, (int64_t)last);

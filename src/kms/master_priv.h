@@ -228,9 +228,10 @@ ccz_rc cczi_kms_epoch_load(uint64_t *seq, struct ccz_kms_epoch *e, struct ccz_er
 ccz_rc cczi_kms_epoch_compare(struct ccz_kms_epoch *e, ccz_rc loaded, const struct ccz_err *why,
                               const struct cczi_kms_head *head, const uint8_t hash[32],
                               struct ccz_err *err);
-/* A store never goes back while it is open, either. */
-ccz_rc cczi_kms_epoch_seen(struct ccz_kms_epoch *e, const struct cczi_kms_head *head,
-                           struct ccz_err *err);
+/* A store never goes back while it is open, either. @param last  what cczi_kms_epoch_last() said before the transaction began:
+ * what others have counted since may be newer than what the transaction sees. where = "kms:rolled-back" */
+uint64_t cczi_kms_epoch_last(struct ccz_kms_epoch *e);
+ccz_rc cczi_kms_epoch_seen(uint64_t last, const struct cczi_kms_head *head, struct ccz_err *err);
 /* Behind a COMMIT. */
 ccz_rc cczi_kms_epoch_advance(struct ccz_kms_epoch *e, const struct cczi_kms_head *head,
                               struct ccz_err *err);

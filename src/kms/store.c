@@ -124,6 +124,7 @@ static ccz_rc begin(bool *behind, struct ccz_kms_store *s, bool writes, uint64_t
     s->quorums.changes = 0;
     s->db.savepoint = CCZI_KMS_SAVEPOINT_NONE;
     cczi_kms_past_undo(s->past, 0);
+    const uint64_t counted = s->epoch ? cczi_kms_epoch_last(s->epoch) : 0;
     bool lock = writes && s->db.ops->moves && s->whole_next;
     s->whole = !writes || !s->db.ops->moves || lock;
     ccz_rc rc = statement(s,
@@ -146,7 +147,7 @@ static ccz_rc begin(bool *behind, struct ccz_kms_store *s, bool writes, uint64_t
         rc = not_older(s, err);
     cczi_kms_lines_start(&s->lines, &s->head.tree);
     if (rc == CCZ_OK && s->epoch)
-        rc = cczi_kms_epoch_seen(s->epoch, &s->head, err);
+        rc = cczi_kms_epoch_seen(counted, &s->head, err);
     if (rc == CCZ_OK)
         cczi_kms_watch_begin(s->watch, s->head.hash);
     else

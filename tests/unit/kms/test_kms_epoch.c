@@ -469,9 +469,10 @@ static void test_lag(void)
     CHECK(counted() == 1); /* not yet */
     /* a store that goes back while it is open is told by what was committed, not by what was written */
     struct cczi_kms_head head = {.seq = 3}; /* init, "a", the signing key */
-    CHECK(cczi_kms_epoch_seen(e, &head, &err) == CCZ_OK);
+    CHECK(cczi_kms_epoch_seen(cczi_kms_epoch_last(e), &head, &err) == CCZ_OK);
     head.seq--;
-    CHECK(dir_refused(cczi_kms_epoch_seen(e, &head, &err), &err, CCZ_E_SIG, "kms:rolled-back"));
+    CHECK(dir_refused(cczi_kms_epoch_seen(cczi_kms_epoch_last(e), &head, &err), &err, CCZ_E_SIG,
+                      "kms:rolled-back"));
     ccz_kms_store_free(ccz_kms_store_take(&s));
     ccz_kms_epoch_free(ccz_kms_epoch_take(&e));
     CHECK(counted() == 3); /* when it ends, at the latest */
@@ -597,6 +598,44 @@ static void test_init(void)
     CHECK(dir_init(NULL, e, &err) == CCZ_OK && try_counted() == CCZ_OK);
 }
 
+/* ------------------------------------------------------------ counted while it was read */
+
+static struct {
+    struct ccz_kms_backend ops;
+    const struct ccz_kms_backend *real;
+    struct ccz_kms_epoch *raised;
+} behind;
+
+/* Another process commits and counts behind the first statement of a transaction, which does not see it. */
+static enum cczi_kms_step raising_first(void *db, enum cczi_kms_sql q,
+                                        const struct cczi_kms_param *p, size_t n)
+{
+    enum cczi_kms_step st = behind.real->first(db, q, p, n);
+    if (q == CCZI_SQL_META_READ && behind.raised) {
+        behind.raised->saved.seq++;
+        behind.raised = NULL;
+    }
+    return st;
+}
+
+static void test_seen(void)
+{
+    start();
+    CCZ_AUTO(ccz_kms_epoch) e = counter();
+    CCZ_AUTO(ccz_kms_store) s = NULL;
+    CHECK(dir_open(&s, NULL, e, &err) == CCZ_OK);
+    behind.real = s->db.ops;
+    behind.ops = *behind.real;
+    behind.ops.first = raising_first;
+    behind.raised = e;
+    s->db.ops = &behind.ops;
+    CHECK(cczi_kms_begin_read(s, &err) == CCZ_OK && !behind.raised);
+    cczi_kms_rollback(s);
+    err = (struct ccz_err){0};
+    CHECK(dir_refused(cczi_kms_begin_read(s, &err), &err, CCZ_E_SIG, "kms:rolled-back"));
+    s->db.ops = behind.real;
+}
+
 static const struct ccz_test tests[] = {
     {"kms.epoch_rolled_back", test_rolled_back},
     {"kms.epoch_migrated", test_migrated},
@@ -613,6 +652,7 @@ static const struct ccz_test tests[] = {
     {"kms.epoch_rekey", test_rekey},
     {"kms.epoch_rekey_broken", test_rekey_broken},
     {"kms.epoch_init", test_init},
+    {"kms.epoch_seen", test_seen},
 };
 
 int main(int argc, char **argv)
