@@ -767,7 +767,10 @@ static ccz_rc check_counted(struct ccz_kms_store *s, struct ccz_kms_epoch *epoch
     ccz_rc rc = cczi_kms_begin_read(s, err);
     if (rc != CCZ_OK)
         return rc;
-    rc = cczi_kms_check_here(&c, &w, s, err);
+    if (epoch) /* which line to look for; what it says counts once all rows are checked */
+        rc = cczi_kms_epoch_load_past(&counter, &w.at, epoch, s, &lost, err);
+    if (rc == CCZ_OK)
+        rc = cczi_kms_check_here(&c, &w, s, err);
     s->opened_last_s = w.last_s;
     if (rc == CCZ_OK && !epoch)
         rc = cczi_kms_epoch_required_by(s, err);
