@@ -38,7 +38,7 @@
  * acknowledged until it can. A crash between commit and advance leaves a store that is newer, which is fine.
  *
  * Reading order of the sources: shamir.c, master.c, master_tee.c, p11_uri.c, p11.c, master_p11.c, master_shamir.c,
- * epoch.c, epoch_file.c, epoch_p11.c, rekey.c, sealed.c. Design: docs/design/kms-seal.md.
+ * epoch.c, epoch_past.c, epoch_file.c, epoch_p11.c, rekey.c, sealed.c. Design: docs/design/kms-seal.md.
  */
 #include <cczoo/rpc.h>
 #include <cczoo/tee.h>

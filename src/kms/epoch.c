@@ -32,10 +32,19 @@ enum { KINDS_LEN = sizeof(kinds) / sizeof(kinds[0]) };
 
 /* --------------------------------------------------------------------------- records */
 
-static ccz_rc mac(uint8_t out[MAC_SIZE], const struct ccz_secret *key, const uint8_t *record)
+/* @param n  of the keys that lie one behind the other */
+static ccz_rc mac(uint8_t out[MAC_SIZE], const struct ccz_secret *keys, size_t n,
+                  const uint8_t *record)
 {
-    return ccz_hmac(out, CCZ_SHA256, CCZ_SPAN(ccz_secret_view(key), KEY_SIZE),
+    return ccz_hmac(out, CCZ_SHA256, CCZ_SPAN(ccz_secret_view(keys) + n * KEY_SIZE, KEY_SIZE),
                     &CCZ_SPAN(record, MACED_SIZE), 1);
+}
+
+/* There is a record under the key of now, or what there was is not to be compared any more. */
+static void forget_past(struct ccz_kms_epoch *e)
+{
+    ccz_secret_free(e->past);
+    e->past = NULL;
 }
 
 /* Under the lock of the process, and that of the place. */
@@ -48,9 +57,9 @@ static ccz_rc write_record(struct ccz_kms_epoch *e, const struct cczi_kms_mark *
     ccz_buf_le64(&b, m->seq);
     ccz_buf_put(&b, m->hash, sizeof(m->hash));
     uint8_t tags[2][MAC_SIZE] = {{0}};
-    ccz_rc rc = b.bad ? CCZ_E_NOMEM : mac(tags[0], e->key, b.ptr);
+    ccz_rc rc = b.bad ? CCZ_E_NOMEM : mac(tags[0], e->key, 0, b.ptr);
     if (rc == CCZ_OK && e->next_key)
-        rc = mac(tags[1], e->next_key, b.ptr);
+        rc = mac(tags[1], e->next_key, 0, b.ptr);
     ccz_buf_put(&b, tags, sizeof(tags));
     if (rc != CCZ_OK || b.bad)
         return ccz_fail(err, CCZ_E_NOMEM, "kms:epoch", 0, "cannot compute the MAC of the counter");
@@ -59,11 +68,12 @@ static ccz_rc write_record(struct ccz_kms_epoch *e, const struct cczi_kms_mark *
         return cczi_kms_hint(err, rc);
     e->saved = *m;
     e->doubled = e->next_key != NULL;
+    forget_past(e);
     return rc;
 }
 
-/* False where it is not under this store's master key. @param[out] doubled  it has a second MAC */
-static bool record_open(struct cczi_kms_mark *out, bool *doubled, const struct ccz_kms_epoch *e,
+/* False where it is under none of the keys. @param[out] doubled  it has a second MAC */
+static bool record_open(struct cczi_kms_mark *out, bool *doubled, const struct ccz_secret *keys,
                         const uint8_t *record)
 {
     static const uint8_t none[MAC_SIZE];
@@ -73,12 +83,33 @@ static bool record_open(struct cczi_kms_mark *out, bool *doubled, const struct c
     ccz_rd_copy(&r, out->hash, sizeof(out->hash));
     uint8_t tags[2][MAC_SIZE], want[MAC_SIZE] = {0};
     ccz_rd_copy(&r, tags, sizeof(tags));
-    if (!ccz_rd_done(&r) || !ccz_span_eq(magic, ccz_span_str(MAGIC)) ||
-        mac(want, e->key, record) != CCZ_OK)
+    if (!ccz_rd_done(&r) || !ccz_span_eq(magic, ccz_span_str(MAGIC)))
         return false;
     *doubled = memcmp(tags[1], none, MAC_SIZE) != 0;
-    /* the second is of a rekey that was cut short: then the store is under its key */
-    return ccz_ct_eq(want, tags[0], MAC_SIZE) | ccz_ct_eq(want, tags[1], MAC_SIZE);
+    bool opens = false;
+    for (size_t n = 0; n < ccz_secret_size(keys) / KEY_SIZE; n++) {
+        if (mac(want, keys, n, record) != CCZ_OK)
+            return false;
+        /* the second is of a rekey that was cut short: then the store is under its key */
+        opens |= ccz_ct_eq(want, tags[0], MAC_SIZE) | ccz_ct_eq(want, tags[1], MAC_SIZE);
+    }
+    return opens;
+}
+
+/* The highest of the records that are under one of the keys. */
+static bool find(struct cczi_kms_mark *out, struct ccz_kms_epoch *e, const struct ccz_secret *keys,
+                 struct ccz_span records)
+{
+    struct cczi_kms_mark m;
+    bool found = false, doubled;
+    for (size_t at = 0; at < records.size; at += CCZI_EPOCH_SIZE) {
+        if (!record_open(&m, &doubled, keys, records.ptr + at) || (found && m.seq <= out->seq))
+            continue;
+        *out = m;
+        e->doubled = doubled;
+        found = true;
+    }
+    return found;
 }
 
 /* CCZ_E_NOT_FOUND: there is none. CCZ_E_SIG: it is not of this store's master key. */
@@ -90,16 +121,9 @@ static ccz_rc load(struct cczi_kms_mark *out, struct ccz_kms_epoch *e, struct cc
     ccz_rc rc = e->ops->load(&b, e, err);
     if (rc != CCZ_OK)
         return cczi_kms_hint(err, rc);
-    struct cczi_kms_mark m;
-    bool whole = !b.bad && b.size % CCZI_EPOCH_SIZE == 0, found = false, doubled;
-    for (size_t at = 0; whole && at < b.size; at += CCZI_EPOCH_SIZE) {
-        if (!record_open(&m, &doubled, e, b.ptr + at) || (found && m.seq <= out->seq))
-            continue;
-        *out = m;
-        e->doubled = doubled;
-        found = true;
-    }
-    if (found)
+    bool whole = !b.bad && b.size % CCZI_EPOCH_SIZE == 0;
+    if (whole && (find(out, e, e->key, ccz_buf_span(&b)) ||
+                  (e->past && find(out, e, e->past, ccz_buf_span(&b)))))
         return CCZ_OK;
     (void)ccz_fail(err, CCZ_E_SIG, "kms:epoch-mac", (int64_t)b.size,
                    "the counter is not one of this store's, or was changed");
@@ -125,23 +149,28 @@ static ccz_rc lock_place(int *fd, const struct ccz_kms_epoch *e, struct ccz_err 
                     strerror(why));
 }
 
-/* Writes @p m unless another process has counted further, or what has to be told to it too. */
-static ccz_rc save_higher(struct ccz_kms_epoch *e, const struct cczi_kms_mark *m,
+/*
+ * Writes @p m unless another process has counted as far. What is under none of our keys is not compared, and so not written over:
+ * a server that is late must not take back what a rekey beside it has counted under the next master key.
+ * @param renew  what is there is written anew in any case: other MACs belong to it
+ */
+static ccz_rc save_higher(struct ccz_kms_epoch *e, const struct cczi_kms_mark *m, bool renew,
                           struct ccz_err *err)
 {
     struct cczi_kms_mark there, top = *m;
     struct ccz_err why = {0};
     ccz_rc rc = e->overwrite ? CCZ_E_NOT_FOUND : load(&there, e, &why);
-    if (rc == CCZ_OK && there.seq > m->seq) {
-        top = there;
-        if (!e->next_key && !e->doubled) { /* nothing of it changes */
-            e->saved = top;
-            return CCZ_OK;
-        }
-    } else if (rc != CCZ_OK && rc != CCZ_E_NOT_FOUND && rc != CCZ_E_SIG) {
+    if (rc != CCZ_OK && rc != CCZ_E_NOT_FOUND) {
         if (err)
             *err = why;
         return rc;
+    }
+    if (rc == CCZ_OK && there.seq >= m->seq) {
+        top = there;
+        if (!e->next_key && !renew) {
+            e->saved = top;
+            return CCZ_OK;
+        }
     }
     rc = write_record(e, &top, err);
     if (rc == CCZ_OK)
@@ -150,7 +179,8 @@ static ccz_rc save_higher(struct ccz_kms_epoch *e, const struct cczi_kms_mark *m
 }
 
 /* Under the lock, or before there are threads. */
-static ccz_rc save(struct ccz_kms_epoch *e, const struct cczi_kms_mark *m, struct ccz_err *err)
+static ccz_rc save(struct ccz_kms_epoch *e, const struct cczi_kms_mark *m, bool renew,
+                   struct ccz_err *err)
 {
     if (e->cfg.read_only)
         return CCZ_OK;
@@ -158,7 +188,7 @@ static ccz_rc save(struct ccz_kms_epoch *e, const struct cczi_kms_mark *m, struc
     ccz_rc rc = lock_place(&fd, e, err);
     if (rc != CCZ_OK)
         return cczi_kms_hint(err, rc);
-    rc = save_higher(e, m, err);
+    rc = save_higher(e, m, renew, err);
     (void)close(fd);
     return rc;
 }
@@ -174,6 +204,7 @@ static ccz_rc derive(struct ccz_secret **out, const struct ccz_secret *master, s
 ccz_rc cczi_kms_epoch_bind(struct ccz_kms_epoch *e, const struct ccz_secret *master,
                            struct ccz_err *err)
 {
+    forget_past(e);
     return derive(&e->key, master, err);
 }
 
@@ -187,7 +218,7 @@ ccz_rc cczi_kms_epoch_bind_next(struct ccz_kms_epoch *e, const struct ccz_secret
     /* before the commit, so that whichever key the store is under after a crash finds its MAC */
     struct cczi_kms_mark m = e->due.seq > e->saved.seq ? e->due : e->saved;
     if (rc == CCZ_OK)
-        rc = save(e, &m, err);
+        rc = save(e, &m, true, err);
     (void)pthread_mutex_unlock(&e->lock);
     return rc;
 }
@@ -198,14 +229,15 @@ void cczi_kms_epoch_settle(struct ccz_kms_epoch *e, enum cczi_kms_rekeyed how)
         return;
     (void)pthread_mutex_lock(&e->lock);
     if (how == CCZI_KMS_REKEY_DONE) {
-        ccz_secret_free(e->key);
+        forget_past(e); /* a server that is late may have counted under the old key since */
+        e->past = e->key;
         e->key = ccz_secret_take(&e->next_key);
     }
     ccz_secret_free(e->next_key);
     e->next_key = NULL;
     struct cczi_kms_mark m = e->due.seq > e->saved.seq ? e->due : e->saved;
     struct ccz_err err = {0};
-    if (save(e, &m, &err) != CCZ_OK) /* the record with both MACs stays: as good */
+    if (save(e, &m, true, &err) != CCZ_OK) /* the record with both MACs stays: as good */
         ccz_log_err(CCZ_LOG_WARN, "kms", "epoch", &err);
     (void)pthread_mutex_unlock(&e->lock);
 }
@@ -276,8 +308,8 @@ ccz_rc cczi_kms_epoch_first(struct ccz_kms_epoch *e, struct ccz_err *err)
         return cczi_kms_hint(err, CCZ_E_EXISTS);
     }
     m = (struct cczi_kms_mark){0};
-    rc = put_marker(e, err);
-    return rc == CCZ_OK ? save(e, &m, err) : rc;
+    rc = save(e, &m, false, err);
+    return rc == CCZ_OK ? put_marker(e, err) : rc; /* behind it: without a counter, no mark */
 }
 
 /* @p hash  of line m->seq of the chain that ends in @p head */
@@ -330,16 +362,21 @@ ccz_rc cczi_kms_epoch_compare(struct ccz_kms_epoch *e, ccz_rc loaded, const stru
         return rc;
     struct cczi_kms_mark now = {.seq = head->seq};
     memcpy(now.hash, head->hash, sizeof(now.hash));
-    /* a crash came before it; or the store was seen under one of the two keys of a rekey, and the other one is done with */
-    return now.seq > e->saved.seq || e->doubled ? save(e, &now, err) : CCZ_OK;
+    /* a crash came before it, or a rekey elsewhere, which adds a line; or the store was seen under one of the two keys of a rekey,
+     * and the other one is done with */
+    return now.seq > e->saved.seq || e->doubled ? save(e, &now, e->doubled, err) : CCZ_OK;
 }
 
-ccz_rc cczi_kms_epoch_seen(struct ccz_kms_epoch *e, const struct cczi_kms_head *head,
-                           struct ccz_err *err)
+uint64_t cczi_kms_epoch_last(struct ccz_kms_epoch *e)
 {
     (void)pthread_mutex_lock(&e->lock);
     uint64_t last = e->due.seq > e->saved.seq ? e->due.seq : e->saved.seq;
     (void)pthread_mutex_unlock(&e->lock);
+    return last;
+}
+
+ccz_rc cczi_kms_epoch_seen(uint64_t last, const struct cczi_kms_head *head, struct ccz_err *err)
+{
     if (head->seq >= last)
         return CCZ_OK;
     (void)ccz_refuse_num(err, CCZ_E_SIG, "kms:rolled-back", (int64_t)head->seq, (int64_t)last);
@@ -407,7 +444,7 @@ static void *follow(void *arg)
         } else {
             struct cczi_kms_mark m = e->due;
             struct ccz_err err = {0};
-            if (save(e, &m, &err) != CCZ_OK) {
+            if (save(e, &m, false, &err) != CCZ_OK) {
                 ccz_log_err(CCZ_LOG_ERROR, "kms", "epoch", &err);
                 e->due_ms = ccz_mono_ms() + RETRY_MS;
             }
@@ -437,7 +474,7 @@ ccz_rc cczi_kms_epoch_advance(struct ccz_kms_epoch *e, const struct cczi_kms_hea
     ccz_rc rc = CCZ_OK;
     (void)pthread_mutex_lock(&e->lock);
     if (m.seq > e->saved.seq && e->cfg.lag_s == 0) {
-        rc = save(e, &m, err);
+        rc = save(e, &m, false, err);
     } else if (m.seq > e->saved.seq) {
         if (!pending(e))
             e->due_ms = ccz_mono_ms() + (int64_t)e->cfg.lag_s * 1000;
@@ -519,12 +556,13 @@ void ccz_kms_epoch_free(struct ccz_kms_epoch *e)
         (void)pthread_join(e->thread, NULL);
     struct ccz_err err = {0};
     struct cczi_kms_mark m = e->due;
-    if (pending(e) && save(e, &m, &err) != CCZ_OK)
+    if (pending(e) && save(e, &m, false, &err) != CCZ_OK)
         ccz_log_err(CCZ_LOG_ERROR, "kms", "epoch", &err);
     if (e->ops)
         e->ops->close(e);
     ccz_secret_free(e->key);
     ccz_secret_free(e->next_key);
+    ccz_secret_free(e->past);
     (void)pthread_cond_destroy(&e->wake);
     (void)pthread_mutex_destroy(&e->lock);
     free(e);

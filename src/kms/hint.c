@@ -112,7 +112,8 @@ static const struct {
                    "--accept-rolled-back"},
     {"kms:epoch-lost",
      "if the counter is lost, or new for this store: cczoo-kmsd epoch --accept-lost"},
-    {"kms:epoch-mac", "if it was lost, and this is another one: cczoo-kmsd epoch --accept-lost"},
+    {"kms:epoch-mac", "after a rekey, start with the new master key; if the counter was lost, and "
+                      "this is another one: cczoo-kmsd epoch --accept-lost"},
     {"kms:epoch-required", "say where: --epoch file:PATH or pkcs11:URI"},
     {"kms:epoch-exists", "choose another place; every store has a counter of its own"},
     {"kms:epoch-place", "put it on another disk, or into a token"},

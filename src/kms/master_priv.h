@@ -201,6 +201,8 @@ struct ccz_kms_epoch {
     const char *accepted;   /* what was taken as it is, or NULL */
     struct ccz_secret *key; /* MAC key; NULL until a store is bound */
     struct ccz_secret *next_key;
+    struct ccz_secret *
+        past; /* MAC keys before `key`, one behind the other, or NULL: until a record under `key` is there */
     pthread_mutex_t lock; /* everything below */
     pthread_cond_t wake;
     pthread_t thread;
@@ -222,15 +224,23 @@ void cczi_kms_epoch_settle(struct ccz_kms_epoch *e, enum cczi_kms_rekeyed how);
 ccz_rc cczi_kms_epoch_first(struct ccz_kms_epoch *e, struct ccz_err *err);
 /* Reads the counter. @param[out] seq  of the line that it knows. where = "kms:epoch-lost", "kms:epoch-mac" */
 ccz_rc cczi_kms_epoch_load(uint64_t *seq, struct ccz_kms_epoch *e, struct ccz_err *err);
+/* For a store that was rekeyed on another machine, in the transaction that checks it: where loading said CCZ_E_SIG, loads again what
+ * is under an earlier key of this store, to be compared as always. @param[in,out] loaded, seq, why  of that; unchanged if there is none */
+ccz_rc cczi_kms_epoch_load_past(ccz_rc *loaded, uint64_t *seq, struct ccz_kms_epoch *e,
+                                struct ccz_kms_store *s, struct ccz_err *why, struct ccz_err *err);
+/* A rekey, before its rows are carried over: the store keeps the MAC key of now, and CCZI_EPOCH_PAST_MAX in all. */
+enum { CCZI_EPOCH_PAST_MAX = 8 };
+ccz_rc cczi_kms_epoch_keep(struct ccz_kms_store *s, int64_t now_s, struct ccz_err *err);
 /* Compares what was loaded with a store that was opened and checked.
  * @param loaded, why  what cczi_kms_epoch_load() said
  * @param hash  of line seq of the chain that was checked, zeros without. where = "kms:rolled-back", "kms:forked" */
 ccz_rc cczi_kms_epoch_compare(struct ccz_kms_epoch *e, ccz_rc loaded, const struct ccz_err *why,
                               const struct cczi_kms_head *head, const uint8_t hash[32],
                               struct ccz_err *err);
-/* A store never goes back while it is open, either. */
-ccz_rc cczi_kms_epoch_seen(struct ccz_kms_epoch *e, const struct cczi_kms_head *head,
-                           struct ccz_err *err);
+/* A store never goes back while it is open, either. @param last  what cczi_kms_epoch_last() said before the transaction began:
+ * what others have counted since may be newer than what the transaction sees. where = "kms:rolled-back" */
+uint64_t cczi_kms_epoch_last(struct ccz_kms_epoch *e);
+ccz_rc cczi_kms_epoch_seen(uint64_t last, const struct cczi_kms_head *head, struct ccz_err *err);
 /* Behind a COMMIT. */
 ccz_rc cczi_kms_epoch_advance(struct ccz_kms_epoch *e, const struct cczi_kms_head *head,
                               struct ccz_err *err);

@@ -38,10 +38,12 @@ static ccz_rc carry_rows(struct cczi_kms_rekey *k, struct ccz_kms_store *s, stru
 static ccz_rc rekey_rows(struct ccz_kms_store *s, struct cczi_kms_sealer *to, const char *provider,
                          int64_t now_s, struct ccz_err *err)
 {
-    struct cczi_kms_rekey k = {.to = to, .generation = s->head.generation};
     struct ccz_kms_check c = {0};
     struct cczi_kms_walk w = {0};
     ccz_rc rc = cczi_kms_check_here(&c, &w, s, err);
+    if (rc == CCZ_OK && s->epoch)
+        rc = cczi_kms_epoch_keep(s, now_s, err);
+    struct cczi_kms_rekey k = {.to = to, .generation = s->head.generation};
     if (rc == CCZ_OK)
         rc = carry_rows(&k, s, err);
     if (rc == CCZ_OK)

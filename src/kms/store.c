@@ -124,6 +124,7 @@ static ccz_rc begin(bool *behind, struct ccz_kms_store *s, bool writes, uint64_t
     s->quorums.changes = 0;
     s->db.savepoint = CCZI_KMS_SAVEPOINT_NONE;
     cczi_kms_past_undo(s->past, 0);
+    const uint64_t counted = s->epoch ? cczi_kms_epoch_last(s->epoch) : 0;
     bool lock = writes && s->db.ops->moves && s->whole_next;
     s->whole = !writes || !s->db.ops->moves || lock;
     ccz_rc rc = statement(s,
@@ -146,7 +147,7 @@ static ccz_rc begin(bool *behind, struct ccz_kms_store *s, bool writes, uint64_t
         rc = not_older(s, err);
     cczi_kms_lines_start(&s->lines, &s->head.tree);
     if (rc == CCZ_OK && s->epoch)
-        rc = cczi_kms_epoch_seen(s->epoch, &s->head, err);
+        rc = cczi_kms_epoch_seen(counted, &s->head, err);
     if (rc == CCZ_OK)
         cczi_kms_watch_begin(s->watch, s->head.hash);
     else
@@ -538,6 +539,19 @@ static ccz_rc new_sealer(struct cczi_kms_sealer *out, const struct ccz_secret *m
                         : ccz_fail(err, rc, "kms:store-identity", 0, "cannot name a store");
 }
 
+/* A store in a folder that says that its store is counted would not open. An init that was cut short may have left that. */
+static ccz_rc not_marked(const char *dir, struct ccz_err *err)
+{
+    ccz_rc rc = cczi_kms_epoch_required(dir, err);
+    if (rc != CCZ_E_DENIED)
+        return rc;
+    (void)ccz_fail(err, rc, "kms:epoch-required", 0,
+                   "the file epoch in %s says that its store has a counter, and none is given; if "
+                   "that was an init that failed, remove it",
+                   dir);
+    return cczi_kms_hint(err, rc);
+}
+
 /* The counter is there before the first line, so that no crash leaves a store without. */
 static ccz_rc first_key(struct ccz_kms_store *s, struct ccz_kms_master *m,
                         const struct ccz_kms_state *state, struct ccz_err *err)
@@ -659,6 +673,8 @@ ccz_rc ccz_kms_init_with(const struct ccz_kms_state *state, const uint8_t admin_
                  state->database ? "the database" : state->dir);
         return cczi_kms_hint(err, CCZ_E_EXISTS);
     }
+    if (rc == CCZ_OK && !state->epoch)
+        rc = not_marked(state->dir, err);
     CCZ_AUTO(ccz_kms_master) own = NULL;
     struct ccz_kms_master *m = NULL;
     if (rc == CCZ_OK)
@@ -751,7 +767,10 @@ static ccz_rc check_counted(struct ccz_kms_store *s, struct ccz_kms_epoch *epoch
     ccz_rc rc = cczi_kms_begin_read(s, err);
     if (rc != CCZ_OK)
         return rc;
-    rc = cczi_kms_check_here(&c, &w, s, err);
+    if (epoch) /* which line to look for; what it says counts once all rows are checked */
+        rc = cczi_kms_epoch_load_past(&counter, &w.at, epoch, s, &lost, err);
+    if (rc == CCZ_OK)
+        rc = cczi_kms_check_here(&c, &w, s, err);
     s->opened_last_s = w.last_s;
     if (rc == CCZ_OK && !epoch)
         rc = cczi_kms_epoch_required_by(s, err);

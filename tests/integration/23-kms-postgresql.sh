@@ -68,3 +68,35 @@ kms_stop
 kms_start
 probe verify <"$RUN/acked"
 say "ok: every row and value under the new one"
+
+step "a rekey with a counter on each of two machines"
+mkdir "$RUN/counters"
+A=("${DB[@]}" --epoch "file:$RUN/counters/a")
+B=("${DB[@]}" --epoch "file:$RUN/counters/b")
+kms_stop
+cp -a "$RUN/kms" "$RUN/kms2" # the folder of another machine
+status 0 "$BIN/cczoo-kmsd" epoch --state "$RUN/kms" "${A[@]}" --accept-lost
+status 0 "$BIN/cczoo-kmsd" epoch --state "$RUN/kms2" "${B[@]}" --accept-lost
+status 0 "$BIN/cczoo-kmsd" check --state "$RUN/kms" "${A[@]}"
+KMSD=("${A[@]}" --epoch-lag 3600)
+kms_start
+status 0 kms key create due --alg aes-256 --bind workload # to be counted when this one ends
+was=$(sha256sum <"$RUN/counters/a")
+status 0 "$BIN/cczoo-kmsd" rekey --state "$RUN/kms" "${A[@]}" --new-master-key "$RUN/kms/master.key"
+counter=$(sha256sum <"$RUN/counters/a")
+[ "$counter" != "$was" ] || die "the rekey counted nothing"
+kms_stop # under the old key
+[ "$(sha256sum <"$RUN/counters/a")" = "$counter" ] || die "a server under the old key took the counter back"
+status 0 "$BIN/cczoo-kmsd" check --state "$RUN/kms" "${A[@]}"
+status 1 "$BIN/cczoo-kmsd" check --state "$RUN/kms2" "${B[@]}"
+has err 'kms:master-key'
+cp "$RUN/kms/master.key" "$RUN/kms2/master.key"
+status 0 "$BIN/cczoo-kmsd" check --state "$RUN/kms2" "${B[@]}"
+status 0 "$BIN/cczoo-kmsd" epoch --state "$RUN/kms2" "${B[@]}"
+has out '^accepted=nothing$'
+status 0 "$BIN/cczoo-kmsd" check --state "$RUN/kms2" "${B[@]}"
+KMSD=("${A[@]}")
+kms_start
+probe verify <"$RUN/acked"
+status 0 kms ls
+say "ok: each goes on from where it was"

@@ -18,6 +18,16 @@ rm -rf "$RUN/kms"
 EPOCH=(--epoch "file:$RUN/elsewhere/counter")
 status 2 "$DAEMON" init --state "$RUN/kms" --admin-key "$RUN/admin.key" --epoch-lag 99999
 status 3 "$DAEMON" init --state "$RUN/kms" --admin-key "$RUN/admin.key" --epoch "file:$RUN/nowhere/counter"
+mkdir -m 0700 "$RUN/kms1" "$RUN/kms2" "$RUN/elsewhere/blocked.lock"
+status 3 "$DAEMON" init --state "$RUN/kms1" --admin-key "$RUN/admin.key" --epoch "file:$RUN/elsewhere/blocked" # no counter, no store
+status 0 "$DAEMON" init --state "$RUN/kms1" --admin-key "$RUN/admin.key"
+status 0 "$DAEMON" check --state "$RUN/kms1"
+: >"$RUN/kms2/epoch" # as an init that was cut short leaves it
+status 1 "$DAEMON" init --state "$RUN/kms2" --admin-key "$RUN/admin.key"
+has err 'kms:epoch-required.*kms2'
+[ ! -e "$RUN/kms2/master.key" ] || die "a key was made for a store that does not open"
+status 0 "$DAEMON" init --state "$RUN/kms2" --admin-key "$RUN/admin.key" --epoch "file:$RUN/elsewhere/counter2"
+status 0 "$DAEMON" check --state "$RUN/kms2" --epoch "file:$RUN/elsewhere/counter2"
 status 0 "$DAEMON" init --state "$RUN/kms" --admin-key "$RUN/admin.key" "${EPOCH[@]}"
 MASTER=("${EPOCH[@]}" --epoch-lag 1)
 serve

@@ -3,6 +3,7 @@
 #define _GNU_SOURCE
 #include "kms/kms_dir.h"
 
+#include <limits.h>
 #include <sqlite3.h>
 #include <time.h>
 
@@ -109,27 +110,33 @@ static void drop_heads(void)
     fix_drop_heads(s);
 }
 
+/* Closed, it becomes one of schema 3. */
+static void make_older(void)
+{
+    drop_heads();
+    sqlite3 *db;
+    CHECK(sqlite3_open(dir_path("kms/kms.sqlite"), &db) == SQLITE_OK);
+    CHECK(sqlite3_exec(db,
+                       "DROP TABLE item_head; DROP TABLE reference; DROP TABLE raw_evidence; "
+                       "PRAGMA user_version = 3",
+                       NULL, NULL, NULL) == SQLITE_OK);
+    CHECK(sqlite3_close(db) == SQLITE_OK);
+}
+
 /* A store of schema 3 that is counted: an older copy does not become a newer store by being migrated. */
 static void test_migrated(void)
 {
-    static const char older[] =
-        "DROP TABLE item_head; DROP TABLE reference; DROP TABLE raw_evidence; "
-        "PRAGMA user_version = 3";
     for (int rolled = 0; rolled < 2; rolled++) {
         start();
         change("one");
         dir_copy("kms", "kept");
-        drop_heads();
+        make_older();
         dir_copy("kms", "backup");
         dir_copy("kept", "kms");
         change("two");
-        drop_heads();
+        make_older();
         if (rolled)
             dir_copy("backup", "kms");
-        sqlite3 *db;
-        CHECK(sqlite3_open(dir_path("kms/kms.sqlite"), &db) == SQLITE_OK);
-        CHECK(sqlite3_exec(db, older, NULL, NULL, NULL) == SQLITE_OK);
-        CHECK(sqlite3_close(db) == SQLITE_OK);
         CCZ_AUTO(ccz_kms_epoch) e = counter();
         struct ccz_kms_state st = {.dir = dir_path("kms")};
         CHECK(dir_refused(ccz_kms_migrate(&st, FIX_NOW, &err), &err, CCZ_E_DENIED,
@@ -345,12 +352,14 @@ static void test_place(void)
 /* ------------------------------------------------------------------ advancing that fails */
 
 static bool broken;
+static unsigned good_saves = UINT_MAX; /* then it breaks */
 static const struct cczi_kms_epoch_ops *real_ops;
 
 static ccz_rc flaky_save(struct ccz_kms_epoch *e, struct ccz_span record, struct ccz_err *er)
 {
-    if (broken)
+    if (broken || good_saves == 0)
         return ccz_fail(er, CCZ_E_IO, "kms:epoch", 5, "the disk of the counter is gone");
+    good_saves -= good_saves != UINT_MAX;
     return real_ops->save(e, record, er);
 }
 
@@ -469,9 +478,10 @@ static void test_lag(void)
     CHECK(counted() == 1); /* not yet */
     /* a store that goes back while it is open is told by what was committed, not by what was written */
     struct cczi_kms_head head = {.seq = 3}; /* init, "a", the signing key */
-    CHECK(cczi_kms_epoch_seen(e, &head, &err) == CCZ_OK);
+    CHECK(cczi_kms_epoch_seen(cczi_kms_epoch_last(e), &head, &err) == CCZ_OK);
     head.seq--;
-    CHECK(dir_refused(cczi_kms_epoch_seen(e, &head, &err), &err, CCZ_E_SIG, "kms:rolled-back"));
+    CHECK(dir_refused(cczi_kms_epoch_seen(cczi_kms_epoch_last(e), &head, &err), &err, CCZ_E_SIG,
+                      "kms:rolled-back"));
     ccz_kms_store_free(ccz_kms_store_take(&s));
     ccz_kms_epoch_free(ccz_kms_epoch_take(&e));
     CHECK(counted() == 3); /* when it ends, at the latest */
@@ -575,6 +585,289 @@ static void test_rekey_broken(void)
     CHECK(try_counted() == CCZ_OK);
 }
 
+/* Another master key, through the counter that the tests have. */
+static void rekey(void)
+{
+    CCZ_AUTO(ccz_kms_epoch) e = counter();
+    CCZ_AUTO(ccz_kms_store) s = NULL;
+    CCZ_AUTO(ccz_kms_master) to = dir_master(NULL, NULL);
+    CHECK(dir_open(&s, NULL, e, &err) == CCZ_OK);
+    CHECK(ccz_kms_rekey(s, to, FIX_NOW, &err) == CCZ_OK);
+}
+
+/*
+ * A server that still has the old master key, with a change that is to be counted, beside a rekey: what it saves late does not take
+ * the place of what the rekey has counted. @param cut  the rekey ends between its COMMIT and its counter
+ */
+static void rekey_beside(bool cut)
+{
+    start();
+    dir_copy("other/counter", "other/first");
+    CCZ_AUTO(ccz_kms_epoch) rekeys = counter();
+    CCZ_AUTO(ccz_kms_epoch) late = counter_with((struct ccz_kms_epoch_cfg){.lag_s = 3600});
+    CCZ_AUTO(ccz_kms_epoch) at_once = counter();
+    CCZ_AUTO(ccz_kms_store) s = NULL;
+    make_flaky(rekeys);
+    CHECK(dir_try(NULL, at_once, &err) == CCZ_OK);
+    CHECK(dir_open(&s, NULL, late, &err) == CCZ_OK);
+    CHECK(fix_put_secret(s, "a", "v", NULL, false, &err) == CCZ_OK); /* and the signing key */
+    ccz_kms_store_free(ccz_kms_store_take(&s)); /* for SQLite; its server would go on */
+    dir_copy("kms", "backup");
+    CHECK(counted() == 1 && dir_open(&s, NULL, rekeys, &err) == CCZ_OK && counted() == 3);
+    dir_copy("other/first", "other/counter"); /* as if it had been opened before "a" */
+    uint64_t seq;
+    CHECK(cczi_kms_epoch_load(&seq, rekeys, &err) == CCZ_OK && seq == 1);
+    CCZ_AUTO(ccz_kms_master) to = dir_master(NULL, NULL);
+    good_saves = cut ? 1 : UINT_MAX; /* both MACs */
+    CHECK(ccz_kms_rekey(s, to, FIX_NOW, &err) == (cut ? CCZ_E_IO : CCZ_OK));
+    good_saves = UINT_MAX;
+    CHECK(s->head.seq == 4 && counted() == (cut ? 1 : 4));
+    struct cczi_kms_head head = {.seq = 9};
+    err = (struct ccz_err){0};
+    CHECK(cut || dir_refused(cczi_kms_epoch_advance(at_once, &head, &err), &err, CCZ_E_SIG,
+                             "kms:epoch-mac"));
+    ccz_kms_epoch_free(ccz_kms_epoch_take(&late)); /* counts what is due */
+    CHECK(counted() == (cut ? 3 : 4));
+    ccz_kms_store_free(ccz_kms_store_take(&s));
+}
+
+static void test_rekey_stale(void)
+{
+    for (int cut = 0; cut < 2; cut++) {
+        rekey_beside(cut);
+        CHECK(try_counted() == CCZ_OK && counted() == 4); /* the store that is genuine */
+        /* that of before, with the old key */
+        dir_copy("backup", "kms");
+        CHECK(dir_refused(try_counted(), &err, CCZ_E_SIG, "kms:epoch-mac"));
+    }
+}
+
+/* The same between the counter with both MACs and the end of the rekey, which then has to take the place of a record without its own. */
+static void test_rekey_late(void)
+{
+    dir_make();
+    CCZ_AUTO(ccz_secret) old = fix_master(1);
+    CCZ_AUTO(ccz_secret) new = fix_master(2);
+    CCZ_AUTO(ccz_kms_epoch) rekeys = counter_with((struct ccz_kms_epoch_cfg){.lag_s = 3600});
+    CCZ_AUTO(ccz_kms_epoch) late = counter();
+    CHECK(cczi_kms_epoch_bind(rekeys, old, &err) == CCZ_OK);
+    CHECK(cczi_kms_epoch_bind(late, old, &err) == CCZ_OK);
+    CHECK(cczi_kms_epoch_first(rekeys, &err) == CCZ_OK && counted() == 0);
+    CHECK(cczi_kms_epoch_bind_next(rekeys, new, &err) == CCZ_OK);
+    struct cczi_kms_head head = {.seq = 3};
+    CHECK(cczi_kms_epoch_advance(late, &head, &err) == CCZ_OK && counted() == 3);
+    head.seq = 4;
+    CHECK(cczi_kms_epoch_advance(rekeys, &head, &err) == CCZ_OK && counted() == 3);
+    cczi_kms_epoch_settle(rekeys, CCZI_KMS_REKEY_DONE);
+    CHECK(counted() == 4);
+    head.seq = 5;
+    err = (struct ccz_err){0};
+    CHECK(dir_refused(cczi_kms_epoch_advance(late, &head, &err), &err, CCZ_E_SIG, "kms:epoch-mac"));
+    CHECK(err.hint[0] && counted() == 4);
+    CHECK(cczi_kms_epoch_advance(rekeys, &head, &err) == CCZ_OK);
+    ccz_kms_epoch_free(ccz_kms_epoch_take(&rekeys));
+    CHECK(counted() == 5);
+}
+
+/* Rows of the store that keep keys of earlier counters. */
+static int kept_keys(void)
+{
+    sqlite3 *db;
+    sqlite3_stmt *st;
+    CHECK(sqlite3_open(dir_path("kms/kms.sqlite"), &db) == SQLITE_OK);
+    CHECK(sqlite3_prepare_v2(db, "SELECT count(*) FROM item WHERE name = 'epoch-keys'", -1, &st,
+                             NULL) == SQLITE_OK);
+    CHECK(sqlite3_step(st) == SQLITE_ROW);
+    int n = sqlite3_column_int(st, 0);
+    CHECK(sqlite3_finalize(st) == SQLITE_OK && sqlite3_close(db) == SQLITE_OK);
+    return n;
+}
+
+/* The counter of another machine, strictly. */
+static ccz_rc try_other(void)
+{
+    CCZ_AUTO(ccz_kms_epoch) e = counter_in("other/counter2", (struct ccz_kms_epoch_cfg){0});
+    return dir_try(NULL, e, &err);
+}
+
+/* A store of line 4, and a counter of another machine that has seen it. */
+static void start_other(void)
+{
+    start();
+    change("one");
+    CCZ_AUTO(ccz_kms_epoch) e = counter_at("other/counter2");
+    CCZ_AUTO(ccz_kms_store) s = NULL;
+    CHECK(dir_open(&s, NULL, e, &err) == CCZ_OK);
+    CHECK(ccz_kms_epoch_accept(NULL, s, FIX_NOW, &err) == CCZ_OK && s->head.seq == 4);
+    ccz_kms_store_free(ccz_kms_store_take(&s));
+    ccz_kms_epoch_free(ccz_kms_epoch_take(&e));
+    CHECK(try_counted() == CCZ_OK && try_other() == CCZ_OK);
+    dir_copy("other/counter2", "other/behind");
+}
+
+/* A rekey renews the counter of the server that does it; that of another machine goes on from where it was. */
+static void test_rekey_other(void)
+{
+    start_other();
+    CHECK(kept_keys() == 0);
+    rekey();
+    CHECK(kept_keys() == 1);
+    dir_copy("kms", "rekeyed");
+    change("two");
+    CCZ_AUTO(ccz_kms_epoch)
+    looks = counter_in("other/counter2", (struct ccz_kms_epoch_cfg){.read_only = true});
+    CHECK(dir_try(NULL, looks, &err) == CCZ_OK);
+    /* there is nothing to accept */
+    CCZ_AUTO(ccz_kms_epoch) accepts = counter_at("other/counter2");
+    CCZ_AUTO(ccz_kms_store) s = NULL;
+    const char *what = NULL;
+    CHECK(dir_open(&s, NULL, accepts, &err) == CCZ_OK);
+    CHECK(ccz_kms_epoch_accept(&what, s, FIX_NOW, &err) == CCZ_OK && !strcmp(what, "nothing"));
+    ccz_kms_store_free(ccz_kms_store_take(&s));
+    ccz_kms_epoch_free(ccz_kms_epoch_take(&accepts));
+    CHECK(try_other() == CCZ_OK);
+    /* under the key of now it knows the line of now */
+    dir_copy("rekeyed", "kms");
+    CHECK(dir_refused(try_other(), &err, CCZ_E_SIG, "kms:rolled-back"));
+    dir_copy("other/behind", "other/counter2");
+    CHECK(try_other() == CCZ_OK);
+    /* a store that was never counted keeps no such key */
+    dir_make();
+    CHECK(dir_init(NULL, NULL, &err) == CCZ_OK && dir_open(&s, NULL, NULL, &err) == CCZ_OK);
+    CCZ_AUTO(ccz_kms_master) to = dir_master(NULL, NULL);
+    CHECK(ccz_kms_rekey(s, to, FIX_NOW, &err) == CCZ_OK);
+    ccz_kms_store_free(ccz_kms_store_take(&s));
+    CHECK(kept_keys() == 0);
+}
+
+/* What is under an earlier key is compared as always: an older copy does not become a newer store by a rekey. */
+static void test_rekey_older(void)
+{
+    for (unsigned lines = 0; lines < 2; lines++) {
+        start();
+        dir_copy("kms", "backup");
+        change("one");
+        change("two");
+        CHECK(counted() == 4);
+        dir_copy("other/counter", "other/counter2");
+        dir_copy("backup", "kms"); /* and the other counter with it */
+        CHECK(unlink(dir_path("other/counter")) == 0);
+        CCZ_AUTO(ccz_kms_epoch) e = counter_at("other/counter");
+        CCZ_AUTO(ccz_kms_store) s = NULL;
+        CCZ_AUTO(ccz_kms_master) to = dir_master(NULL, NULL);
+        CHECK(dir_open(&s, NULL, e, &err) == CCZ_OK);
+        CHECK(ccz_kms_epoch_accept(NULL, s, FIX_NOW, &err) == CCZ_OK);
+        CHECK(ccz_kms_rekey(s, to, FIX_NOW, &err) == CCZ_OK && s->head.seq == 3);
+        for (unsigned n = 0; n < 2 * lines; n++) /* as long, and longer */
+            CHECK(fix_put_secret(s, n ? "mine" : "mine2", "v", NULL, false, &err) == CCZ_OK);
+        ccz_kms_store_free(ccz_kms_store_take(&s));
+        ccz_kms_epoch_free(ccz_kms_epoch_take(&e));
+        CHECK(dir_refused(try_other(), &err, CCZ_E_SIG, lines ? "kms:forked" : "kms:rolled-back"));
+        CHECK(dir_refused(try_other(), &err, CCZ_E_SIG, lines ? "kms:forked" : "kms:rolled-back"));
+    }
+}
+
+/* The keys of the last rekeys, and no others. */
+static void test_rekey_many(void)
+{
+    start_other();
+    rekey();
+    CHECK(try_other() == CCZ_OK);
+    dir_copy("other/counter2", "other/second");
+    dir_copy("other/behind", "other/counter2");
+    for (unsigned n = 1; n < CCZI_EPOCH_PAST_MAX; n++)
+        rekey();
+    CHECK(try_other() == CCZ_OK && kept_keys() == 1);
+    dir_copy("other/behind", "other/counter2");
+    make_older(); /* which stays through a migration */
+    CCZ_AUTO(ccz_kms_epoch) e = counter();
+    const struct ccz_kms_state st = {.dir = dir_path("kms"), .epoch = e};
+    CHECK(ccz_kms_migrate(&st, FIX_NOW, &err) == CCZ_OK && try_other() == CCZ_OK);
+    dir_copy("other/behind", "other/counter2");
+    rekey();
+    CHECK(kept_keys() == 1);
+    CHECK(dir_refused(try_other(), &err, CCZ_E_SIG, "kms:epoch-mac"));
+    dir_copy("other/second", "other/counter2");
+    CHECK(try_other() == CCZ_OK);
+    /* one that was changed, and that of another store */
+    start_other();
+    rekey();
+    CCZ_AUTO(ccz_secret) good = NULL;
+    CHECK(ccz_file_read_secret(&good, dir_path("other/behind"), 1024, &err) == CCZ_OK);
+    uint8_t bad[CCZI_EPOCH_SIZE];
+    memcpy(bad, ccz_secret_view(good), sizeof(bad));
+    bad[8] ^= 1;
+    CHECK(ccz_file_write(dir_path("other/counter2"), CCZ_SPAN(bad, sizeof(bad)), 0600,
+                         CCZ_FILE_REPLACE, &err) == CCZ_OK);
+    CHECK(dir_refused(try_other(), &err, CCZ_E_SIG, "kms:epoch-mac"));
+    start_other();
+    rekey();
+    bad[8] ^= 1; /* whole again, of the store before */
+    CHECK(ccz_file_write(dir_path("other/counter2"), CCZ_SPAN(bad, sizeof(bad)), 0600,
+                         CCZ_FILE_REPLACE, &err) == CCZ_OK);
+    CHECK(dir_refused(try_other(), &err, CCZ_E_SIG, "kms:epoch-mac"));
+}
+
+/* An init whose counter cannot be made leaves a folder in which another one makes a store that opens, or none. */
+static void test_init(void)
+{
+    dir_make();
+    CCZ_AUTO(ccz_kms_epoch) e = counter();
+    make_flaky(e);
+    broken = true;
+    CHECK(dir_refused(dir_init(NULL, e, &err), &err, CCZ_E_IO, "kms:epoch"));
+    broken = false;
+    CHECK(!dir_has("kms/epoch"));
+    CHECK(dir_init(NULL, NULL, &err) == CCZ_OK && dir_try(NULL, NULL, &err) == CCZ_OK);
+    /* one that was cut short behind its counter */
+    dir_make();
+    CHECK(ccz_file_write(dir_path("kms/epoch"), ccz_span_str("x"), 0600, CCZ_FILE_REPLACE, &err) ==
+          CCZ_OK);
+    CHECK(dir_refused(dir_init(NULL, NULL, &err), &err, CCZ_E_DENIED, "kms:epoch-required"));
+    CHECK(err.hint[0] && !dir_has("kms/master.key"));
+    ccz_kms_epoch_free(ccz_kms_epoch_take(&e));
+    e = counter();
+    CHECK(dir_init(NULL, e, &err) == CCZ_OK && try_counted() == CCZ_OK);
+}
+
+/* ------------------------------------------------------------ counted while it was read */
+
+static struct {
+    struct ccz_kms_backend ops;
+    const struct ccz_kms_backend *real;
+    struct ccz_kms_epoch *raised;
+} behind;
+
+/* Another process commits and counts behind the first statement of a transaction, which does not see it. */
+static enum cczi_kms_step raising_first(void *db, enum cczi_kms_sql q,
+                                        const struct cczi_kms_param *p, size_t n)
+{
+    enum cczi_kms_step st = behind.real->first(db, q, p, n);
+    if (q == CCZI_SQL_META_READ && behind.raised) {
+        behind.raised->saved.seq++;
+        behind.raised = NULL;
+    }
+    return st;
+}
+
+static void test_seen(void)
+{
+    start();
+    CCZ_AUTO(ccz_kms_epoch) e = counter();
+    CCZ_AUTO(ccz_kms_store) s = NULL;
+    CHECK(dir_open(&s, NULL, e, &err) == CCZ_OK);
+    behind.real = s->db.ops;
+    behind.ops = *behind.real;
+    behind.ops.first = raising_first;
+    behind.raised = e;
+    s->db.ops = &behind.ops;
+    CHECK(cczi_kms_begin_read(s, &err) == CCZ_OK && !behind.raised);
+    cczi_kms_rollback(s);
+    err = (struct ccz_err){0};
+    CHECK(dir_refused(cczi_kms_begin_read(s, &err), &err, CCZ_E_SIG, "kms:rolled-back"));
+    s->db.ops = behind.real;
+}
+
 static const struct ccz_test tests[] = {
     {"kms.epoch_rolled_back", test_rolled_back},
     {"kms.epoch_migrated", test_migrated},
@@ -590,6 +883,13 @@ static const struct ccz_test tests[] = {
     {"kms.epoch_lag", test_lag},
     {"kms.epoch_rekey", test_rekey},
     {"kms.epoch_rekey_broken", test_rekey_broken},
+    {"kms.epoch_rekey_stale", test_rekey_stale},
+    {"kms.epoch_rekey_late", test_rekey_late},
+    {"kms.epoch_rekey_other", test_rekey_other},
+    {"kms.epoch_rekey_older", test_rekey_older},
+    {"kms.epoch_rekey_many", test_rekey_many},
+    {"kms.epoch_init", test_init},
+    {"kms.epoch_seen", test_seen},
 };
 
 int main(int argc, char **argv)
