@@ -31,28 +31,28 @@ static ccz_rc keys_get(struct ccz_secret **out, struct cczi_kms_item *it, struct
 
 ccz_rc cczi_kms_epoch_keep(struct ccz_kms_store *s, int64_t now_s, struct ccz_err *err)
 {
-    uint8_t keys[CCZI_EPOCH_PAST_MAX * KEY_SIZE];
-    size_t size = KEY_SIZE;
     struct cczi_kms_item it;
     CCZ_AUTO(ccz_secret) before = NULL;
+    CCZ_AUTO(ccz_secret) keys = NULL;
     cczi_kms_item_init(&it);
     ccz_rc rc = keys_get(&before, &it, s, err);
-    if (rc == CCZ_OK) {
-        size_t stay = ccz_secret_size(before);
-        if (stay > sizeof(keys) - KEY_SIZE)
-            stay = sizeof(keys) - KEY_SIZE;
-        memcpy(keys + KEY_SIZE, ccz_secret_view(before), stay);
-        size += stay;
-        rc = cczi_kms_item_delete(s, &it, err);
-    } else if (rc == CCZ_E_NOT_FOUND) {
-        rc = CCZ_OK;
-    }
-    cczi_kms_item_deinit(&it);
-    memcpy(keys, ccz_secret_view(s->epoch->key), KEY_SIZE);
     if (rc == CCZ_OK)
-        rc = cczi_kms_item_put(s, &slot, now_s, 0, (struct ccz_span){0}, CCZ_SPAN(keys, size), err);
-    ccz_wipe(keys, sizeof(keys));
-    return rc;
+        rc = cczi_kms_item_delete(s, &it, err);
+    else if (rc == CCZ_E_NOT_FOUND)
+        rc = CCZ_OK;
+    cczi_kms_item_deinit(&it);
+    if (rc != CCZ_OK)
+        return rc;
+    const size_t most = (CCZI_EPOCH_PAST_MAX - 1) * KEY_SIZE;
+    const size_t had = before ? ccz_secret_size(before) : 0, stay = had < most ? had : most;
+    rc = ccz_secret_new(&keys, KEY_SIZE + stay);
+    if (rc != CCZ_OK)
+        return ccz_fail(err, rc, "kms:epoch", 0, "no memory for the keys of earlier counters");
+    memcpy(ccz_secret_bytes(keys), ccz_secret_view(s->epoch->key), KEY_SIZE);
+    if (stay)
+        memcpy(ccz_secret_bytes(keys) + KEY_SIZE, ccz_secret_view(before), stay);
+    return cczi_kms_item_put(s, &slot, now_s, 0, (struct ccz_span){0},
+                             CCZ_SPAN(ccz_secret_view(keys), ccz_secret_size(keys)), err);
 }
 
 ccz_rc cczi_kms_epoch_load_past(ccz_rc *loaded, uint64_t *seq, struct ccz_kms_epoch *e,
