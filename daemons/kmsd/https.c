@@ -207,11 +207,26 @@ void kmsd_https_free(struct kmsd_https *h)
 
 bool kmsd_https_check(const struct kmsd_opts *o)
 {
+    bool one = o->jwt_audience || o->jwt_keys || o->jwt_ca_file || o->jwt_skew_s;
     bool any = o->tls_cert || o->tls_key || o->plain_http_insecure || o->jwt_issuers ||
-               o->metrics || o->https_port_file || o->kbs || o->transit;
+               o->jwt_issuer || one || o->metrics || o->https_port_file || o->https_rate ||
+               o->https_connections || o->kbs || o->transit;
     if (!o->https && any) {
-        ui_error("--tls-cert, --tls-key, --jwt-..., --metrics, --kbs, --transit and "
+        ui_error("--tls-cert, --tls-key, --jwt-..., --https-..., --metrics, --kbs, --transit and "
                  "--plain-http-insecure need --https");
+        return false;
+    }
+    if (!o->jwt_issuer && one) {
+        ui_error("--jwt-audience, --jwt-keys, --jwt-ca-file and --jwt-skew are those of "
+                 "--jwt-issuer; in --jwt-issuers each has its own");
+        return false;
+    }
+    if (!o->kbs && (o->kbs_sessions || o->kbs_attestations)) {
+        ui_error("--kbs-sessions and --kbs-attestations need --kbs");
+        return false;
+    }
+    if (!o->metrics && o->metrics_port_file) {
+        ui_error("--metrics-port-file needs --metrics");
         return false;
     }
     if (o->issuer &&

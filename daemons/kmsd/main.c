@@ -162,6 +162,14 @@ static int cmd_admin(const struct kmsd_opts *o)
         (void)ui_fail(&err);
         return UI_USAGE;
     }
+    if (o->jwt_issuer && !o->jwt_subject) {
+        ui_error("--jwt-issuer is that of a --jwt-subject");
+        return UI_USAGE;
+    }
+    if (o->role && o->approvals >= 0) { /* the one would be done and the other refused */
+        ui_error("--role and --approvals are two commands");
+        return UI_USAGE;
+    }
     if (o->role && !whom) {
         ui_error("--role and --admin-key, or --jwt-subject, come together");
         return UI_USAGE;
@@ -199,6 +207,10 @@ static int cmd_run(const struct kmsd_opts *o)
     }
     if (o->backup && o->state.database) {
         ui_error("--backup is for SQLite; of PostgreSQL: pg_dump, beside the servers");
+        return UI_USAGE;
+    }
+    if (o->collateral_ca_file && !o->collateral_from) {
+        ui_error("--collateral-ca-file needs --collateral-from");
         return UI_USAGE;
     }
     if (o->collateral_from && !o->collateral && !o->trust_sim) {
@@ -265,8 +277,8 @@ static const struct command {
     {KMSD_MIGRATE, "migrate", "cczoo-kmsd migrate --state DIR [--master-key WHERE]",
      "bring a store of an older schema to that of this version; back it up first", cmd_migrate},
     {KMSD_ADMIN, "admin",
-     "cczoo-kmsd admin --state DIR [(--admin-key FILE | --jwt-issuer ISS --jwt-subject SUB) --role "
-     "ROLES] [--approvals N] [--namespace NS]",
+     "cczoo-kmsd admin --state DIR ((--admin-key FILE | --jwt-issuer ISS --jwt-subject SUB) --role "
+     "ROLES | --approvals N) [--namespace NS]",
      "give a key, or the subject of tokens, roles, or take them away; set approvals (the server "
      "must "
      "not run, but with --database)",
@@ -295,6 +307,15 @@ static bool check_opts(const struct kmsd_opts *o)
 {
     if (o->epoch_lag_s < 0 || o->epoch_lag_s > CCZ_KMS_EPOCH_LAG_MAX_S) {
         ui_error("--epoch-lag must be 0..%d", CCZ_KMS_EPOCH_LAG_MAX_S);
+        return false;
+    }
+    if (o->epoch_lag_s && !o->epoch) {
+        ui_error("--epoch-lag needs --epoch");
+        return false;
+    }
+    const char *master = o->new_master_key ? o->new_master_key : o->master_key;
+    if (o->shares_dir && (!master || strncmp(master, "shamir:", 7) != 0)) {
+        ui_error("--shares-dir is for a master key of shamir:K/N");
         return false;
     }
     if (o->approvals < -1 || o->approvals > CCZ_KMS_APPROVALS_MAX) {

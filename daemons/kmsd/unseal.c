@@ -80,13 +80,15 @@ static void close_server(struct waiting *w)
     ccz_party_free(w->party);
 }
 
-/* "127.0.0.1:0" with the port that it became, so that the open KMS is where the sealed one was. */
+/* "127.0.0.1:0" with the port that it became, so that the open KMS is where the sealed one was; unix:PATH has none. */
 static ccz_rc keep_port(char out[KMSD_LISTEN_SIZE], const char *listen, uint16_t port,
                         struct ccz_err *err)
 {
     const char *colon = strrchr(listen, ':');
-    int n = colon ? snprintf(out, KMSD_LISTEN_SIZE, "%.*s:%u", (int)(colon - listen), listen, port)
-                  : -1;
+    int n = port == 0 ? snprintf(out, KMSD_LISTEN_SIZE, "%s", listen)
+            : colon
+                ? snprintf(out, KMSD_LISTEN_SIZE, "%.*s:%u", (int)(colon - listen), listen, port)
+                : -1;
     return n > 0 && n < KMSD_LISTEN_SIZE
                ? CCZ_OK
                : ccz_fail(err, CCZ_E_ARG, "kmsd:listen", n, "not an address: %s", listen);
@@ -114,7 +116,8 @@ ccz_rc kmsd_wait_unsealed(char listen[KMSD_LISTEN_SIZE], bool *stopped, struct k
             rc = ccz_kms_master_shares(&have, k->state.master, err);
         } while (rc == CCZ_OK && have.sealed &&
                  (signo == SIGHUP || signo == KMSD_BACKUP || signo == KMSD_UNSEALED));
-        *stopped = rc == CCZ_OK && have.sealed;
+        /* also when the last share came with the signal */
+        *stopped = rc == CCZ_OK && (have.sealed || signo == SIGTERM || signo == SIGINT);
     }
     close_server(&w);
     if (rc == CCZ_OK && !*stopped) {

@@ -426,9 +426,11 @@ void ccz_kms_proposal_print(struct ccz_buf *out, const struct ccz_kms_proposal *
                  : strcmp(p->method, "Generate") == 0     ? print_key(out, p->body)
                  : strcmp(p->method, "SetExpiry") == 0    ? print_expiry(out, p->body)
                                                           : print_others(out, p->method, p->body);
-    if (known)
+    uint32_t field;
+    if (known && cczi_kms_request_known(&field, p->method, p->body))
         return;
-    ccz_buf_put_str(out, " request="); /* of a newer server, or malformed: the bytes themselves */
+    /* of a newer server, or malformed: the bytes themselves */
+    ccz_buf_put_str(out, " request=");
     for (size_t i = 0; i < p->body.size; i++)
         ccz_buf_printf(out, "%02x", p->body.ptr[i]);
 }

@@ -506,6 +506,10 @@ struct cczi_msg_field {
  * wire type, over its maximum or given twice is refused. where = "kms:request" */
 ccz_rc cczi_msg_get(void *msg, const struct cczi_msg_field *fields, struct ccz_span in,
                     struct ccz_err *err);
+/* The first field of @p in that is none of @p fields; 0 = there is none. */
+uint32_t cczi_msg_unknown(const struct cczi_msg_field *fields, struct ccz_span in);
+/* proposable.c: whether all of a request that may be proposed is what this version knows. @param[out] field  that is not, 0 = the method */
+bool cczi_kms_request_known(uint32_t *field, const char *method, struct ccz_span body);
 /* Appends; empty fields are left out. */
 void cczi_msg_put(struct ccz_buf *out, const struct cczi_msg_field *fields, const void *msg);
 

@@ -212,6 +212,12 @@ static ccz_rc take_proposal(const struct cczi_kms_method **m, struct cczi_kms_pr
                       "a method that changes who gets what");
     memcpy(p->method, name, strlen(name) + 1);
     p->body = r->body;
+    uint32_t field;
+    if (!cczi_kms_request_known(&field, p->method, p->body))
+        return ccz_fail(err, CCZ_E_FORMAT, "kms:proposal-field", field,
+                        "the request has field %u, which this server does not know: nobody could "
+                        "see what he agrees to",
+                        field);
     memcpy(p->proposer, call->req->peer->spki_sha256, sizeof(p->proposer));
     (void)snprintf(call->detail, sizeof(call->detail), "%s", p->method);
     ccz_rc rc = cczi_kms_target_ns(p->ns, *m, p->body, err);

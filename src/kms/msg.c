@@ -251,6 +251,16 @@ ccz_rc cczi_msg_get(void *msg, const struct cczi_msg_field *fields, struct ccz_s
                  : CCZ_OK;
 }
 
+uint32_t cczi_msg_unknown(const struct cczi_msg_field *fields, struct ccz_span in)
+{
+    struct ccz_rd r = ccz_rd_from(in);
+    struct ccz_pb_field f;
+    while (ccz_pb_next(&f, &r))
+        if (!find(fields, f.number))
+            return f.number;
+    return 0;
+}
+
 void cczi_msg_put(struct ccz_buf *out, const struct cczi_msg_field *fields, const void *msg)
 {
     for (; fields->type != CCZI_MSG_END; fields++) {

@@ -624,10 +624,17 @@ void cczi_ccall_cancel(struct cczi_ccall *call)
         cczi_cconn_flush(conn);
 }
 
+/* As gRPC does it: a path is no authority (RFC 9110, 4.2.1), and servers end a stream for its '/'. */
+static const char *authority_of(const struct ccz_rpc_client *c)
+{
+    const char *text = c->entries[0].text;
+    return strncmp(text, "unix:", 5) == 0 ? "localhost" : text;
+}
+
 static void start_on(struct cczi_cconn *conn, struct cczi_ccall *call)
 {
     struct ccz_err err;
-    struct cczi_request rq = {.authority = call->client->entries[0].text,
+    struct cczi_request rq = {.authority = authority_of(call->client),
                               .path = call->path,
                               .timeout_ms = call->deadline_ms - ccz_mono_ms(),
                               .previous_attempts = call->result.attempts,

@@ -18,6 +18,9 @@ status 3 "$BIN/cczoo-kmsd" init --state "$RUN/kms3" --admin-key "$RUN/admin.pub"
 has err 'kms:master-key-exists'
 status 2 "$BIN/cczoo-kmsd" check --state "$RUN/kms2" --reuse-master-key # not ignored
 has err '^hint: --reuse-master-key is an option of cczoo-kmsd init$'
+status 2 "$BIN/cczoo-kmsd" init --state "$RUN/kms4" --admin-key "$RUN/admin.pub" --shares-dir "$RUN/shares"
+has err 'shamir:K/N'
+status 2 "$BIN/cczoo-kmsd" admin --state "$RUN/kms2" --admin-key "$RUN/admin.pub" --role auditor --approvals 3 # half of it would be done
 status 2 "$BIN/cczoo-kmsd" admin --state "$RUN/kms2" --approvals 0 --https=127.0.0.1:0
 has err '^hint: --https is an option of cczoo-kmsd run$'
 status 0 "$BIN/cczoo-kmsd" init --state "$RUN/kms3" --admin-key "$RUN/admin.pub" --master-key "$RUN/kms2/master.key" --reuse-master-key

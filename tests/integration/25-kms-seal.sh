@@ -134,7 +134,8 @@ status 0 "$DAEMON" rekey --state "$RUN/kms" "${EPOCH[@]}" "${TEE[@]}" --master-k
 status 3 "$DAEMON" check --state "$RUN/kms" "${EPOCH[@]}" --master-key shamir:
 has err 'kms:sealed.*0 of 2'
 cat "$RUN/shares/share-1.txt" "$RUN/shares/share-3.txt" >"$RUN/two"
-chmod 600 "$RUN/two"
+cat "$RUN/shares/share-1.txt" >"$RUN/share1"
+chmod 600 "$RUN/two" "$RUN/share1"
 status 0 "$DAEMON" check --state "$RUN/kms" "${EPOCH[@]}" --master-key shamir: --shares "$RUN/two"
 MASTER=("${EPOCH[@]}" --master-key shamir:)
 serve
@@ -182,6 +183,23 @@ has out ' epoch accept'
 kms_stop
 if grep -qF -f <(cut -d- -f6 "$RUN"/shares/*.txt) "$RUN"/log/* "$RUN"/kms/*; then die "a share is on disk or in a log"; fi
 serve # a sealed one ends in order, too
+kms_stop
+# at a path, before and after
+"$DAEMON" run --state "$RUN/kms" --listen "unix:$RUN/kms.sock" --port-file "$RUN/kms.port" --tee sim-sgx --sim-dir "$RUN/sim" --trust-sim "$RUN/sim/trust" \
+    "${MASTER[@]}" --shares "$RUN/share1" >>"$RUN/log/kms.log" 2>&1 </dev/null &
+PIDS[kms]=$!
+for _ in $(seq 100); do [ -S "$RUN/kms.sock" ] && break; sleep 0.1; done
+KMS=unix:$RUN/kms.sock
+reach
+status 0 unseal --from "$RUN/shares/share-2.txt"
+has out '^unsealed$'
+for _ in $(seq 100); do
+    status=0
+    kms ls >"$RUN/out" 2>"$RUN/err" || status=$?
+    [ "$status" != 0 ] || break
+    sleep 0.1
+done
+[ "$status" = 0 ] || { cat "$RUN/err" >&2; die "the open KMS is not at its path"; }
 kms_stop
 
 step "a token"

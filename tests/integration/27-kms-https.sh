@@ -34,6 +34,14 @@ has err 'tls:web-pair'
 has err "^hint: the certificates are those of $RUN/tls.crt, the key that of $RUN/stranger.key$"
 status 2 run --tls-cert "$RUN/tls.crt"
 status 2 run --https 127.0.0.1:0 --jwt-issuer https://issuer.example
+# options that would have no effect
+status 2 run --jwt-issuer https://issuer.example --jwt-audience kms --jwt-keys "$RUN/jwks.json"
+status 2 run --https-rate 5
+status 2 run --https 127.0.0.1:0 --plain-http-insecure --jwt-keys "$RUN/jwks.json"
+status 2 run --https 127.0.0.1:0 --plain-http-insecure --kbs-sessions 9
+status 2 run --https 127.0.0.1:0 --plain-http-insecure --metrics-port-file "$RUN/metrics.port"
+status 2 run --epoch-lag 5
+status 2 run --collateral-ca-file "$RUN/tls.crt"
 chmod 644 "$RUN/tls.key"
 status 1 run --https 127.0.0.1:0 --tls-cert "$RUN/tls.crt" --tls-key "$RUN/tls.key"
 has err 'file:permissions'

@@ -604,6 +604,12 @@ static void test_shown(void)
     p.body = ccz_buf_span(&body);
     ccz_kms_proposal_print(&shown, &p);
     CHECK(strcmp(ccz_buf_str(&shown), "Delete target=key/a version=0 recovery_s=86400") == 0);
+    /* what this version does not know is there, too */
+    ccz_pb_put_uint(&body, 30, 7);
+    p.body = ccz_buf_span(&body);
+    ccz_buf_clear(&shown);
+    ccz_kms_proposal_print(&shown, &p);
+    CHECK(strstr(ccz_buf_str(&shown), "recovery_s=86400 request=") != NULL);
     /* a year of five digits is none of four */
     ccz_buf_clear(&body);
     ccz_buf_clear(&shown);

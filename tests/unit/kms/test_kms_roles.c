@@ -377,22 +377,19 @@ static ccz_rc propose(struct proposed *out, int by, const char *method,
     return CCZ_OK;
 }
 
-/* With a megabyte that no method asks for: who made the request may be a newer client. */
+/* A policy of a megabyte, nearly all of it white space. */
 static ccz_rc propose_large(struct proposed *out, int by, const char *ns)
 {
-    static uint8_t padding[1000000], id[32];
-    struct ccz_buf b;
-    ccz_buf_init(&b, CCZ_KMS_MESSAGE_SIZE_MAX);
-    struct cczi_msg_role role = {
-        .ns = ccz_span_str(ns), .principal = CCZ_SPAN(id, 32), .roles = CCZ_KMS_ROLE_AUDITOR};
-    cczi_msg_put(&b, cczi_msg_role, &role);
-    ccz_pb_put_bytes(&b, 99, CCZ_SPAN(padding, sizeof(padding)));
-    struct cczi_msg_propose_req m = {ccz_span_str("SetRole"), ccz_buf_span(&b), 0};
-    ccz_rc rc = call(by, "Propose", cczi_msg_propose_req, &m);
-    ccz_buf_free(&b);
-    struct cczi_msg_propose_resp r = {0};
-    if (rc == CCZ_OK && cczi_msg_get(&r, cczi_msg_propose_resp, ccz_buf_span(&g_out), NULL) == rc)
-        out->id = r.id;
+    char name[CCZ_KMS_NAME_SIZE];
+    struct ccz_buf json;
+    ccz_buf_init(&json, CCZ_POLICY_SIZE_MAX);
+    ccz_buf_put_str(&json, fix_policy);
+    while (json.size < 1000000)
+        ccz_buf_put_str(&json, "          ");
+    (void)snprintf(name, sizeof(name), "%s/large", ns);
+    const struct cczi_msg_put_policy_req m = {ccz_span_str(name), ccz_buf_span(&json), 0};
+    ccz_rc rc = propose(out, by, "PutPolicy", cczi_msg_put_policy_req, &m, 0);
+    ccz_buf_free(&json);
     return rc;
 }
 
@@ -599,6 +596,21 @@ static void test_propose_refused(void)
     for (size_t i = 0; i < sizeof(methods) / sizeof(methods[0]); i++)
         CHECK(refused(propose(&p, FIX_ADMIN, methods[i], cczi_msg_approve_req, &approval, 0),
                       CCZ_E_UNSUPPORTED, "kms:not-proposable"));
+    /* nor what this server cannot show */
+    struct ccz_buf odd;
+    uint32_t field;
+    ccz_buf_init(&odd, 1024);
+    cczi_msg_put(&odd, cczi_msg_bind_req, &(struct cczi_msg_bind_req){.item = ccz_span_str("t/s")});
+    CHECK(cczi_kms_request_known(&field, "Bind", ccz_buf_span(&odd)));
+    ccz_pb_put_uint(&odd, 30, 7);
+    const struct cczi_msg_propose_req unseen = {ccz_span_str("Bind"), ccz_buf_span(&odd), 0};
+    CHECK(refused(call(DORA, "Propose", cczi_msg_propose_req, &unseen), CCZ_E_FORMAT,
+                  "kms:proposal-field"));
+    ccz_buf_free(&odd);
+    for (size_t i = 0; i < cczi_kms_methods_len;
+         i++) /* of each that may be proposed it is known what it is made of */
+        CHECK(cczi_kms_methods[i].guarded ==
+              cczi_kms_request_known(&field, cczi_kms_methods[i].name, (struct ccz_span){0}));
     /* what could not be done is not put before others */
     struct cczi_msg_put_policy_req bad = {ccz_span_str("t/p"), ccz_span_str("{"), 0};
     CHECK(propose(&p, DORA, "PutPolicy", cczi_msg_put_policy_req, &bad, 0) != CCZ_OK &&
