@@ -146,8 +146,15 @@ static void pair_fail_memory(struct cczi_pair *p)
 /* Over, if both directions are. @return true if it was */
 static bool pair_done(struct cczi_pair *p)
 {
-    if (!p->plain_end || !p->end_sent || !p->wire_end || cczi_wire_busy(p->wire) ||
-        cczi_wire_pending(p->wire) > 0 || ccz_conn_pending(p->plain) > 0)
+    if (!p->plain_end || !p->end_sent || !p->wire_end || cczi_wire_busy(p->wire))
+        return false;
+    /* the last thing that is on its way may be evidence again, and no byte of ours: nobody would look when it has left */
+    bool wire = cczi_wire_pending(p->wire) > 0, plain = ccz_conn_pending(p->plain) > 0;
+    if (wire)
+        cczi_wire_tell_sent(p->wire);
+    if (plain)
+        ccz_conn_tell_sent(p->plain);
+    if (wire || plain)
         return false;
     ccz_log(CCZ_LOG_DEBUG, "tunnel", "closed map=%s peer=%s bytes_in=%llu bytes_out=%llu",
             p->map->cfg.name, p->peer, (unsigned long long)p->from_peer,

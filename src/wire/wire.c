@@ -470,6 +470,12 @@ void cczi_wire_resume(struct cczi_wire *w)
     deliver(w);
 }
 
+void cczi_wire_tell_sent(struct cczi_wire *w)
+{
+    if (w->conn && !w->closed)
+        ccz_conn_tell_sent(w->conn);
+}
+
 size_t cczi_wire_pending(const struct cczi_wire *w)
 {
     return w->conn ? ccz_conn_pending(w->conn) : 0;

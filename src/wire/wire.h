@@ -93,6 +93,8 @@ void cczi_wire_send_end(struct cczi_wire *w);
 void cczi_wire_pause(struct cczi_wire *w);
 void cczi_wire_resume(struct cczi_wire *w);
 size_t cczi_wire_pending(const struct cczi_wire *w); /* bytes that the kernel has not taken */
+void cczi_wire_tell_sent(
+    struct cczi_wire *w); /* on_writable() is called when there are none any more */
 /* What was sent leaves now instead of at the end of the loop's turn. */
 void cczi_wire_push(struct cczi_wire *w);
 bool cczi_wire_writable(const struct cczi_wire *w);

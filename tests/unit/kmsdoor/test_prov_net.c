@@ -35,11 +35,13 @@ static ccz_rc toy_appraise(void *arg, struct ccz_claims *claims, struct ccz_span
     return CCZ_OK;
 }
 
-static _Atomic bool held; /* the worker of the KMS stands still */
+static _Atomic bool held;  /* the worker of the KMS stands still */
+static _Atomic int stands; /* how often it did */
 
 static int64_t fixed_now(void *arg)
 {
     (void)arg;
+    stands += held;
     while (held)
         nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
     return FIX_NOW;
@@ -676,15 +678,22 @@ static void *get_in_thread(void *arg)
     return NULL;
 }
 
+/* From now on a client that asks waits; `stands` says that one does. */
+static void hold(void)
+{
+    stands = 0;
+    held = true;
+}
+
 /* The KMS takes its time: others are refused their items by the map meanwhile, and who has asked gets it in the end. */
 static void test_busy_kms(void)
 {
     struct world w;
     serve(&w);
-    held = true;
+    hold();
     pthread_t asking;
     CHECK(pthread_create(&asking, NULL, get_in_thread, &w) == 0);
-    WAIT_FOR(stats(&w).accepted == 1 && stats(&w).open == 0);
+    WAIT_FOR(stands && stats(&w).accepted == 1 && stats(&w).open == 0);
     CHECK(!get(&w, 0x77));
     WAIT_FOR(stats(&w).refused == 1);
     CHECK(stats(&w).released == 0);
@@ -698,12 +707,12 @@ static void test_busy_kms(void)
     cfg.timeout_ms = 20000;
     cfg.per_address_max = 1;
     serve_with(&w, &cfg);
-    held = true;
+    hold();
     CHECK(pthread_create(&asking, NULL, get_in_thread, &w) == 0);
-    WAIT_FOR(stats(&w).accepted == 1 && stats(&w).open == 0);
+    WAIT_FOR(stands && stats(&w).accepted == 1 && stats(&w).open == 0);
     close(pc_socket(w.port));
-    WAIT_FOR(stats(&w).accepted == 2);
-    CHECK(stats(&w).dropped == 1 && stats(&w).open == 0);
+    WAIT_FOR(stats(&w).accepted == 2 && stats(&w).dropped == 1);
+    CHECK(stats(&w).open == 0);
     held = false;
     CHECK(pthread_join(asking, NULL) == 0);
     WAIT_FOR(stats(&w).released == 1);
@@ -713,7 +722,7 @@ static void test_busy_kms(void)
     cfg = cfg_of(&w);
     cfg.timeout_ms = 400;
     serve_with(&w, &cfg);
-    held = true;
+    hold();
     CHECK(!get(&w, 0xaa));
     WAIT_FOR(stats(&w).dropped == 1);
     held = false;
@@ -732,10 +741,10 @@ static void test_stops(void)
     struct world w;
     serve(&w);
     int silent = pc_socket(w.port);
-    held = true;
+    hold();
     pthread_t asking, stopping;
     CHECK(pthread_create(&asking, NULL, get_in_thread, &w) == 0);
-    WAIT_FOR(stats(&w).accepted == 2 && stats(&w).open == 1);
+    WAIT_FOR(stands && stats(&w).accepted == 2 && stats(&w).open == 1);
     CHECK(pthread_create(&stopping, NULL, free_in_thread, w.prov) == 0);
     uint8_t byte;
     CHECK(read(silent, &byte, 1) <= 0); /* ended at once */
