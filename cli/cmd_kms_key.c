@@ -284,6 +284,13 @@ static ccz_rc expiry(struct kms_session *s, const struct key_opts *o, char **arg
     struct ccz_kms_receipt r;
     int64_t expires_s = 0;
     ccz_rc rc = time_of(&expires_s, args[1], err);
+    if (rc == CCZ_OK && o->propose) {
+        struct ccz_kms_proposed p;
+        rc = ccz_kms_propose_expiry(&p, s->client, args[0], expires_s, valid_s(o), err);
+        if (rc == CCZ_OK)
+            proposed(o, &p);
+        return rc;
+    }
     if (rc == CCZ_OK)
         rc = ccz_kms_key_set_expiry(&r, s->client, args[0], expires_s, err);
     return done(rc, o, "changed", args[0], 0, &r);
@@ -427,7 +434,7 @@ static ccz_rc data_key(struct kms_session *s, const struct key_opts *o, char **a
     struct ccz_kms_use u;
     ccz_buf_init(&sealed, CCZ_KMS_MESSAGE_SIZE_MAX);
     ccz_rc rc = ccz_kms_data_key(o->out ? &plain : NULL, &sealed, &u, s->client, args[0],
-                                 text_of(o->aad), (size_t)o->size, err);
+                                 (uint32_t)o->version, text_of(o->aad), (size_t)o->size, err);
     if (rc == CCZ_OK && o->out)
         rc = ccz_file_write(o->out, CCZ_SPAN(ccz_secret_view(plain), ccz_secret_size(plain)), 0600,
                             CCZ_FILE_CREATE_ONLY, err);
@@ -547,7 +554,7 @@ static ccz_rc hmac_verify(struct kms_session *s, const struct key_opts *o, char 
 static ccz_rc how_of(struct ccz_sign_how *how, const struct key_opts *o, struct ccz_err *err)
 {
     static const char *const hashes[] = {"sha256", "sha384", "sha512"};
-    *how = (struct ccz_sign_how){.prehashed = o->prehashed};
+    *how = (struct ccz_sign_how){.prehashed = o->prehashed, .usual_hash = !o->hash};
     for (unsigned i = 0; i < 3; i++)
         if (o->hash && strcmp(o->hash, hashes[i]) == 0)
             how->hash = (enum ccz_hash)i;
@@ -564,12 +571,6 @@ static ccz_rc how_of(struct ccz_sign_how *how, const struct key_opts *o, struct 
     return CCZ_OK;
 }
 
-/* Without any of these options what is usual for the kind. */
-static const struct ccz_sign_how *or_usual(const struct ccz_sign_how *how, const struct key_opts *o)
-{
-    return o->hash || o->form || o->padding || o->prehashed ? how : NULL;
-}
-
 static ccz_rc sign(struct kms_session *s, const struct key_opts *o, char **args,
                    struct ccz_err *err)
 {
@@ -583,7 +584,7 @@ static ccz_rc sign(struct kms_session *s, const struct key_opts *o, char **args,
     if (rc == CCZ_OK)
         rc = kms_read_text(&message, o->from, err);
     if (rc == CCZ_OK)
-        rc = ccz_kms_sign(&sig, &u, s->client, args[0], (uint32_t)o->version, or_usual(&how, o),
+        rc = ccz_kms_sign(&sig, &u, s->client, args[0], (uint32_t)o->version, &how,
                           ccz_buf_span(&message), err);
     if (rc == CCZ_OK)
         rc = write_bytes(o, &sig, err);
@@ -607,7 +608,7 @@ static ccz_rc verify(struct kms_session *s, const struct key_opts *o, char **arg
     if (rc == CCZ_OK)
         rc = ccz_file_read(&sig, o->signature, err);
     if (rc == CCZ_OK)
-        rc = ccz_kms_verify(&u, s->client, args[0], (uint32_t)o->version, or_usual(&how, o),
+        rc = ccz_kms_verify(&u, s->client, args[0], (uint32_t)o->version, &how,
                             ccz_buf_span(&message), ccz_buf_span(&sig), err);
     if (rc == CCZ_OK)
         used("verified with", args[0], &u);
@@ -761,10 +762,11 @@ int kms_key(bool propose, int argc, char **argv)
         const struct verb *v = &verbs[i];
         if (strcmp(argv[1], v->name) != 0)
             continue;
-        if (!propose || v->run == create || v->run == bind_op || v->run == unbind_op)
+        if (!propose || v->run == create || v->run == expiry || v->run == bind_op ||
+            v->run == unbind_op)
             return run(v, propose, argc - 1, argv + 1);
-        ui_error("this needs no approvals: call it directly");
-        ui_hint("key create, key bind and key unbind can be proposed");
+        ui_error("this cannot be proposed: call it directly");
+        ui_hint("key create, key expiry, key bind and key unbind can be proposed");
         return UI_USAGE;
     }
     ui_error("no such verb: kms key%s%s", argc > 1 ? " " : "", argc > 1 ? argv[1] : "");

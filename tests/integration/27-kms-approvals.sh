@@ -88,7 +88,31 @@ status 0 as bob proposals
 status 0 as bob proposals --all
 has out '^proposal 4 rejected'
 status 2 kms propose secret put x --from - <<<x
-has err 'needs no approvals'
+has err 'cannot be proposed'
+
+step "what cannot be proposed as it is has another way; a key lives longer by approval"
+status 1 kms key create plain --alg aes-256 --bind workload
+has err '^refused: kms:approval-needed: CreateKey / '
+has err '^hint: make it without --bind, then: cczoo kms propose bind key/NAME POLICY$'
+printf 0123456789abcdef0123456789ABCDEF >"$RUN/foreign"
+status 1 kms key import leaves --alg aes-256-gcm --from "$RUN/foreign" --exportable
+has err '^refused: kms:approval-needed: Import(Token)? / '
+has err '^hint: an import cannot be proposed: '
+status 0 kms propose key create leaves --alg aes-256-gcm --exportable --expires 2099-01-31T00:00:00Z
+has out '^proposal 5 '
+status 0 as anne approve 5
+status 0 as bob approve 5
+status 1 kms key expiry leaves never
+has err '^refused: kms:approval-needed: a direct call / '
+status 0 kms propose key expiry leaves never --valid 1
+has out '^proposal 6 '
+status 0 as anne approve 6
+has out '^SetExpiry key=leaves expires never '
+status 0 as bob approve 6
+status 0 kms key info leaves --json
+has out '"expires":""'
+status 2 kms propose key rotate leaves
+has err '^hint: key create, key expiry, key bind and key unbind can be proposed$'
 
 step "the quorum is lowered by the quorum, and not below what can be reached"
 status 1 kms quorum set 0

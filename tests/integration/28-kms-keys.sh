@@ -27,6 +27,7 @@ status 0 kms policy put probe "$RUN/probe-policy.json"
 status 0 kms key create pay/aead --alg aes-256-gcm --bind cli --rotate-every 90d
 has out '^created key/pay/aead version 1, audit line [0-9]+$'
 status 0 kms key create sign --alg ecdsa-p256 --bind cli
+status 0 kms key create p384 --alg ecdsa-p384 --bind cli
 status 0 kms key create rsa --alg rsa-3072 --ops sign,verify,public-key --bind cli
 status 0 kms key create mac --alg hmac-sha256 --bind cli
 status 1 kms key create rsa2 --alg rsa-2048
@@ -83,6 +84,13 @@ cp "$RUN/out" "$RUN/sign.pem"
 openssl dgst -sha256 -verify "$RUN/sign.pem" -signature "$RUN/sig" "$RUN/text" >/dev/null || die "openssl does not verify it"
 status 1 work verify sign --from "$RUN/sealed" --signature "$RUN/sig" --form der
 has err 'pkey:signature'
+status 0 work sign p384 --from "$RUN/text" --out "$RUN/p384.sig" --form der # with the hash that is usual for the kind
+status 0 work verify p384 --from "$RUN/text" --signature "$RUN/p384.sig" --form der
+status 0 kms key public p384
+cp "$RUN/out" "$RUN/p384.pem"
+openssl dgst -sha384 -verify "$RUN/p384.pem" -signature "$RUN/p384.sig" "$RUN/text" >/dev/null || die "openssl does not verify P-384"
+openssl dgst -sha384 -binary "$RUN/text" >"$RUN/text.sha384"
+status 0 work verify p384 --from "$RUN/text.sha384" --signature "$RUN/p384.sig" --form der --prehashed
 status 0 work sign rsa --from "$RUN/text" --out "$RUN/rsa.sig"
 status 0 kms key public rsa
 cp "$RUN/out" "$RUN/rsa.pem"
@@ -111,6 +119,13 @@ has out '^rotated key/pay/aead version 2, '
 status 0 work rewrap pay/aead --from "$RUN/sealed" --aad row7
 has out '^ccz1:2:'
 cp "$RUN/out" "$RUN/sealed2"
+status 1 work data-key pay/aead --version 1
+has err '^refused: kms:key-version-old: '
+status 0 kms key minimum pay/aead --decrypt 1 --encrypt 1
+status 0 work data-key pay/aead --version 1
+has out '^ccz1:1:'
+status 0 work data-key pay/aead
+has out '^ccz1:2:'
 status 0 kms key minimum pay/aead --decrypt 2
 status 1 work decrypt pay/aead --from "$RUN/sealed" --aad row7 --out "$RUN/none"
 has err '^refused: kms:key-version-old: 1 / 2'
