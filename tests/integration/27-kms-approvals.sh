@@ -45,15 +45,21 @@ has out '^approved: 1 of 2$'
 status 1 as anne approve 1
 has err '^refused: kms:approved-already'
 status 3 kms policy show workload
+status 2 as anne reject 1 --digest "$(printf '0%.0s' {1..64})"
+has err '^hint: --digest is an option of cczoo kms approve, rollout$'
 status 0 as carl approve 1 --json
+has out '"method":"PutPolicy".*mrenclave' # what is approved is shown to scripts, too
 has out '"done":true,"approvals":2,"needed":2,"executed":[0-9]+'
 status 0 kms policy show workload
 cmp -s "$RUN/out" "$RUN/probe-policy.json" || die "another policy came out of the proposal"
 status 1 as bob approve 1
 has err '^refused: kms:proposal-closed: done'
 status 1 kms secret put password --from - --bind workload <<<hunter2
-has err '^refused: kms:approval-needed'
+has err '^refused: kms:approval-needed: PutSecret / a proposal with 2 approvals'
+has err '^hint: put it without --bind'
 status 0 kms secret put password --from - <<<hunter2
+status 2 kms bind secret/password workload --valid 3 # nothing is proposed here
+has err '^hint: --valid is an option of cczoo kms propose$'
 status 0 kms propose bind secret/password workload
 status 0 as anne approve 2
 has out '^Bind item=secret/password policy=workload$'
@@ -120,11 +126,11 @@ has err '^refused: kms:approval-needed'
 status 1 kms propose quorum set 4
 has err '^refused: kms:quorum-unreachable: 3 / 4'
 status 0 kms propose quorum set 1
-status 0 as anne approve 5
+status 0 as anne approve 7
 status 1 kms policy put other "$RUN/probe-policy.json"
-status 0 as carl approve 5
+status 0 as carl approve 7
 status 0 kms propose policy put other "$RUN/probe-policy.json"
-status 0 as bob approve 6
+status 0 as bob approve 8
 has out '^approved, and executed as audit line [0-9]+$'
 
 step "audit"

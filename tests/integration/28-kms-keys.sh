@@ -38,6 +38,7 @@ status 1 kms key create x --alg aes-256 --ops encrypt
 has err '^refused: kms:key-unmanaged: '
 status 3 kms key create sign --alg ed25519
 has err 'kms:exists'
+has err '^hint: .*cczoo kms key rotate'
 status 0 kms key info pay/aead
 has out '^rotates next 20'
 has out '^policy for everything else: cli$'
@@ -107,6 +108,8 @@ status 0 work data-key pay/aead --out "$RUN/dk"
 cp "$RUN/out" "$RUN/dk.sealed"
 status 0 work decrypt pay/aead --from "$RUN/dk.sealed" --out "$RUN/dk2"
 cmp -s "$RUN/dk" "$RUN/dk2" || die "another data key came back"
+status 2 work data-key pay/aead --out - # it would be a file of that name
+[ ! -e - ] || die "a data key went into a file named -"
 status 0 work wrap pay/aead --from "$RUN/dk" --out "$RUN/wrapped"
 status 0 work unwrap pay/aead --from "$RUN/wrapped" --out "$RUN/dk3"
 cmp -s "$RUN/dk" "$RUN/dk3" || die "another key was unwrapped"
@@ -140,6 +143,15 @@ status 1 kms destroy key/pay/aead
 has err 'kms:key-early'
 status 0 kms undelete key/pay/aead
 
+step "which KMS it is, for those who may ask"
+status 0 kms status
+id=$(sed -n 's/^instance //p' "$RUN/out")
+status 0 kms key info sign --kms-id "$id"
+status 1 kms key info sign --kms-id "00000000000000000000000000000000"
+has err '^refused: kms:instance'
+status 2 work encrypt pay/aead --from "$RUN/text" --kms-id "$id"
+has err '^error: --kms-id needs --admin-key'
+
 step "without evidence, only where a key was made for it"
 status 0 kms key create unseal --alg aes-256-gcm --unattested-insecure
 status 0 client encrypt unseal --from "$RUN/text"
@@ -157,6 +169,12 @@ status 0 kms key import in --alg aes-256-gcm --from "$RUN/foreign" --new-version
 has out '^imported key/in version 2'
 status 1 kms key rotate in
 has err 'kms:key-imported'
+status 2 kms key import in --alg aes-256-gcm --from "$RUN/foreign" --new-version --rotate-every 90d
+has err '^hint: --rotate-every is an option of cczoo kms key create$'
+status 2 kms key info in --version 1
+has err '^hint: --version is an option of cczoo kms key encrypt, data-key, '
+status 2 kms key bind in decrypt probe --valid 3
+has err '^hint: --valid is an option of cczoo kms propose$'
 # as an HSM would: openssl wraps, the KMS unwraps
 status 0 kms key import-token hsm --alg aes-256-gcm
 cp "$RUN/out" "$RUN/params"
