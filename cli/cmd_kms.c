@@ -8,6 +8,7 @@
 #include "kms_ca.h"
 #include "kms_doctor.h"
 #include "kms_key.h"
+#include "kms_opts.h"
 #include "kms_reference.h"
 #include "kms_roles.h"
 #include "kms_session.h"
@@ -461,8 +462,7 @@ static ccz_rc unstage(struct kms_session *s, struct kms_opts *o, char **args, st
 static ccz_rc list_staged(struct kms_session *s, struct kms_opts *o, char **args,
                           struct ccz_err *err)
 {
-    (void)args;
-    return kms_staged(s->client, o->json, err);
+    return kms_staged(s->client, args[0], o->json, err);
 }
 
 /* What is rolled out is what is staged now; if somebody stages another one meanwhile, nothing is. */
@@ -471,6 +471,8 @@ static ccz_rc rollout(struct kms_session *s, struct kms_opts *o, char **args, st
     struct ccz_kms_staged st;
     struct ccz_kms_receipt receipt;
     ccz_rc rc = ccz_kms_get_staged(&st, NULL, s->client, args[0], err);
+    if (rc == CCZ_OK && o->roles.digest) /* another one than what is staged is refused */
+        rc = kms_digest_of(st.sha256, o->roles.digest, err);
     if (rc == CCZ_OK && o->roles.propose) {
         struct ccz_kms_proposed p;
         rc = ccz_kms_propose_roll_out(&p, s->client, args[0], st.sha256, o->roles.valid_s, err);
@@ -670,7 +672,9 @@ static const struct verb {
      1, false, replay},
     {"stage", NULL, "POLICY FILE", "try a policy beside POLICY until --until; it decides nothing",
      2, false, stage},
-    {"staged", NULL, "", "list what is staged and what it would have done", 0, false, list_staged},
+    {"staged", NULL, "[POLICY]",
+     "list what is staged and what it would have done; or print what is staged for POLICY", 0,
+     false, list_staged},
     {"unstage", NULL, "POLICY", "take it back", 1, false, unstage},
     {"rollout", NULL, "POLICY", "put the staged policy in force, for every item bound to POLICY", 1,
      false, rollout},
@@ -724,10 +728,9 @@ static int help(void)
     kms_key_help();
     kms_ca_help();
     ui_out("  %-28s %s\n", "propose VERB ...",
-           "policy put, reference put, reference delete, door open, bind, rm policy/NAME, role "
-           "set, quorum set, "
-           "key create, key bind, ca create: for "
-           "others to approve");
+           "policy put, rollout, reference put, reference delete, door open, bind, rm, role set, "
+           "quorum set, key create, key expiry, key bind, key unbind, ca create: for others to "
+           "approve");
     for (size_t i = 0; i < OFFLINE_LEN; i++)
         ui_out("  audit %s %-*s %s\n", offline[i].name, (int)(21 - strlen(offline[i].name)),
                offline[i].args, offline[i].help);
@@ -742,7 +745,14 @@ static bool check(const struct verb *v, const struct kms_opts *o, int operands)
                                     {"from", !v->value || o->from}};
     if (!ui_needs(needs, sizeof(needs) / sizeof(needs[0])))
         return false;
-    if (operands != v->operands || o->last < 0 || o->version < 0 ||
+    if (v->run == unseal && o->reach.kms_id) {
+        ui_error("--kms-id: a sealed KMS does not say which one it is");
+        ui_hint("a share opens the store that it was made for, and no other; ask afterwards: cczoo "
+                "kms status");
+        return false;
+    }
+    bool one_more = v->run == list_staged && operands == 1; /* it may be named */
+    if ((operands != v->operands && !one_more) || o->last < 0 || o->version < 0 ||
         o->version > CCZ_KMS_VERSIONS_MAX || o->if_version < -1 ||
         o->if_version > CCZ_KMS_VERSIONS_MAX || o->recovery_days < 0 || o->recovery_days > 90 ||
         o->valid_days < 0 || o->valid_days > 30) {
@@ -750,7 +760,7 @@ static bool check(const struct verb *v, const struct kms_opts *o, int operands)
                  v->name ? v->name : "", v->args);
         return false;
     }
-    return true;
+    return v->run != evidence_get || kms_not_stdout("out", o->out);
 }
 
 static bool proposable(const struct verb *v)
@@ -777,62 +787,88 @@ static int ask(const struct verb *v, struct kms_opts *o, char **args)
     return o->no ? UI_NO : UI_OK;
 }
 
+#define WITH_JSON                                                                                  \
+    "secret put, policy put, reference put, reference list, reference delete, bind, rm, "          \
+    "undelete, destroy, disable, enable, door open, door close, ls, show, audit, why, "            \
+    "workloads, replay, stage, staged, unstage, rollout, status, role set, role ls, quorum set, "  \
+    "proposals, approve, reject, token-key rotate, token-key list, unseal"
+
+static int parse(struct kms_opts *o, const struct verb *v, int argc, char **argv)
+{
+    const struct ui_opt reach[] = {KMS_REACH_OPTS(&o->reach), {0}};
+    const struct kms_opt opts[] = {
+        {"secret put, unseal",
+         UI_TEXT("from", &o->from, "FILE", "file of the value, mode 0600; - = stdin")},
+        {"secret put", UI_TEXT("bind", &o->bind, "NAME", "bind it to this policy of the KMS")},
+        {"secret put",
+         {"new-version", NULL, NULL, &o->new_version, NULL, "it exists, add a version"}},
+        {"policy put, reference put, stage",
+         {"replace", NULL, NULL, &o->replace, NULL,
+          "policy put: replace it for every item bound to it; reference put: add a version; stage: "
+          "replace what is staged"}},
+        {"secret put",
+         {"if-version", NULL, &o->if_version, NULL, "N",
+          "store only if N is the latest version; 0 = it does not exist"}},
+        {"secret put", UI_TEXT("expires", &o->expires, "TIME",
+                               "released to nobody from then on, e.g. 2027-01-31T00:00:00Z")},
+        {"secret put", UI_TEXT("metadata", &o->metadata, "JSON", "an object, not secret")},
+        {"rm, undelete, destroy, disable, enable, door open, door close, reference get",
+         {"version", NULL, &o->version, NULL, "N", "this version only"}},
+        {"rm",
+         {"recovery", NULL, &o->recovery_days, NULL, "DAYS",
+          "how long it is kept at least, 1 to 90; default 7"}},
+        {"rm", {"no-recovery", NULL, NULL, &o->no_recovery, NULL, "destroy it now, for good"}},
+        {"role set, quorum set, evidence get",
+         UI_TEXT("namespace", &o->roles.ns, "NS",
+                 "of names before their first /; '' = names without one; default: * = all, of "
+                 "evidence get ''")},
+        {"role set", UI_TEXT("label", &o->roles.label, "TEXT", "for people")},
+        {"role set",
+         {"token", NULL, NULL, &o->roles.token, NULL, "of a token's subject, not of a key"}},
+        {"propose",
+         {"valid", NULL, &o->valid_days, NULL, "DAYS",
+          "how long it may be approved, 1 to 30; default 7"}},
+        {"approve, rollout",
+         UI_TEXT("digest", &o->roles.digest, "HEX",
+                 "only if it is the proposal, or the staged policy, of this digest; default: the "
+                 "one that is there")},
+        {"proposals, replay",
+         {"all", NULL, NULL, &o->roles.all, NULL,
+          "proposals: also those that are closed; replay: also workloads that fare as they do "
+          "now"}},
+        {"audit", {"last", NULL, &o->last, NULL, "N", "the last N lines only"}},
+        {"workloads",
+         UI_TEXT("under", &o->under, "NAME", "those judged by this policy of the KMS")},
+        {"audit consistency",
+         UI_TEXT("known", &o->known, "FILE",
+                 "public keys that may have signed, PEM; default: those of the KMS")},
+        {"evidence get", UI_TEXT("out", &o->out, "FILE", "where to; must not exist")},
+        {"replay", UI_TEXT("reference", &o->reference, "NAME",
+                           "with --values in place of the set of this name")},
+        {"replay", UI_TEXT("values", &o->values, "FILE", "the set to try")},
+        {"replay", UI_TEXT("try", &o->try_file, "FILE", "this policy instead of the staged one")},
+        {"replay", UI_TEXT("at", &o->at, "TIME", "judged then, e.g. when a grace has ended")},
+        {"stage", UI_TEXT("until", &o->until, "TIME", "end of the trial, within 366 days")},
+        {WITH_JSON, {"json", NULL, NULL, &o->json, NULL, "print JSON, one object a line"}},
+        {0},
+    };
+    char usage[160], verb[32];
+    (void)snprintf(verb, sizeof(verb), "%s%s%s", v->noun, v->name ? " " : "",
+                   v->name ? v->name : "");
+    (void)snprintf(usage, sizeof(usage),
+                   "cczoo kms %s %s --kms ADDR --admin-key FILE --policy FILE", verb, v->args);
+    return kms_parse(argc, argv, "cczoo kms", verb, o->roles.propose, usage, reach, opts);
+}
+
 static int run(const struct verb *v, bool propose, int argc, char **argv)
 {
     struct kms_opts o = {.if_version = -1, .roles.propose = propose};
-    const struct ui_opt opts[] = {
-        KMS_REACH_OPTS(&o.reach),
-        {"from", &o.from, NULL, NULL, "FILE", "file of the value, mode 0600; - = stdin"},
-        {"bind", &o.bind, NULL, NULL, "NAME", "secret: bind it to this policy of the KMS"},
-        {"new-version", NULL, NULL, &o.new_version, NULL, "secret: it exists, add a version"},
-        {"replace", NULL, NULL, &o.replace, NULL,
-         "policy put: replace it for every item bound to it; reference put: add a version; stage: "
-         "replace what is staged"},
-        {"if-version", NULL, &o.if_version, NULL, "N",
-         "secret: store only if N is the latest version; 0 = it does not exist"},
-        {"expires", &o.expires, NULL, NULL, "TIME",
-         "secret: released to nobody from then on, e.g. 2027-01-31T00:00:00Z"},
-        {"metadata", &o.metadata, NULL, NULL, "JSON", "secret: an object, not secret"},
-        {"version", NULL, &o.version, NULL, "N",
-         "rm, undelete, destroy, disable, enable, door, reference get: this version only"},
-        {"recovery", NULL, &o.recovery_days, NULL, "DAYS",
-         "rm: how long it is kept at least, 1 to 90; default 7"},
-        {"no-recovery", NULL, NULL, &o.no_recovery, NULL, "rm: destroy it now, for good"},
-        {"namespace", &o.roles.ns, NULL, NULL, "NS",
-         "role, quorum, evidence: of names before their first /; '' = names without one; default: "
-         "* = all"},
-        {"label", &o.roles.label, NULL, NULL, "TEXT", "role set: for people"},
-        {"token", NULL, NULL, &o.roles.token, NULL, "role set: of a token's subject, not of a key"},
-        {"valid", NULL, &o.valid_days, NULL, "DAYS",
-         "propose: how long it may be approved, 1 to 30; default 7"},
-        {"digest", &o.roles.digest, NULL, NULL, "HEX",
-         "approve: only if it is the proposal of this digest; default: the one that is shown"},
-        {"all", NULL, NULL, &o.roles.all, NULL,
-         "proposals: also those that are closed; replay: also workloads that fare as they do now"},
-        {"last", NULL, &o.last, NULL, "N", "audit: the last N lines only"},
-        {"under", &o.under, NULL, NULL, "NAME",
-         "workloads: those judged by this policy of the KMS"},
-        {"known", &o.known, NULL, NULL, "FILE",
-         "audit consistency: public keys that may have signed, PEM; default: those of the KMS"},
-        {"out", &o.out, NULL, NULL, "FILE", "evidence get: where to"},
-        {"reference", &o.reference, NULL, NULL, "NAME",
-         "replay: with --values in place of the set of this name"},
-        {"values", &o.values, NULL, NULL, "FILE", "replay: the set to try"},
-        {"try", &o.try_file, NULL, NULL, "FILE", "replay: this policy instead of the staged one"},
-        {"at", &o.at, NULL, NULL, "TIME", "replay: judged then, e.g. when a grace has ended"},
-        {"until", &o.until, NULL, NULL, "TIME", "stage: end of the trial, within 366 days"},
-        {"json", NULL, NULL, &o.json, NULL, "print JSON, one object a line"},
-        {0},
-    };
-    char usage[160];
-    (void)snprintf(usage, sizeof(usage),
-                   "cczoo kms %s%s%s %s --kms ADDR --admin-key FILE --policy FILE", v->noun,
-                   v->name ? " " : "", v->name ? v->name : "", v->args);
-    int n = ui_parse(argc, argv, usage, opts);
+    int n = parse(&o, v, argc, argv);
     if (n < 0)
         return ui_parse_status(n);
     if (!check(v, &o, n))
         return UI_USAGE;
+    argv[n] = NULL; /* ends the operands */
     return ask(v, &o, argv);
 }
 
@@ -845,10 +881,11 @@ static int find_and_run(bool propose, int argc, char **argv)
         if (strcmp(argv[1], v->noun) != 0 || (v->name && !two))
             continue;
         if (propose && !proposable(v)) {
-            ui_error("this needs no approvals: call it directly");
-            ui_hint("policy put, reference put and delete, door open, bind, rm policy/NAME, role "
-                    "set, quorum "
-                    "set and rollout can be proposed");
+            ui_error("this cannot be proposed: call it directly");
+            ui_hint("policy put, rollout, reference put and delete, door open, bind, rm, role set, "
+                    "quorum set, key create, key expiry, key bind and unbind, and ca create can "
+                    "be; of secret put and key import that needs approvals only what --bind and "
+                    "--exportable ask for");
             return UI_USAGE;
         }
         return two ? run(v, propose, argc - 2, argv + 2) : run(v, propose, argc - 1, argv + 1);

@@ -2,6 +2,7 @@
 /* cczoo kms ca ...: an operator makes an authority and gives out its certificate; a workload has one issued. */
 #include "kms_ca.h"
 
+#include "kms_opts.h"
 #include "kms_roles.h"
 #include "kms_session.h"
 #include "kms_show.h"
@@ -11,6 +12,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 struct ca_opts {
     struct kms_reach reach;
@@ -97,6 +99,8 @@ static ccz_rc issue(struct kms_session *s, const struct ca_opts *o, const char *
                                       .life_s = o->life_s};
     ccz_kms_issued_init(&got);
     rc = ccz_kms_issue_certificate(&got, s->client, &ask, err);
+    if (rc != CCZ_OK) /* it was made here and is of no use: the same command may come again */
+        (void)unlink(o->key_out);
     if (rc == CCZ_OK) {
         char at[21];
         ccz_time_format(at, got.not_after_s);
@@ -143,31 +147,42 @@ static bool check(const struct verb *v, const struct ca_opts *o, int operands)
         ui_error("expected: cczoo kms ca %s %s", v->name, v->args);
         return false;
     }
+    if (!kms_id_is_usable(&o->reach))
+        return false;
+    if (!kms_not_stdout("key-out", o->key_out))
+        return false;
     return ui_count("life", o->life_s, 0, 7 * 86400) && ui_count("valid", o->valid_days, 0, 30);
 }
 
-static int run(const struct verb *v, bool propose, int argc, char **argv)
+static int parse(struct ca_opts *o, const struct verb *v, int argc, char **argv)
 {
-    struct ca_opts o = {.propose = propose};
-    const struct ui_opt opts[] = {
-        KMS_REACH_OPTS(&o.reach),
-        UI_OWN_EVIDENCE(&o.reach),
-        UI_TEXT("names", &o.names, "LIST", "DNS names and addresses, e.g. als.example,10.0.0.7"),
-        UI_TEXT("alg", &o.alg, "KIND", "create: ecdsa-p256 (default) or ecdsa-p384"),
-        UI_TEXT("bind", &o.bind, "NAME", "create: policy of workloads that get certificates"),
-        UI_TEXT("expires", &o.expires, "TIME", "create: of the key; default: never"),
-        {"life", NULL, &o.life_s, NULL, "SECONDS", "issue: 60 to 604800; default 86400"},
-        UI_TEXT("key-out", &o.key_out, "FILE", "issue: the private key, which must not exist"),
-        UI_TEXT("out", &o.out, "FILE", "certificates, must not exist; default: stdout"),
-        {"valid", NULL, &o.valid_days, NULL, "DAYS",
-         "propose: how long it may be approved, 1 to 30; default 7"},
-        {"json", NULL, NULL, &o.json, NULL, "create: print JSON"},
+    const struct ui_opt reach[] = {KMS_REACH_OPTS(&o->reach), UI_OWN_EVIDENCE(&o->reach), {0}};
+    const struct kms_opt opts[] = {
+        {"create, issue",
+         UI_TEXT("names", &o->names, "LIST", "DNS names and addresses, e.g. als.example,10.0.0.7")},
+        {"create", UI_TEXT("alg", &o->alg, "KIND", "ecdsa-p256 (default) or ecdsa-p384")},
+        {"create", UI_TEXT("bind", &o->bind, "NAME", "policy of workloads that get certificates")},
+        {"create", UI_TEXT("expires", &o->expires, "TIME", "of the key; default: never")},
+        {"issue", {"life", NULL, &o->life_s, NULL, "SECONDS", "60 to 604800; default 86400"}},
+        {"issue", UI_TEXT("key-out", &o->key_out, "FILE", "the private key, which must not exist")},
+        {"cert, issue",
+         UI_TEXT("out", &o->out, "FILE", "certificates, must not exist; default: stdout")},
+        {"propose",
+         {"valid", NULL, &o->valid_days, NULL, "DAYS",
+          "how long it may be approved, 1 to 30; default 7"}},
+        {"create", {"json", NULL, NULL, &o->json, NULL, "print JSON"}},
         {0},
     };
     char usage[160];
     (void)snprintf(usage, sizeof(usage), "cczoo kms ca %s %s --kms ADDR --policy FILE ...", v->name,
                    v->args);
-    int n = ui_parse(argc, argv, usage, opts);
+    return kms_parse(argc, argv, "cczoo kms ca", v->name, o->propose, usage, reach, opts);
+}
+
+static int run(const struct verb *v, bool propose, int argc, char **argv)
+{
+    struct ca_opts o = {.propose = propose};
+    int n = parse(&o, v, argc, argv);
     if (n < 0)
         return ui_parse_status(n);
     if (!check(v, &o, n))

@@ -36,7 +36,7 @@ struct names {
 struct doctor {
     struct kms_reach reach;
     struct kms_session s;
-    const char *kms_id;
+    struct ccz_kms_instance pin; /* which KMS it has to be */
     int64_t days, last;
     bool json;
     int64_t now_s;
@@ -180,14 +180,15 @@ static void check_evidence(struct doctor *d)
 
 static void check_instance(struct doctor *d, const uint8_t id[CCZ_KMS_INSTANCE_SIZE])
 {
-    char hex[2 * CCZ_KMS_INSTANCE_SIZE + 1];
+    char hex[2 * CCZ_KMS_INSTANCE_SIZE + 1], pinned[2 * CCZ_KMS_INSTANCE_SIZE + 1];
     ccz_hex(hex, id, CCZ_KMS_INSTANCE_SIZE);
-    if (!d->kms_id)
+    ccz_hex(pinned, d->pin.id, CCZ_KMS_INSTANCE_SIZE);
+    if (!d->pin.known)
         found(d, LEVEL_NOTE, "instance", "write it down, and give it as --kms-id from now on",
               "%s; not compared with anything", hex);
-    else if (strcmp(d->kms_id, hex) != 0)
+    else if (strcmp(pinned, hex) != 0)
         found(d, LEVEL_BAD, "instance", "the right program with another store: do not use it",
-              "kms:instance: %s / %s", hex, d->kms_id);
+              "kms:instance: %s / %s", hex, pinned);
     else
         found(d, LEVEL_OK, "instance", NULL, "%s", hex);
 }
@@ -540,7 +541,11 @@ int kms_doctor(int argc, char **argv)
     }
     if (!ui_count("days", d.days, 1, 365) || !ui_count("last", d.last, 0, INT64_MAX))
         return UI_USAGE;
-    d.kms_id = d.reach.kms_id; /* here another KMS is a finding, and not the end */
+    struct ccz_err err = {0};
+    if (d.reach.kms_id && ccz_kms_instance_parse(&d.pin, d.reach.kms_id, &err) != CCZ_OK) {
+        (void)ui_fail(&err);
+        return UI_USAGE;
+    } /* here another KMS is a finding, and not the end */
     d.reach.kms_id = NULL;
     int status = examine(&d);
     kms_session_end(&d.s);

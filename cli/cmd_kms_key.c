@@ -4,6 +4,7 @@
 #include "json_out.h"
 #include "kms_key.h"
 
+#include "kms_opts.h"
 #include "kms_roles.h"
 #include "kms_session.h"
 #include "kms_show.h"
@@ -284,6 +285,13 @@ static ccz_rc expiry(struct kms_session *s, const struct key_opts *o, char **arg
     struct ccz_kms_receipt r;
     int64_t expires_s = 0;
     ccz_rc rc = time_of(&expires_s, args[1], err);
+    if (rc == CCZ_OK && o->propose) {
+        struct ccz_kms_proposed p;
+        rc = ccz_kms_propose_expiry(&p, s->client, args[0], expires_s, valid_s(o), err);
+        if (rc == CCZ_OK)
+            proposed(o, &p);
+        return rc;
+    }
     if (rc == CCZ_OK)
         rc = ccz_kms_key_set_expiry(&r, s->client, args[0], expires_s, err);
     return done(rc, o, "changed", args[0], 0, &r);
@@ -427,7 +435,7 @@ static ccz_rc data_key(struct kms_session *s, const struct key_opts *o, char **a
     struct ccz_kms_use u;
     ccz_buf_init(&sealed, CCZ_KMS_MESSAGE_SIZE_MAX);
     ccz_rc rc = ccz_kms_data_key(o->out ? &plain : NULL, &sealed, &u, s->client, args[0],
-                                 text_of(o->aad), (size_t)o->size, err);
+                                 (uint32_t)o->version, text_of(o->aad), (size_t)o->size, err);
     if (rc == CCZ_OK && o->out)
         rc = ccz_file_write(o->out, CCZ_SPAN(ccz_secret_view(plain), ccz_secret_size(plain)), 0600,
                             CCZ_FILE_CREATE_ONLY, err);
@@ -547,7 +555,7 @@ static ccz_rc hmac_verify(struct kms_session *s, const struct key_opts *o, char 
 static ccz_rc how_of(struct ccz_sign_how *how, const struct key_opts *o, struct ccz_err *err)
 {
     static const char *const hashes[] = {"sha256", "sha384", "sha512"};
-    *how = (struct ccz_sign_how){.prehashed = o->prehashed};
+    *how = (struct ccz_sign_how){.prehashed = o->prehashed, .usual_hash = !o->hash};
     for (unsigned i = 0; i < 3; i++)
         if (o->hash && strcmp(o->hash, hashes[i]) == 0)
             how->hash = (enum ccz_hash)i;
@@ -564,12 +572,6 @@ static ccz_rc how_of(struct ccz_sign_how *how, const struct key_opts *o, struct 
     return CCZ_OK;
 }
 
-/* Without any of these options what is usual for the kind. */
-static const struct ccz_sign_how *or_usual(const struct ccz_sign_how *how, const struct key_opts *o)
-{
-    return o->hash || o->form || o->padding || o->prehashed ? how : NULL;
-}
-
 static ccz_rc sign(struct kms_session *s, const struct key_opts *o, char **args,
                    struct ccz_err *err)
 {
@@ -583,7 +585,7 @@ static ccz_rc sign(struct kms_session *s, const struct key_opts *o, char **args,
     if (rc == CCZ_OK)
         rc = kms_read_text(&message, o->from, err);
     if (rc == CCZ_OK)
-        rc = ccz_kms_sign(&sig, &u, s->client, args[0], (uint32_t)o->version, or_usual(&how, o),
+        rc = ccz_kms_sign(&sig, &u, s->client, args[0], (uint32_t)o->version, &how,
                           ccz_buf_span(&message), err);
     if (rc == CCZ_OK)
         rc = write_bytes(o, &sig, err);
@@ -607,7 +609,7 @@ static ccz_rc verify(struct kms_session *s, const struct key_opts *o, char **arg
     if (rc == CCZ_OK)
         rc = ccz_file_read(&sig, o->signature, err);
     if (rc == CCZ_OK)
-        rc = ccz_kms_verify(&u, s->client, args[0], (uint32_t)o->version, or_usual(&how, o),
+        rc = ccz_kms_verify(&u, s->client, args[0], (uint32_t)o->version, &how,
                             ccz_buf_span(&message), ccz_buf_span(&sig), err);
     if (rc == CCZ_OK)
         used("verified with", args[0], &u);
@@ -689,6 +691,10 @@ static bool check(const struct verb *v, const struct key_opts *o, int operands)
         ui_error("expected: cczoo kms key %s %s", v->name, v->args);
         return false;
     }
+    if (!kms_id_is_usable(&o->reach))
+        return false;
+    if (v->run == data_key && !kms_not_stdout("out", o->out)) /* its ciphertext goes there */
+        return false;
     return ui_count("version", o->version, 0, CCZ_KMS_VERSIONS_MAX) &&
            ui_count("if-version", o->if_version, -1, CCZ_KMS_VERSIONS_MAX) &&
            ui_count("decrypt", o->decrypt, 0, CCZ_KMS_VERSIONS_MAX) &&
@@ -697,51 +703,79 @@ static bool check(const struct verb *v, const struct key_opts *o, int operands)
            ui_count("life", o->life_s, 0, 86400);
 }
 
-static int run(const struct verb *v, bool propose, int argc, char **argv)
+#define MAKERS "create, import, import-token, import-wrapped"
+#define WITH_VERSION                                                                               \
+    "encrypt, data-key, rewrap, wrap, unwrap, derive, hmac, hmac-verify, sign, verify, public"
+#define WITH_JSON                                                                                  \
+    "create, import, import-token, import-wrapped, rotate, minimum, period, expiry, bind, "        \
+    "unbind, info"
+
+static int parse(struct key_opts *o, const struct verb *v, int argc, char **argv)
 {
-    struct key_opts o = {.if_version = -1, .propose = propose};
-    const struct ui_opt opts[] = {
-        KMS_REACH_OPTS(&o.reach),
-        UI_OWN_EVIDENCE(&o.reach),
-        UI_TEXT("alg", &o.alg, "KIND",
-                "aes-256 (default), aes-128; inside: aes-256-gcm, chacha20-poly1305, hmac-sha256, "
-                "ecdsa-p256, ecdsa-p384, ed25519, rsa-3072, ..."),
-        UI_TEXT("ops", &o.ops, "LIST", "what it is for, e.g. sign,verify; default: all it can"),
-        UI_TEXT("bind", &o.bind, "NAME", "bind it to this policy of the KMS"),
-        {"exportable", NULL, NULL, &o.exportable, NULL, "it may leave, to whom its policy accepts"},
-        {"unattested-insecure", NULL, NULL, &o.unattested, NULL, "clients use it without evidence"},
-        UI_TEXT("expires", &o.expires, "TIME", "e.g. 2027-01-31T00:00:00Z"),
-        UI_TEXT("rotate-every", &o.every, "90d", "rotate by itself, in days (d) or hours (h)"),
-        UI_TEXT("metadata", &o.metadata, "JSON", "aes-128, aes-256: an object, not secret"),
-        {"new-version", NULL, NULL, &o.new_version, NULL, "it exists, add a version"},
-        {"if-version", NULL, &o.if_version, NULL, "N",
-         "aes-128, aes-256: store only if N is the latest version; 0 = it does not exist"},
-        UI_TEXT("from", &o.from, "FILE", "input; values of mode 0600; - = stdin"),
-        UI_TEXT("out", &o.out, "FILE", "output, which must not exist; - = stdout"),
-        UI_TEXT("aad", &o.aad, "TEXT", "context that has to be the same to decrypt"),
-        {"version", NULL, &o.version, NULL, "N", "of the key; default: the latest"},
-        {"size", NULL, &o.size, NULL, "BYTES", "data-key, derive: default 32"},
-        {"decrypt", NULL, &o.decrypt, NULL, "N", "minimum: lowest version that reads"},
-        {"encrypt", NULL, &o.encrypt, NULL, "N",
-         "minimum: lowest version that makes new things; default: the latest"},
-        UI_TEXT("hash", &o.hash, "HASH", "sha256, sha384, sha512; default: the kind's"),
-        {"prehashed", NULL, NULL, &o.prehashed, NULL, "the input is the hash"},
-        UI_TEXT("form", &o.form, "FORM", "ECDSA: raw (default) or der"),
-        UI_TEXT("padding", &o.padding, "PADDING", "RSA: pss (default) or pkcs1"),
-        UI_TEXT("signature", &o.signature, "FILE", "verify: the signature"),
-        UI_TEXT("mac", &o.mac, "HEX", "hmac-verify: the MAC"),
-        UI_TEXT("token", &o.token, "TEXT", "import-wrapped: as import-token printed it"),
-        {"life", NULL, &o.life_s, NULL, "SECONDS", "import-token: default 3600"},
-        {"valid", NULL, &o.valid_days, NULL, "DAYS",
-         "propose: how long it may be approved, 1 to 30; default 7"},
-        {"json", NULL, NULL, &o.json, NULL, "print JSON"},
+    const struct ui_opt reach[] = {KMS_REACH_OPTS(&o->reach), UI_OWN_EVIDENCE(&o->reach), {0}};
+    const struct kms_opt opts[] = {
+        {MAKERS, UI_TEXT("alg", &o->alg, "KIND",
+                         "aes-256 (default), aes-128; inside: aes-256-gcm, chacha20-poly1305, "
+                         "hmac-sha256, ecdsa-p256, ecdsa-p384, ed25519, rsa-3072, ...")},
+        {MAKERS,
+         UI_TEXT("ops", &o->ops, "LIST", "what it is for, e.g. sign,verify; default: all it can")},
+        {MAKERS, UI_TEXT("bind", &o->bind, "NAME", "bind it to this policy of the KMS")},
+        {MAKERS,
+         {"exportable", NULL, NULL, &o->exportable, NULL,
+          "it may leave, to whom its policy accepts"}},
+        {MAKERS,
+         {"unattested-insecure", NULL, NULL, &o->unattested, NULL,
+          "clients use it without evidence"}},
+        {MAKERS, UI_TEXT("expires", &o->expires, "TIME", "e.g. 2027-01-31T00:00:00Z")},
+        {"create",
+         UI_TEXT("rotate-every", &o->every, "90d", "rotate by itself, in days (d) or hours (h)")},
+        {"create, import",
+         UI_TEXT("metadata", &o->metadata, "JSON", "aes-128, aes-256: an object, not secret")},
+        {MAKERS, {"new-version", NULL, NULL, &o->new_version, NULL, "it exists, add a version"}},
+        {"create, import",
+         {"if-version", NULL, &o->if_version, NULL, "N",
+          "aes-128, aes-256: store only if N is the latest version; 0 = it does not exist"}},
+        {"import, import-wrapped, encrypt, decrypt, rewrap, wrap, unwrap, hmac, hmac-verify, sign, "
+         "verify",
+         UI_TEXT("from", &o->from, "FILE", "input; values of mode 0600; - = stdin")},
+        {"decrypt, data-key, wrap, unwrap, derive, sign",
+         UI_TEXT("out", &o->out, "FILE",
+                 "output, which must not exist; - = stdout, but for data-key")},
+        {"encrypt, decrypt, data-key, rewrap",
+         UI_TEXT("aad", &o->aad, "TEXT", "context that has to be the same to decrypt")},
+        {WITH_VERSION,
+         {"version", NULL, &o->version, NULL, "N", "of the key; default: the latest"}},
+        {"data-key, derive", {"size", NULL, &o->size, NULL, "BYTES", "default 32"}},
+        {"minimum", {"decrypt", NULL, &o->decrypt, NULL, "N", "lowest version that reads"}},
+        {"minimum",
+         {"encrypt", NULL, &o->encrypt, NULL, "N",
+          "lowest version that makes new things; default: the latest"}},
+        {"sign, verify",
+         UI_TEXT("hash", &o->hash, "HASH", "sha256, sha384, sha512; default: the kind's")},
+        {"sign, verify", {"prehashed", NULL, NULL, &o->prehashed, NULL, "the input is the hash"}},
+        {"sign, verify", UI_TEXT("form", &o->form, "FORM", "ECDSA: raw (default) or der")},
+        {"sign, verify", UI_TEXT("padding", &o->padding, "PADDING", "RSA: pss (default) or pkcs1")},
+        {"verify", UI_TEXT("signature", &o->signature, "FILE", "the signature")},
+        {"hmac-verify", UI_TEXT("mac", &o->mac, "HEX", "the MAC")},
+        {"import-wrapped", UI_TEXT("token", &o->token, "TEXT", "as import-token printed it")},
+        {"import-token", {"life", NULL, &o->life_s, NULL, "SECONDS", "default 3600"}},
+        {"propose",
+         {"valid", NULL, &o->valid_days, NULL, "DAYS",
+          "how long it may be approved, 1 to 30; default 7"}},
+        {WITH_JSON, {"json", NULL, NULL, &o->json, NULL, "print JSON"}},
         {0},
     };
     char usage[200];
     (void)snprintf(usage, sizeof(usage),
                    "cczoo kms key %s %s --kms ADDR --policy FILE --admin-key FILE | --tee PROVIDER",
                    v->name, v->args);
-    int n = ui_parse(argc, argv, usage, opts);
+    return kms_parse(argc, argv, "cczoo kms key", v->name, o->propose, usage, reach, opts);
+}
+
+static int run(const struct verb *v, bool propose, int argc, char **argv)
+{
+    struct key_opts o = {.if_version = -1, .propose = propose};
+    int n = parse(&o, v, argc, argv);
     if (n < 0)
         return ui_parse_status(n);
     if (!check(v, &o, n))
@@ -761,10 +795,11 @@ int kms_key(bool propose, int argc, char **argv)
         const struct verb *v = &verbs[i];
         if (strcmp(argv[1], v->name) != 0)
             continue;
-        if (!propose || v->run == create || v->run == bind_op || v->run == unbind_op)
+        if (!propose || v->run == create || v->run == expiry || v->run == bind_op ||
+            v->run == unbind_op)
             return run(v, propose, argc - 1, argv + 1);
-        ui_error("this needs no approvals: call it directly");
-        ui_hint("key create, key bind and key unbind can be proposed");
+        ui_error("this cannot be proposed: call it directly");
+        ui_hint("key create, key expiry, key bind and key unbind can be proposed");
         return UI_USAGE;
     }
     ui_error("no such verb: kms key%s%s", argc > 1 ? " " : "", argc > 1 ? argv[1] : "");

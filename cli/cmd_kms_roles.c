@@ -3,6 +3,7 @@
 #include "json_out.h"
 #include "key_file.h"
 #include "kms_roles.h"
+#include "kms_why.h"
 
 #include <cczoo/codec.h>
 #include <cczoo/crypto.h>
@@ -221,8 +222,10 @@ ccz_rc kms_proposals(struct ccz_rpc_client *c, const struct kms_roles_opts *o, s
 struct look {
     const struct kms_roles_opts *o;
     uint64_t id;
-    bool found;
+    bool found, rolls_out;
     uint8_t sha256[32];
+    char policy[CCZ_KMS_NAME_SIZE]; /* rolls_out: what is staged for it, of this digest */
+    uint8_t staged_sha256[32];
 };
 
 static void look_at(void *arg, const struct ccz_kms_proposal *p)
@@ -232,8 +235,35 @@ static void look_at(void *arg, const struct ccz_kms_proposal *p)
         return;
     l->found = true;
     memcpy(l->sha256, p->sha256, sizeof(l->sha256));
-    if (!l->o->json)
-        show_proposal(l->o, p);
+    l->rolls_out = ccz_kms_proposal_roll_out(l->policy, l->staged_sha256, p);
+    show_proposal(l->o, p);
+}
+
+/* A RollOut names a digest only: what is behind it is what an approver has to see. */
+static ccz_rc look_at_staged(struct ccz_rpc_client *c, const struct look *l, struct ccz_err *err)
+{
+    CCZ_AUTO_BUF json;
+    struct ccz_kms_staged st;
+    ccz_buf_init(&json, CCZ_POLICY_SIZE_MAX);
+    ccz_rc rc = ccz_kms_get_staged(&st, &json, c, l->policy, err);
+    if (rc != CCZ_OK)
+        return rc;
+    if (memcmp(st.sha256, l->staged_sha256, sizeof(st.sha256)) != 0) {
+        ccz_refuse_bytes(err, CCZ_E_MISMATCH, "kms:staged-changed", st.sha256, 32, l->staged_sha256,
+                         32);
+        return ccz_hint(err, CCZ_E_MISMATCH,
+                        "what is staged now is not what was proposed: reject it, and have what is "
+                        "meant proposed again");
+    }
+    kms_show_staged(&st, &json, l->o->json);
+    return CCZ_OK;
+}
+
+ccz_rc kms_digest_of(uint8_t out[32], const char *text, struct ccz_err *err)
+{
+    if (strlen(text) == 64 && ccz_unhex(out, 32, text, 64) == CCZ_OK)
+        return CCZ_OK;
+    return ccz_refuse(err, CCZ_E_ARG, "kms:digest", text, "64 hex digits");
 }
 
 /* --digest names one that was looked at before: on another day, or by somebody else. */
@@ -242,13 +272,13 @@ static ccz_rc take_digest(uint8_t out[32], struct ccz_rpc_client *c, const struc
 {
     struct look l = {.o = o, .id = id};
     if (o->digest)
-        return strlen(o->digest) == 64 && ccz_unhex(out, 32, o->digest, 64) == CCZ_OK
-                   ? CCZ_OK
-                   : ccz_refuse(err, CCZ_E_ARG, "kms:digest", o->digest, "64 hex digits");
+        return kms_digest_of(out, o->digest, err);
     ccz_rc rc = id ? ccz_kms_list_proposals(c, id - 1, 1, look_at, &l, err) : CCZ_OK;
     if (rc == CCZ_OK && !l.found)
         rc = ccz_fail(err, CCZ_E_NOT_FOUND, "kms:not-found", 0, "there is no proposal %llu",
                       (unsigned long long)id);
+    if (rc == CCZ_OK && l.rolls_out)
+        rc = look_at_staged(c, &l, err);
     memcpy(out, l.sha256, sizeof(l.sha256));
     return rc;
 }

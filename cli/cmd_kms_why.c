@@ -299,7 +299,7 @@ ccz_rc kms_evidence_get(struct ccz_rpc_client *c, const char *id, const char *ns
     if (rc == CCZ_OK)
         rc = ccz_kms_get_evidence(&kept, &evidence, c, ns, sha256, err);
     if (rc == CCZ_OK)
-        rc = ccz_file_write(out, ccz_buf_span(&evidence), 0644, CCZ_FILE_REPLACE, err);
+        rc = ccz_file_write(out, ccz_buf_span(&evidence), 0644, CCZ_FILE_CREATE_ONLY, err);
     if (rc != CCZ_OK)
         return rc;
     ccz_time_format(at, kept.time_s);
@@ -309,6 +309,17 @@ ccz_rc kms_evidence_get(struct ccz_rpc_client *c, const char *id, const char *ns
 }
 
 /* ------------------------------------------------------------------------------ staged */
+
+static void put_staged(struct ccz_buf *b, const struct ccz_kms_staged *s)
+{
+    ccz_buf_put_str(b, "{\"policy\":");
+    ccz_json_put_str(b, ccz_span_str(s->policy));
+    put_hex(b, "sha256", s->sha256);
+    put_time(b, "created", s->created_s);
+    put_time(b, "ends", s->ends_s);
+    ccz_buf_printf(b, ",\"ended\":%s,\"would_accept\":%llu,\"would_refuse\":%llu", yes(s->ended),
+                   (unsigned long long)s->would_accept, (unsigned long long)s->would_refuse);
+}
 
 static void on_staged(void *arg, const struct ccz_kms_staged *s)
 {
@@ -325,19 +336,49 @@ static void on_staged(void *arg, const struct ccz_kms_staged *s)
     }
     CCZ_AUTO_BUF b;
     ccz_buf_init(&b, 4096);
-    ccz_buf_put_str(&b, "{\"policy\":");
-    ccz_json_put_str(&b, ccz_span_str(s->policy));
-    put_hex(&b, "sha256", s->sha256);
-    put_time(&b, "created", s->created_s);
-    put_time(&b, "ends", s->ends_s);
-    ccz_buf_printf(&b, ",\"ended\":%s,\"would_accept\":%llu,\"would_refuse\":%llu}", yes(s->ended),
-                   (unsigned long long)s->would_accept, (unsigned long long)s->would_refuse);
-    ui_out("%s\n", ccz_buf_str(&b));
+    put_staged(&b, s);
+    ui_out("%s}\n", ccz_buf_str(&b));
 }
 
-ccz_rc kms_staged(struct ccz_rpc_client *c, bool json, struct ccz_err *err)
+void kms_show_staged(const struct ccz_kms_staged *st, struct ccz_buf *text, bool json)
+{
+    CCZ_AUTO_BUF b;
+    char hex[65], end[21];
+    ccz_buf_init(&b, 8 * CCZ_POLICY_SIZE_MAX);
+    if (json) {
+        put_staged(&b, st);
+        put_text(&b, "text", ccz_buf_str(text));
+        ccz_buf_put_str(&b, "}\n");
+    }
+    for (size_t i = 0; !json && i < text->size; i++) {
+        uint8_t c = text->ptr[i];
+        ccz_buf_u8(&b, c == '\n' || c == '\t' || (c >= ' ' && c < 0x7f) ? c : '?');
+    }
+    if (!json && text->size && text->ptr[text->size - 1] != '\n')
+        ccz_buf_put_str(&b, "\n");
+    ui_out_span(ccz_buf_span(&b));
+    ccz_hex(hex, st->sha256, 32);
+    ccz_time_format(end, st->ends_s);
+    ui_say("staged for policy/%s %s %s, sha256 %s", st->policy, st->ended ? "ENDED" : "until", end,
+           hex);
+}
+
+static ccz_rc show_one(struct ccz_rpc_client *c, const char *policy, bool json, struct ccz_err *err)
+{
+    CCZ_AUTO_BUF text;
+    struct ccz_kms_staged st;
+    ccz_buf_init(&text, CCZ_POLICY_SIZE_MAX);
+    ccz_rc rc = ccz_kms_get_staged(&st, &text, c, policy, err);
+    if (rc == CCZ_OK)
+        kms_show_staged(&st, &text, json);
+    return rc;
+}
+
+ccz_rc kms_staged(struct ccz_rpc_client *c, const char *policy, bool json, struct ccz_err *err)
 {
     struct list l = {.json = json};
+    if (policy)
+        return show_one(c, policy, json, err);
     ccz_rc rc = ccz_kms_list_staged(c, on_staged, &l, err);
     if (rc == CCZ_OK && l.n == 0 && !json)
         ui_say("nothing is staged");

@@ -11,7 +11,7 @@ struct kms_roles_opts {
     const char *ns;    /* NULL = "*" */
     const char *label; /* or NULL */
     bool token;
-    const char *digest; /* approve: only if it is that one; NULL = the one that is shown */
+    const char *digest; /* approve, rollout: only if it is that one; NULL = the one that is there */
     bool all;           /* proposals: also those that are closed */
     bool json;
 };
@@ -26,6 +26,8 @@ ccz_rc kms_approve(struct ccz_rpc_client *c, const struct kms_roles_opts *o, con
 ccz_rc kms_reject(struct ccz_rpc_client *c, const struct kms_roles_opts *o, const char *id,
                   struct ccz_err *err);
 ccz_rc kms_proposals(struct ccz_rpc_client *c, const struct kms_roles_opts *o, struct ccz_err *err);
+/* The one that --digest says, 64 hex digits. */
+ccz_rc kms_digest_of(uint8_t out[32], const char *text, struct ccz_err *err);
 /* What was proposed, by whichever verb. */
 void kms_show_proposed(const struct kms_roles_opts *o, const struct ccz_kms_proposed *p);
 #endif

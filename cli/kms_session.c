@@ -32,6 +32,15 @@ static ccz_rc reach_one(struct kms_session *s, const char *target, struct ccz_er
     return rc;
 }
 
+bool kms_id_is_usable(const struct kms_reach *r)
+{
+    if (!r->kms_id || r->admin_key)
+        return true;
+    ui_error("--kms-id needs --admin-key: a workload cannot ask which KMS it is");
+    ui_hint("leave it out, and ask with the key of an auditor: cczoo kms status");
+    return false;
+}
+
 /* Before anything is told to it. */
 static ccz_rc check_id(struct kms_session *s, const char *id, struct ccz_err *err)
 {

@@ -30,6 +30,8 @@ struct kms_session {
     struct ccz_rpc_client *client;
     struct ccz_ratls_peer peer; /* the KMS, as its evidence says */
 };
+/* False after saying so: --kms-id asks which KMS it is, and that answer takes a key with a role, not evidence. */
+bool kms_id_is_usable(const struct kms_reach *r);
 /* Connects; the KMS's evidence is judged before anything is sent to it. End it also if this fails. */
 ccz_rc kms_session_begin(struct kms_session *s, const struct kms_reach *r, struct ccz_err *err);
 void kms_session_end(struct kms_session *s);

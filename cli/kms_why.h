@@ -20,6 +20,8 @@ ccz_rc kms_replay(uint64_t *blocked, struct ccz_rpc_client *c, const struct kms_
 /* Raw evidence that is kept. @param id  SHA-256 in hex, or what a token calls it @param ns  NULL = as the token says, or "" */
 ccz_rc kms_evidence_get(struct ccz_rpc_client *c, const char *id, const char *ns, const char *out,
                         struct ccz_err *err);
-/* Everything that is staged. */
-ccz_rc kms_staged(struct ccz_rpc_client *c, bool json, struct ccz_err *err);
+/* What is staged for @p policy: its text. NULL: a line for everything that is staged. */
+ccz_rc kms_staged(struct ccz_rpc_client *c, const char *policy, bool json, struct ccz_err *err);
+/* The text of a staged policy on stdout; @p json: as a member of an object. What a terminal would obey is '?'. */
+void kms_show_staged(const struct ccz_kms_staged *st, struct ccz_buf *text, bool json);
 #endif

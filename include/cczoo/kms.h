@@ -695,6 +695,10 @@ struct ccz_kms_proposal {
 };
 /** Text of a proposed request for people, appended: the whole of it, policies as they are. "Bind item=... policy=..." */
 CCZ_API void ccz_kms_proposal_print(struct ccz_buf *out, const struct ccz_kms_proposal *p);
+/** What a proposed RollOut puts in force: the policy that is staged for @p policy and has this digest, which ccz_kms_get_staged() gets.
+ *  @return false: @p p is no RollOut (or malformed); outputs are untouched */
+CCZ_API bool ccz_kms_proposal_roll_out(char policy[CCZ_KMS_NAME_SIZE], uint8_t sha256[32],
+                                       const struct ccz_kms_proposal *p);
 typedef void (*ccz_kms_proposal_fn)(void *arg, const struct ccz_kms_proposal *p);
 /** Proposals behind @p after_id of the namespaces that the caller may read. @param limit  0 = all */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_list_proposals(struct ccz_rpc_client *c, uint64_t after_id,

@@ -121,6 +121,11 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_key_set_period(struct ccz_kms_receipt *recei
 CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_key_set_expiry(struct ccz_kms_receipt *receipt,
                                                    struct ccz_rpc_client *c, const char *key,
                                                    int64_t expires_s, struct ccz_err *err);
+/** The same where it needs approvals: a later expiry, or none, of a key that is exportable or used without evidence. */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_propose_expiry(struct ccz_kms_proposed *out,
+                                                   struct ccz_rpc_client *c, const char *key,
+                                                   int64_t expires_s, uint32_t valid_s,
+                                                   struct ccz_err *err);
 /**
  * Author: who may do @p op with a key: workloads that @p policy accepts. @param op  its name; NULL = the default for all
  * @param policy  NULL: @p op is again decided by the default
@@ -180,8 +185,8 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_decrypt(struct ccz_secret **text, struct ccz
 /** A fresh key of @p size (1..1024) bytes, and what ccz_kms_decrypt() opens to it. @param plain NULL: only that */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_data_key(struct ccz_secret **plain, struct ccz_buf *sealed,
                                              struct ccz_kms_use *use, struct ccz_rpc_client *c,
-                                             const char *key, struct ccz_span aad, size_t size,
-                                             struct ccz_err *err);
+                                             const char *key, uint32_t version, struct ccz_span aad,
+                                             size_t size, struct ccz_err *err);
 /** The same text under the latest version (or @p version); nobody sees it. @p aad is that of before, and stays.
  *  @retval CCZ_E_SIG  "kms:key-decrypt" */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_rewrap(struct ccz_buf *out, struct ccz_kms_use *use,
@@ -213,7 +218,7 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_hmac_verify(struct ccz_kms_use *use, struct 
                                                 const char *key, uint32_t version,
                                                 struct ccz_span message, struct ccz_span mac,
                                                 struct ccz_err *err);
-/** Appends a signature of a message (at most 1 MiB) or its hash, as ccz_pkey_sign(). */
+/** Appends a signature of a message (at most 1 MiB) or its hash, as ccz_pkey_sign(). @param how  NULL = what is usual for the kind */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_sign(struct ccz_buf *sig, struct ccz_kms_use *use,
                                          struct ccz_rpc_client *c, const char *key,
                                          uint32_t version, const struct ccz_sign_how *how,

@@ -74,6 +74,8 @@ struct ccz_sign_how {
     bool prehashed;     /**< the input is the hash, ccz_hash_size() bytes; never with Ed25519 */
     enum ccz_sig_form form;       /**< ECDSA only */
     enum ccz_rsa_padding padding; /**< RSA only */
+    bool
+        usual_hash; /**< in place of `hash` what is usual for the key: P-384 SHA-384, else SHA-256 */
 };
 #define CCZ_PKEY_SIG_SIZE_MAX 512
 /**

@@ -17,6 +17,14 @@ static bool is_rsa(const struct ccz_pkey *k)
 
 /* ------------------------------------------------------------------------- what to sign */
 
+static struct ccz_sign_how settle(const struct ccz_pkey *k, const struct ccz_sign_how *asked)
+{
+    struct ccz_sign_how how = *asked;
+    if (how.usual_hash)
+        how.hash = k->kind == CCZ_PKEY_P384 ? CCZ_SHA384 : CCZ_SHA256;
+    return how;
+}
+
 static ccz_rc check_how(const struct ccz_pkey *k, const struct ccz_sign_how *how,
                         struct ccz_err *err)
 {
@@ -107,9 +115,10 @@ static ccz_rc sign_ed25519(struct ccz_buf *sig, const struct ccz_pkey *k, struct
     return sig->bad ? CCZ_E_NOMEM : CCZ_OK;
 }
 
-ccz_rc ccz_pkey_sign(struct ccz_buf *sig, const struct ccz_pkey *k, const struct ccz_sign_how *how,
-                     struct ccz_span in, struct ccz_err *err)
+ccz_rc ccz_pkey_sign(struct ccz_buf *sig, const struct ccz_pkey *k,
+                     const struct ccz_sign_how *asked, struct ccz_span in, struct ccz_err *err)
 {
+    const struct ccz_sign_how settled = settle(k, asked), *how = &settled;
     if (!k->is_private)
         return ccz_fail(err, CCZ_E_ARG, "pkey:private", 0, "a public key cannot sign");
     uint8_t digest[CCZ_HASH_SIZE_MAX];
@@ -152,9 +161,10 @@ static bool verify_ed25519(const struct ccz_pkey *k, struct ccz_span in, struct 
     return ok;
 }
 
-ccz_rc ccz_pkey_verify(const struct ccz_pkey *k, const struct ccz_sign_how *how, struct ccz_span in,
-                       struct ccz_span sig, struct ccz_err *err)
+ccz_rc ccz_pkey_verify(const struct ccz_pkey *k, const struct ccz_sign_how *asked,
+                       struct ccz_span in, struct ccz_span sig, struct ccz_err *err)
 {
+    const struct ccz_sign_how settled = settle(k, asked), *how = &settled;
     uint8_t digest[CCZ_HASH_SIZE_MAX];
     struct ccz_span d;
     ccz_rc rc = prepare(&d, digest, k, how, in, err);

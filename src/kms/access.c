@@ -199,7 +199,9 @@ ccz_rc cczi_kms_guard(const struct cczi_kms_call *call, struct ccz_err *err)
         return rc;
     char expected[CCZ_ERR_VALUE_SIZE];
     (void)snprintf(expected, sizeof(expected), "a proposal with %u approvals", needed);
-    ccz_refuse(err, CCZ_E_DENIED, "kms:approval-needed", "a direct call", expected);
+    const char *method = strrchr(call->req->path, '/') + 1; /* found: the path named a method */
+    ccz_refuse(err, CCZ_E_DENIED, "kms:approval-needed",
+               cczi_kms_is_proposable(method) ? "a direct call" : method, expected);
     return cczi_kms_hint(err, CCZ_E_DENIED);
 }
 

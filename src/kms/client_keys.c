@@ -154,6 +154,15 @@ ccz_rc ccz_kms_key_set_expiry(struct ccz_kms_receipt *receipt, struct ccz_rpc_cl
     return cczi_kms_change(receipt, c, "SetExpiry", cczi_msg_set_expiry_req, &m, err);
 }
 
+ccz_rc ccz_kms_propose_expiry(struct ccz_kms_proposed *out, struct ccz_rpc_client *c,
+                              const char *key, int64_t expires_s, uint32_t valid_s,
+                              struct ccz_err *err)
+{
+    const struct cczi_msg_key_set_req m = {.name = ccz_span_str(key),
+                                           .expires_s = (uint64_t)expires_s};
+    return cczi_kms_propose(out, c, "SetExpiry", cczi_msg_set_expiry_req, &m, valid_s, err);
+}
+
 /* @param item  storage of what the message borrows */
 static struct cczi_msg_bind_req bind_msg(char item[CCZ_KMS_ITEM_SIZE + 64], const char *key,
                                          const char *op, const char *policy)
@@ -306,13 +315,16 @@ ccz_rc ccz_kms_decrypt(struct ccz_secret **text, struct ccz_kms_use *u, struct c
 }
 
 ccz_rc ccz_kms_data_key(struct ccz_secret **plain, struct ccz_buf *sealed, struct ccz_kms_use *u,
-                        struct ccz_rpc_client *c, const char *key, struct ccz_span aad, size_t size,
-                        struct ccz_err *err)
+                        struct ccz_rpc_client *c, const char *key, uint32_t version,
+                        struct ccz_span aad, size_t size, struct ccz_err *err)
 {
     if (plain)
         *plain = NULL;
-    const struct cczi_msg_use_req m = {
-        .key = ccz_span_str(key), .aad = aad, .size = size, .sealed_only = plain == NULL};
+    const struct cczi_msg_use_req m = {.key = ccz_span_str(key),
+                                       .version = version,
+                                       .aad = aad,
+                                       .size = size,
+                                       .sealed_only = plain == NULL};
     struct cczi_msg_use_resp r;
     CCZ_AUTO_BUF response = {0};
     ccz_rc rc = use(&r, &response, u, c, "DataKey", cczi_msg_data_key_req, &m,
@@ -409,7 +421,8 @@ static void put_how(struct cczi_msg_use_req *m, const struct ccz_sign_how *how)
         [CCZ_SHA256] = "sha256", [CCZ_SHA384] = "sha384", [CCZ_SHA512] = "sha512"};
     if (!how)
         return;
-    m->hash = ccz_span_str(hashes[how->hash]);
+    if (!how->usual_hash) /* the server knows the kind */
+        m->hash = ccz_span_str(hashes[how->hash]);
     m->prehashed = how->prehashed;
     m->form = ccz_span_str(how->form == CCZ_SIG_DER ? "der" : "raw");
     m->padding = ccz_span_str(how->padding == CCZ_RSA_PKCS1 ? "pkcs1" : "pss");

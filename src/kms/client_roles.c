@@ -330,6 +330,20 @@ static bool print_role(struct ccz_buf *out, struct ccz_span body)
     return true;
 }
 
+bool ccz_kms_proposal_roll_out(char policy[CCZ_KMS_NAME_SIZE], uint8_t sha256[32],
+                               const struct ccz_kms_proposal *p)
+{
+    struct cczi_msg_roll_out_req m = {0};
+    char name[CCZ_KMS_NAME_SIZE];
+    if (strcmp(p->method, "RollOut") != 0 ||
+        cczi_msg_get(&m, cczi_msg_roll_out_req, p->body, NULL) != CCZ_OK || m.sha256.size != 32 ||
+        cczi_kms_name(name, m.policy, NULL) != CCZ_OK)
+        return false;
+    memcpy(policy, name, sizeof(name));
+    memcpy(sha256, m.sha256.ptr, 32);
+    return true;
+}
+
 static bool print_roll_out(struct ccz_buf *out, struct ccz_span body)
 {
     struct cczi_msg_roll_out_req m = {0};

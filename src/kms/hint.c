@@ -8,12 +8,18 @@
 #include <stdio.h>
 #include <string.h>
 
+#define IMPORT                                                                                     \
+    "an import cannot be proposed: leave --bind to cczoo kms propose bind; what is exportable or " \
+    "used without evidence is generated: cczoo kms propose key create"
+
 static const struct {
     const char *where, *hint;
 } hints[] = {
     {"kms:name", "a good name: models/fmnist"},
     {"kms:not-found", "an administrator sees what there is with: cczoo kms ls"},
-    {"kms:exists", "to add a version say so: --new-version"},
+    {"kms:exists",
+     "to add a version say so: --new-version; to a key that works inside: cczoo kms key rotate; "
+     "else choose another name"},
     {"kms:policy-exists", "to replace it for every item bound to it say so: --replace"},
     {"kms:policy-in-use", "bind the items to another policy first: cczoo kms ls shows them"},
     {"kms:latest-version", "put a new version first, or delete the item with all its versions"},
@@ -106,10 +112,11 @@ static const struct {
     {"kms:p11-extractable",
      "make a key with CKA_SENSITIVE and without CKA_EXTRACTABLE, or name one that is not there"},
     {"kms:rolled-back",
-     "an older copy was put back, or a replica was behind; if it was you: cczoo-kmsd epoch "
-     "--accept-rolled-back"},
-    {"kms:forked", "somebody put back an older copy and went on; if it was you: cczoo-kmsd epoch "
-                   "--accept-rolled-back"},
+     "an older copy was put back, or a replica was behind; if it was you: stop the servers, with a "
+     "counter cczoo-kmsd epoch --epoch WHERE --accept-rolled-back, then start them"},
+    {"kms:forked",
+     "somebody put back an older copy and went on; if it was you: stop the servers, with a counter "
+     "cczoo-kmsd epoch --epoch WHERE --accept-rolled-back, then start them"},
     {"kms:epoch-lost",
      "if the counter is lost, or new for this store: cczoo-kmsd epoch --accept-lost"},
     {"kms:epoch-mac", "after a rekey, start with the new master key; if the counter was lost, and "
@@ -165,7 +172,7 @@ static const struct {
     {"kms:token-key-soon", "cczoo kms token-key list shows which one signs"},
     {"kms:token-keys", "each is published for an hour after it has signed last: wait for that"},
     {"kms:not-staged", "stage one: cczoo kms stage NAME FILE --until TIME"},
-    {"kms:staged-exists", "to replace it say so: --replace; cczoo kms staged shows it"},
+    {"kms:staged-exists", "to replace it say so: --replace; cczoo kms staged POLICY shows it"},
     {"kms:staged-changed", "look at what is staged now, and decide again"},
     {"kms:staged-ended", "stage it again, with a later end"},
     {"kms:stage-end", "a trial has an end: cczoo kms stage NAME FILE --until 2027-01-31T00:00:00Z"},
@@ -184,11 +191,32 @@ static const struct {
     {"kms:row-older", "restore the state folder from a backup; see docs/design/kms.md"},
 };
 
+/* Of "kms:approval-needed", by the method: what cannot be proposed as it is has another way. */
+static const struct {
+    const char *method, *hint;
+} ways[] = {
+    {"CreateKey", "make it without --bind, then: cczoo kms propose bind key/NAME POLICY"},
+    {"PutSecret", "put it without --bind and \"doors\", then: cczoo kms propose bind secret/NAME "
+                  "POLICY, or propose door open"},
+    {"ImportToken", IMPORT},
+    {"Import", IMPORT},
+};
+
+static const char *another_way(const struct ccz_err *err)
+{
+    for (size_t i = 0; i < sizeof(ways) / sizeof(ways[0]); i++)
+        if (strcmp(err->where, "kms:approval-needed") == 0 && strcmp(err->got, ways[i].method) == 0)
+            return ways[i].hint;
+    return NULL;
+}
+
 ccz_rc cczi_kms_hint(struct ccz_err *err, ccz_rc rc)
 {
     static const char policy[] = "policy:", see[] = "see decision ";
     if (!err || rc == CCZ_OK) /* nobody filled err then */
         return rc;
+    if (another_way(err))
+        return ccz_hint(err, rc, another_way(err));
     for (size_t i = 0; i < sizeof(hints) / sizeof(hints[0]); i++)
         if (strcmp(err->where, hints[i].where) == 0)
             return ccz_hint(err, rc, hints[i].hint);

@@ -774,6 +774,8 @@ ccz_rc cczi_kms_need(const struct cczi_kms_call *call, uint32_t roles, struct cc
 /* Approvals that a guarded method needs in @p ns: its own number, else that of "*". */
 ccz_rc cczi_kms_approvals_needed(uint32_t *needed, struct ccz_kms_store *s, const char *ns,
                                  struct ccz_err *err);
+/* @param method  last part of its path */
+bool cczi_kms_is_proposable(const char *method);
 /* For what changes who gets what, before it is done: refused as "kms:approval-needed" where call->ns has a quorum and this is
  * no approved proposal. */
 ccz_rc cczi_kms_guard(const struct cczi_kms_call *call, struct ccz_err *err);

@@ -59,6 +59,11 @@ static const struct cczi_kms_method *method_of(const char *name)
     return m && m->guarded ? m : NULL;
 }
 
+bool cczi_kms_is_proposable(const char *method)
+{
+    return method_of(method) != NULL;
+}
+
 /* The proposed call, as the proposer's. @p req, peer  borrowed by @p inner */
 static void make_call(struct cczi_kms_call *inner, struct ccz_kms_request *req,
                       struct ccz_ratls_peer *peer, const struct cczi_kms_call *call,

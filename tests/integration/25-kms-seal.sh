@@ -149,6 +149,8 @@ status 3 probe release key/model
 has err 'kms:sealed'
 sed 's/^\(cczs1-[0-9a-f]*-2-3-\)2-/\11-/' "$RUN/shares/share-2.txt" >"$RUN/typo"
 chmod 600 "$RUN/typo"
+status 2 unseal --kms-id 00000000000000000000000000000000 # which one it is, is sealed as well
+has err '^error: --kms-id: a sealed KMS does not say which one it is$'
 status 1 unseal --from "$RUN/typo"
 has err 'kms:share:'
 python3 - "$RUN/shares/share-2.txt" >"$RUN/forged" <<'PY'

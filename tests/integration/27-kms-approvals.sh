@@ -45,15 +45,21 @@ has out '^approved: 1 of 2$'
 status 1 as anne approve 1
 has err '^refused: kms:approved-already'
 status 3 kms policy show workload
+status 2 as anne reject 1 --digest "$(printf '0%.0s' {1..64})"
+has err '^hint: --digest is an option of cczoo kms approve, rollout$'
 status 0 as carl approve 1 --json
+has out '"method":"PutPolicy".*mrenclave' # what is approved is shown to scripts, too
 has out '"done":true,"approvals":2,"needed":2,"executed":[0-9]+'
 status 0 kms policy show workload
 cmp -s "$RUN/out" "$RUN/probe-policy.json" || die "another policy came out of the proposal"
 status 1 as bob approve 1
 has err '^refused: kms:proposal-closed: done'
 status 1 kms secret put password --from - --bind workload <<<hunter2
-has err '^refused: kms:approval-needed'
+has err '^refused: kms:approval-needed: PutSecret / a proposal with 2 approvals'
+has err '^hint: put it without --bind'
 status 0 kms secret put password --from - <<<hunter2
+status 2 kms bind secret/password workload --valid 3 # nothing is proposed here
+has err '^hint: --valid is an option of cczoo kms propose$'
 status 0 kms propose bind secret/password workload
 status 0 as anne approve 2
 has out '^Bind item=secret/password policy=workload$'
@@ -88,7 +94,31 @@ status 0 as bob proposals
 status 0 as bob proposals --all
 has out '^proposal 4 rejected'
 status 2 kms propose secret put x --from - <<<x
-has err 'needs no approvals'
+has err 'cannot be proposed'
+
+step "what cannot be proposed as it is has another way; a key lives longer by approval"
+status 1 kms key create plain --alg aes-256 --bind workload
+has err '^refused: kms:approval-needed: CreateKey / '
+has err '^hint: make it without --bind, then: cczoo kms propose bind key/NAME POLICY$'
+printf 0123456789abcdef0123456789ABCDEF >"$RUN/foreign"
+status 1 kms key import leaves --alg aes-256-gcm --from "$RUN/foreign" --exportable
+has err '^refused: kms:approval-needed: Import(Token)? / '
+has err '^hint: an import cannot be proposed: '
+status 0 kms propose key create leaves --alg aes-256-gcm --exportable --expires 2099-01-31T00:00:00Z
+has out '^proposal 5 '
+status 0 as anne approve 5
+status 0 as bob approve 5
+status 1 kms key expiry leaves never
+has err '^refused: kms:approval-needed: a direct call / '
+status 0 kms propose key expiry leaves never --valid 1
+has out '^proposal 6 '
+status 0 as anne approve 6
+has out '^SetExpiry key=leaves expires never '
+status 0 as bob approve 6
+status 0 kms key info leaves --json
+has out '"expires":""'
+status 2 kms propose key rotate leaves
+has err '^hint: key create, key expiry, key bind and key unbind can be proposed$'
 
 step "the quorum is lowered by the quorum, and not below what can be reached"
 status 1 kms quorum set 0
@@ -96,11 +126,11 @@ has err '^refused: kms:approval-needed'
 status 1 kms propose quorum set 4
 has err '^refused: kms:quorum-unreachable: 3 / 4'
 status 0 kms propose quorum set 1
-status 0 as anne approve 5
+status 0 as anne approve 7
 status 1 kms policy put other "$RUN/probe-policy.json"
-status 0 as carl approve 5
+status 0 as carl approve 7
 status 0 kms propose policy put other "$RUN/probe-policy.json"
-status 0 as bob approve 6
+status 0 as bob approve 8
 has out '^approved, and executed as audit line [0-9]+$'
 
 step "audit"

@@ -90,7 +90,11 @@ PY
 status 0 kms evidence get "$URI" --out "$RUN/kept"
 cmp -s "$RUN/kept" "$RUN/quote" || die "other evidence was kept"
 status 0 "$BIN/cczoo" evidence verify "$RUN/kept" --trust-sim "$RUN/sim/trust"
+status 3 kms evidence get "$(sha256sum "$RUN/quote" | cut -d ' ' -f 1)" --out "$RUN/kept"
+has err 'file:exists'
+rm "$RUN/kept"
 status 0 kms evidence get "$(sha256sum "$RUN/quote" | cut -d ' ' -f 1)" --out "$RUN/kept"
+status 2 kms evidence get "$(sha256sum "$RUN/quote" | cut -d ' ' -f 1)" --out -
 status 3 kms evidence get "$(sha256sum "$RUN/body" | cut -d ' ' -f 1)" --out "$RUN/kept"
 has err 'kms:not-found'
 status 1 kms evidence get "${URI}x" --out "$RUN/kept"

@@ -27,6 +27,7 @@ status 0 kms policy put probe "$RUN/probe-policy.json"
 status 0 kms key create pay/aead --alg aes-256-gcm --bind cli --rotate-every 90d
 has out '^created key/pay/aead version 1, audit line [0-9]+$'
 status 0 kms key create sign --alg ecdsa-p256 --bind cli
+status 0 kms key create p384 --alg ecdsa-p384 --bind cli
 status 0 kms key create rsa --alg rsa-3072 --ops sign,verify,public-key --bind cli
 status 0 kms key create mac --alg hmac-sha256 --bind cli
 status 1 kms key create rsa2 --alg rsa-2048
@@ -37,6 +38,7 @@ status 1 kms key create x --alg aes-256 --ops encrypt
 has err '^refused: kms:key-unmanaged: '
 status 3 kms key create sign --alg ed25519
 has err 'kms:exists'
+has err '^hint: .*cczoo kms key rotate'
 status 0 kms key info pay/aead
 has out '^rotates next 20'
 has out '^policy for everything else: cli$'
@@ -83,6 +85,13 @@ cp "$RUN/out" "$RUN/sign.pem"
 openssl dgst -sha256 -verify "$RUN/sign.pem" -signature "$RUN/sig" "$RUN/text" >/dev/null || die "openssl does not verify it"
 status 1 work verify sign --from "$RUN/sealed" --signature "$RUN/sig" --form der
 has err 'pkey:signature'
+status 0 work sign p384 --from "$RUN/text" --out "$RUN/p384.sig" --form der # with the hash that is usual for the kind
+status 0 work verify p384 --from "$RUN/text" --signature "$RUN/p384.sig" --form der
+status 0 kms key public p384
+cp "$RUN/out" "$RUN/p384.pem"
+openssl dgst -sha384 -verify "$RUN/p384.pem" -signature "$RUN/p384.sig" "$RUN/text" >/dev/null || die "openssl does not verify P-384"
+openssl dgst -sha384 -binary "$RUN/text" >"$RUN/text.sha384"
+status 0 work verify p384 --from "$RUN/text.sha384" --signature "$RUN/p384.sig" --form der --prehashed
 status 0 work sign rsa --from "$RUN/text" --out "$RUN/rsa.sig"
 status 0 kms key public rsa
 cp "$RUN/out" "$RUN/rsa.pem"
@@ -99,6 +108,8 @@ status 0 work data-key pay/aead --out "$RUN/dk"
 cp "$RUN/out" "$RUN/dk.sealed"
 status 0 work decrypt pay/aead --from "$RUN/dk.sealed" --out "$RUN/dk2"
 cmp -s "$RUN/dk" "$RUN/dk2" || die "another data key came back"
+status 2 work data-key pay/aead --out - # it would be a file of that name
+[ ! -e - ] || die "a data key went into a file named -"
 status 0 work wrap pay/aead --from "$RUN/dk" --out "$RUN/wrapped"
 status 0 work unwrap pay/aead --from "$RUN/wrapped" --out "$RUN/dk3"
 cmp -s "$RUN/dk" "$RUN/dk3" || die "another key was unwrapped"
@@ -111,6 +122,13 @@ has out '^rotated key/pay/aead version 2, '
 status 0 work rewrap pay/aead --from "$RUN/sealed" --aad row7
 has out '^ccz1:2:'
 cp "$RUN/out" "$RUN/sealed2"
+status 1 work data-key pay/aead --version 1
+has err '^refused: kms:key-version-old: '
+status 0 kms key minimum pay/aead --decrypt 1 --encrypt 1
+status 0 work data-key pay/aead --version 1
+has out '^ccz1:1:'
+status 0 work data-key pay/aead
+has out '^ccz1:2:'
 status 0 kms key minimum pay/aead --decrypt 2
 status 1 work decrypt pay/aead --from "$RUN/sealed" --aad row7 --out "$RUN/none"
 has err '^refused: kms:key-version-old: 1 / 2'
@@ -124,6 +142,15 @@ status 0 kms rm key/pay/aead
 status 1 kms destroy key/pay/aead
 has err 'kms:key-early'
 status 0 kms undelete key/pay/aead
+
+step "which KMS it is, for those who may ask"
+status 0 kms status
+id=$(sed -n 's/^instance //p' "$RUN/out")
+status 0 kms key info sign --kms-id "$id"
+status 1 kms key info sign --kms-id "00000000000000000000000000000000"
+has err '^refused: kms:instance'
+status 2 work encrypt pay/aead --from "$RUN/text" --kms-id "$id"
+has err '^error: --kms-id needs --admin-key'
 
 step "without evidence, only where a key was made for it"
 status 0 kms key create unseal --alg aes-256-gcm --unattested-insecure
@@ -142,6 +169,12 @@ status 0 kms key import in --alg aes-256-gcm --from "$RUN/foreign" --new-version
 has out '^imported key/in version 2'
 status 1 kms key rotate in
 has err 'kms:key-imported'
+status 2 kms key import in --alg aes-256-gcm --from "$RUN/foreign" --new-version --rotate-every 90d
+has err '^hint: --rotate-every is an option of cczoo kms key create$'
+status 2 kms key info in --version 1
+has err '^hint: --version is an option of cczoo kms key encrypt, data-key, '
+status 2 kms key bind in decrypt probe --valid 3
+has err '^hint: --valid is an option of cczoo kms propose$'
 # as an HSM would: openssl wraps, the KMS unwraps
 status 0 kms key import-token hsm --alg aes-256-gcm
 cp "$RUN/out" "$RUN/params"

@@ -103,6 +103,12 @@ status 0 kms stage workload "$RUN/next-policy.json" --until "$(in_hours 2)"
 has out '^staged policy/workload, audit line'
 status 3 kms stage workload "$RUN/both.json" --until "$(in_hours 2)"
 has err 'kms:staged-exists'
+has err '^hint: .*cczoo kms staged POLICY shows it$'
+status 0 kms staged workload
+cmp -s "$RUN/out" "$RUN/next-policy.json" || die "another text is staged"
+has err "^staged for policy/workload until 2.*, sha256 $(sha256 "$RUN/next-policy.json")\$"
+status 3 kms staged absent
+has err 'kms:not-staged'
 status 0 probe release key/model "$RUN/got"
 status 1 changed next key/model
 status 0 kms staged
@@ -127,7 +133,16 @@ status 0 kms workloads
 status 1 changed next key/model # still the old one
 
 step "the roll-out"
-status 0 kms rollout workload
+zeros=$(printf '0%.0s' {1..64})
+status 1 kms rollout workload --digest "$zeros" # of another text than what is staged
+has err '^refused: kms:staged-changed'
+status 2 kms policy put workload "$RUN/both.json" --replace --if-version 77
+has err '^hint: --if-version is an option of cczoo kms secret put$'
+status 2 kms show key/model --version 1
+has err '^hint: --version is an option of cczoo kms rm, undelete, '
+status 2 kms role ls --namespace team
+has err '^hint: --namespace is an option of cczoo kms role set, quorum set, evidence get$'
+status 0 kms rollout workload --digest "$(sha256 "$RUN/both.json")"
 has out '^rolled out policy/workload, audit line'
 has err '^on trial it would have accepted [0-9]+ and refused [0-9]+ releases$'
 status 0 changed next key/model "$RUN/got"
@@ -163,11 +178,19 @@ ADMIN_KEY=$RUN/anne.key status 1 kms replay workload # who approves may look
 has out '^would block 1 and admit 0 of 3 workloads$'
 ADMIN_KEY=$RUN/anne.key status 0 kms proposals
 has out "^RollOut policy=workload sha256=$(sha256 "$RUN/probe-policy.json")\$"
+digest=$(sed -n 's/^  digest //p' "$RUN/out")
 status 0 kms stage workload "$RUN/next-policy.json" --until "$(in_hours 1)" --replace
 ADMIN_KEY=$RUN/anne.key status 1 kms approve 1
 has err '^refused: kms:staged-changed'
+has err '^hint: what is staged now is not what was proposed'
+! grep -q '"rules"' "$RUN/out" || die "another text was shown for approval"
+ADMIN_KEY=$RUN/anne.key status 1 kms approve 1 --digest "$digest" # the server looks, too
+has err '^refused: kms:staged-changed'
+status 1 kms propose rollout workload --digest "$zeros"
+has err '^refused: kms:staged-changed'
 status 0 kms stage workload "$RUN/probe-policy.json" --until "$(in_hours 1)" --replace
 ADMIN_KEY=$RUN/anne.key status 0 kms approve 1
+grep -qxF "$(cat "$RUN/probe-policy.json")" "$RUN/out" || die "a policy was approved that was not shown"
 status 1 changed next key/model
 status 0 probe release key/model "$RUN/got"
 kms_stop

@@ -54,6 +54,10 @@ status 60 curl -sS --cacert "$RUN/ca.pem" --connect-to "other.example:443:127.0.
 status 60 curl -sS "https://localhost:$port/"
 
 step "none for others"
+status 2 issue web --names localhost --key-out - # it would be a file of that name
+[ ! -e - ] || die "a key went into a file named -"
+status 2 issue web --names localhost --key-out "$RUN/k0" --alg ecdsa-p384
+has err '^hint: --alg is an option of cczoo kms ca create$'
 status 1 issue web --names other.example --key-out "$RUN/k1"
 has err 'x509:name-not-allowed'
 status 1 issue pair --names localhost --key-out "$RUN/k2"
@@ -61,7 +65,12 @@ has err 'kms:key-usage'
 status 0 kms key bind web issue probe
 status 1 issue web --names localhost --key-out "$RUN/k3"
 has err 'policy:mrenclave'
+[ ! -e "$RUN/k3" ] || die "a refusal left a key"
 status 0 kms key bind web issue cli
+status 0 issue web --names localhost --key-out "$RUN/k3" --out "$RUN/third.pem" # the same command works then
+status 3 issue web --names localhost --key-out "$RUN/k3"                        # and its key stays
+has err 'file:exists'
+[ -s "$RUN/k3" ] || die "a key that was there is gone"
 status 0 issue web --names localhost --key-out "$RUN/k4" --life 60 --out "$RUN/short.pem"
 status 0 kms disable key/web
 status 1 issue web --names localhost --key-out "$RUN/k5"

@@ -52,6 +52,10 @@ finds_not warn .
 status 1 doctor --kms-id "$id"
 finds bad instance "kms:instance: [0-9a-f]{32} / $id"
 id=$(sed -nE 's/^bad +instance +kms:instance: ([0-9a-f]{32}) .*/\1/p' "$RUN/out")
+status 0 doctor --kms-id "$(tr a-f A-F <<<"$id")"
+finds ok instance "$id"
+status 2 doctor --kms-id abc
+has err 'kms:instance-id'
 status 0 doctor --kms-id "$id" --json
 python3 - "$RUN/out" <<'PY'
 import json, sys

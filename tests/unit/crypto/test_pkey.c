@@ -309,6 +309,8 @@ static void test_kinds(void)
             sign_and_damage(back, &how);
             how.hash = CCZ_SHA512;
             sign_and_damage(back, &how);
+            how = (struct ccz_sign_how){.hash = CCZ_SHA256, .usual_hash = true};
+            sign_and_damage(back, &how);
         }
         CCZ_AUTO(ccz_pkey) pub = public_of(k);
         struct ccz_secret *none;

@@ -111,12 +111,12 @@ static void work_with(struct ccz_rpc_client *c)
     CHECK(opened == NULL);
     OK(ccz_kms_rewrap(&again, NULL, c, "aead", 0, ccz_span_str("row"), ccz_buf_str(&sealed), &err));
     ccz_buf_clear(&sealed);
-    OK(ccz_kms_data_key(&data, &sealed, NULL, c, "aead", none, 48, &err));
+    OK(ccz_kms_data_key(&data, &sealed, NULL, c, "aead", 0, none, 48, &err));
     OK(ccz_kms_decrypt(&opened, NULL, c, "aead", none, ccz_buf_str(&sealed), &err));
     CHECK(ccz_secret_size(opened) == 48 &&
           memcmp(ccz_secret_view(opened), ccz_secret_view(data), 48) == 0);
     ccz_buf_clear(&sealed);
-    OK(ccz_kms_data_key(NULL, &sealed, NULL, c, "in", none, 0, &err));
+    OK(ccz_kms_data_key(NULL, &sealed, NULL, c, "in", 0, none, 0, &err));
     OK(ccz_kms_wrap(&wrapped, NULL, c, "aead", 0, data, &err));
     OK(ccz_kms_unwrap(&unwrapped, NULL, c, "aead", 0, ccz_buf_span(&wrapped), &err));
     CHECK(ccz_secret_size(unwrapped) == 48);
@@ -164,10 +164,13 @@ static void test_client(void)
     OK(connect_as(&workload, &s, NULL, &err));
     work_with(workload.rpc);
     static const struct ccz_sign_how der = {.hash = CCZ_SHA512, .form = CCZ_SIG_DER},
-                                     pkcs1 = {.padding = CCZ_RSA_PKCS1};
+                                     pkcs1 = {.padding = CCZ_RSA_PKCS1},
+                                     of_kind = {.usual_hash = true, .form = CCZ_SIG_DER};
     sign_with(workload.rpc, "ec", NULL);
     sign_with(workload.rpc, "ec", &der);
     sign_with(workload.rpc, "p384", NULL);
+    sign_with(workload.rpc, "p384", &of_kind);
+    sign_with(workload.rpc, "ec", &of_kind);
     sign_with(workload.rpc, "rsa", NULL);
     sign_with(workload.rpc, "rsa", &pkcs1);
     CCZ_AUTO(ccz_secret) text = secret_of("x");
@@ -224,7 +227,7 @@ static ccz_rc ask_data_key(struct ccz_rpc_client *c)
     struct ccz_secret *plain = NULL;
     struct ccz_buf sealed;
     ccz_buf_init(&sealed, 1024);
-    ccz_rc rc = ccz_kms_data_key(&plain, &sealed, NULL, c, "k", none, 32, &err);
+    ccz_rc rc = ccz_kms_data_key(&plain, &sealed, NULL, c, "k", 0, none, 32, &err);
     CHECK(rc == CCZ_OK || (plain == NULL && sealed.size == 0));
     ccz_secret_free(plain);
     ccz_buf_free(&sealed);
