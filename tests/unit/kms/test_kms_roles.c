@@ -951,6 +951,11 @@ static void test_roles_many(void)
     for (unsigned i = 1; i < 1000; i++) { /* and EVE herself */
         id[1] = (uint8_t)i;
         id[2] = (uint8_t)(i >> 8);
+        if (i % 100 ==
+            0) { /* what they are charged for depends on the machine, and is not what this is about */
+            cczi_kms_looks_free(g_s->looks);
+            CHECK(cczi_kms_looks_new(&g_s->looks) == CCZ_OK);
+        }
         CHECK(done(call(EVE, "SetRole", cczi_msg_role, &m)));
     }
     id[3] = 1;
