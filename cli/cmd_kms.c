@@ -793,7 +793,8 @@ static int ask(const struct verb *v, struct kms_opts *o, char **args)
     "workloads, replay, stage, staged, unstage, rollout, status, role set, role ls, quorum set, "  \
     "proposals, approve, reject, token-key rotate, token-key list, unseal"
 
-static int parse(struct kms_opts *o, const struct verb *v, int argc, char **argv)
+/* @param verb  as the table calls it @param usage  of it */
+static int parse(struct kms_opts *o, const char *verb, const char *usage, int argc, char **argv)
 {
     const struct ui_opt reach[] = {KMS_REACH_OPTS(&o->reach), {0}};
     const struct kms_opt opts[] = {
@@ -852,18 +853,18 @@ static int parse(struct kms_opts *o, const struct verb *v, int argc, char **argv
         {WITH_JSON, {"json", NULL, NULL, &o->json, NULL, "print JSON, one object a line"}},
         {0},
     };
-    char usage[160], verb[32];
-    (void)snprintf(verb, sizeof(verb), "%s%s%s", v->noun, v->name ? " " : "",
-                   v->name ? v->name : "");
-    (void)snprintf(usage, sizeof(usage),
-                   "cczoo kms %s %s --kms ADDR --admin-key FILE --policy FILE", verb, v->args);
     return kms_parse(argc, argv, "cczoo kms", verb, o->roles.propose, usage, reach, opts);
 }
 
 static int run(const struct verb *v, bool propose, int argc, char **argv)
 {
     struct kms_opts o = {.if_version = -1, .roles.propose = propose};
-    int n = parse(&o, v, argc, argv);
+    char usage[160], verb[32];
+    (void)snprintf(verb, sizeof(verb), "%s%s%s", v->noun, v->name ? " " : "",
+                   v->name ? v->name : "");
+    (void)snprintf(usage, sizeof(usage),
+                   "cczoo kms %s %s --kms ADDR --admin-key FILE --policy FILE", verb, v->args);
+    int n = parse(&o, verb, usage, argc, argv);
     if (n < 0)
         return ui_parse_status(n);
     if (!check(v, &o, n))

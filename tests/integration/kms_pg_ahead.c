@@ -18,6 +18,19 @@ static void put_many(struct ccz_kms_store *s)
     }
 }
 
+/* A new one. @param counted  over the proxy */
+static struct ccz_kms_store *store_of_many(bool counted)
+{
+    fresh();
+    init();
+    if (counted)
+        start_proxy(g_dir);
+    struct ccz_kms_store *s = open_at(counted ? g_proxy_info : g_info);
+    fix_populate(s);
+    put_many(s);
+    return s;
+}
+
 /* The value that entry @p i was answered with is @p want; NULL: it was refused. */
 static bool got(size_t i, const char *want)
 {
@@ -32,12 +45,7 @@ static bool got(size_t i, const char *want)
 /* A batch of releases of different items is a few exchanges with the database, over one connection, and each gets its own. */
 void pg_test_ahead(void)
 {
-    fresh();
-    init();
-    start_proxy(g_dir);
-    struct ccz_kms_store *s = open_at(g_proxy_info);
-    fix_populate(s);
-    put_many(s);
+    struct ccz_kms_store *s = store_of_many(true);
     for (int round = 0; round < 3; round++) { /* in the first one statements are prepared */
         uint64_t lines = fix_check(s).audit_lines;
         int conns = g_conns, chunks = g_chunks;
@@ -92,12 +100,7 @@ void pg_test_ahead_nobody(void)
 {
     static const char *const there[] = {"secret/m/1", "secret/m/2", "secret/m/3", "secret/m/4"};
     static const char *const absent[] = {"secret/x/1", "secret/x/2", "secret/x/3", "secret/x/4"};
-    fresh();
-    init();
-    start_proxy(g_dir);
-    struct ccz_kms_store *s = open_at(g_proxy_info);
-    fix_populate(s);
-    put_many(s);
+    struct ccz_kms_store *s = store_of_many(true);
     (void)messages(s, FIX_NOBODY, absent); /* prepared */
     int least = messages(s, FIX_NOBODY, absent);
     CHECK(messages(s, FIX_NOBODY, there) == least);
@@ -151,11 +154,7 @@ static void add_bind(const char *item, const char *policy)
 /* What a call of the batch changes is so for those behind it, whatever was asked before. */
 void pg_test_ahead_changes(void)
 {
-    fresh();
-    init();
-    struct ccz_kms_store *s = open_at(g_info);
-    fix_populate(s);
-    put_many(s);
+    struct ccz_kms_store *s = store_of_many(false);
     struct cczi_msg_put_req put = {
         .name = fix_str("m/1"), .value = fix_str("newer"), .new_version = 1};
     struct cczi_msg_delete_req del = {.target = fix_str("secret/m/5")};
@@ -207,11 +206,7 @@ void pg_test_line_refused(void)
 {
     struct ccz_err err = {0};
     char text[160];
-    fresh();
-    init();
-    struct ccz_kms_store *s = open_at(g_info);
-    fix_populate(s);
-    put_many(s);
+    struct ccz_kms_store *s = store_of_many(false);
     const uint64_t lines = fix_check(s).audit_lines;
     (void)snprintf(text, sizeof(text), "ALTER TABLE audit ADD CONSTRAINT room CHECK (seq <= %llu)",
                    (unsigned long long)lines + 2);

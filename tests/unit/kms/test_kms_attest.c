@@ -174,6 +174,32 @@ static void test_vector(void)
     }
 }
 
+/* A token says that a policy accepts no longer than it does. */
+static void test_policy_ends(void)
+{
+    static const char ending[] =
+        "{\"version\":1,\"rules\":[{\"name\":\"g\",\"tee\":\"sgx\",\"sim\":true,\"mrenclave\":"
+        "\"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\",\"tcb_status\":["
+        "\"OutOfDate\"],\"grace\":{\"until\":\"2023-11-14T22:13:30Z\",\"tcb_status\":[\"UpToDate\"]"
+        "}}]}";
+    struct ccz_kms_store *s = fix_memory_store();
+    struct ccz_err err = {0};
+    struct answer a;
+    struct ccz_json *j = NULL;
+    int64_t v = 0;
+    fix_populate(s);
+    CHECK(fix_put_policy(s, "ending", ending, false, &err) == CCZ_OK);
+    CHECK(fix_put_secret(s, "for-ending", "x", "ending", false, &err) == CCZ_OK);
+    const struct cczi_msg_attest_req m = {.policy = ccz_span_str("ending")};
+    CHECK(attest(&a, s, &m, &err) == CCZ_OK);
+    CHECK(a.m.expires_s == FIX_NOW + 10);
+    CHECK(verify(&j, s, a.m.token, NULL, FIX_NOW + 9) == CCZ_OK);
+    CHECK(ccz_json_int(&v, ccz_json_get(j, "exp")) && v == FIX_NOW + 10);
+    ccz_json_free(j);
+    ccz_buf_free(&a.buf);
+    ccz_kms_store_free(s);
+}
+
 static void test_policy(void)
 {
     struct ccz_kms_store *s = fix_memory_store();
@@ -200,23 +226,6 @@ static void test_policy(void)
     CHECK(str_is(ccz_json_get(cpu0(j), "ear.appraisal-policy-id"), "evil/any"));
     vector = ccz_json_get(cpu0(j), "ear.trustworthiness-vector");
     CHECK(vector && !ccz_json_get(vector, "executables"));
-    ccz_json_free(j);
-    ccz_buf_free(&a.buf);
-    /* it says so no longer than the policy does */
-    static const char ending[] =
-        "{\"version\":1,\"rules\":[{\"name\":\"g\",\"tee\":\"sgx\",\"sim\":true,\"mrenclave\":"
-        "\"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\",\"tcb_status\":["
-        "\"OutOfDate\"],\"grace\":{\"until\":\"2023-11-14T22:13:30Z\",\"tcb_status\":[\"UpToDate\"]"
-        "}}]"
-        "}";
-    CHECK(fix_put_policy(s, "ending", ending, false, &err) == CCZ_OK);
-    CHECK(fix_put_secret(s, "for-ending", "x", "ending", false, &err) == CCZ_OK);
-    m.policy = ccz_span_str("ending");
-    j = NULL;
-    CHECK(attest(&a, s, &m, &err) == CCZ_OK);
-    CHECK(a.m.expires_s == FIX_NOW + 10);
-    CHECK(verify(&j, s, a.m.token, NULL, FIX_NOW + 9) == CCZ_OK);
-    CHECK(ccz_json_int(&v, ccz_json_get(j, "exp")) && v == FIX_NOW + 10);
     ccz_json_free(j);
     ccz_buf_free(&a.buf);
     /* of a policy that refuses, one for nothing (which would accept), and none at all a peer learns the same; those who read the log
@@ -622,6 +631,7 @@ static const struct ccz_test tests[] = {
     {"kms.attest", test_token},
     {"kms.attest_vector", test_vector},
     {"kms.attest_policy", test_policy},
+    {"kms.attest_policy_ends", test_policy_ends},
     {"kms.attest_refused", test_refused},
     {"kms.attest_expired", test_expired},
     {"kms.token_rotation", test_rotation},

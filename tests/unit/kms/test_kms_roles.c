@@ -377,20 +377,23 @@ static ccz_rc propose(struct proposed *out, int by, const char *method,
     return CCZ_OK;
 }
 
-/* A policy of a megabyte, nearly all of it white space. */
+/* A policy of @p size bytes, nearly all of them white space. */
+static void large_policy(struct ccz_buf *json, size_t size)
+{
+    ccz_buf_init(json, size);
+    ccz_buf_put_str(json, fix_policy);
+    while (json->size < size)
+        ccz_buf_u8(json, ' ');
+}
+
 static ccz_rc propose_large(struct proposed *out, int by, const char *ns)
 {
     char name[CCZ_KMS_NAME_SIZE];
-    struct ccz_buf json;
-    ccz_buf_init(&json, CCZ_POLICY_SIZE_MAX);
-    ccz_buf_put_str(&json, fix_policy);
-    while (json.size < 1000000)
-        ccz_buf_put_str(&json, "          ");
+    CCZ_AUTO_BUF json;
+    large_policy(&json, 1000000);
     (void)snprintf(name, sizeof(name), "%s/large", ns);
     const struct cczi_msg_put_policy_req m = {ccz_span_str(name), ccz_buf_span(&json), 0};
-    ccz_rc rc = propose(out, by, "PutPolicy", cczi_msg_put_policy_req, &m, 0);
-    ccz_buf_free(&json);
-    return rc;
+    return propose(out, by, "PutPolicy", cczi_msg_put_policy_req, &m, 0);
 }
 
 static ccz_rc propose_policy(struct proposed *out, int by, const char *name)
@@ -884,16 +887,13 @@ static void test_many(void)
 {
     struct proposed p;
     start_team();
-    size_t size = 200000;
-    char *json = malloc(size + 1), name[32];
-    CHECK(json != NULL);
-    memset(json, ' ', size);
-    json[size] = 0;
-    memcpy(json, fix_policy, strlen(fix_policy));
+    char name[32];
+    CCZ_AUTO_BUF json;
+    large_policy(&json, 200000);
     for (int i = 0; i < 256; i++) {
         (void)snprintf(name, sizeof(name), "t/%d", i);
-        struct cczi_msg_put_policy_req m = {ccz_span_str(name),
-                                            ccz_span_str(i < 5 ? json : fix_policy), 0};
+        struct cczi_msg_put_policy_req m = {
+            ccz_span_str(name), i < 5 ? ccz_buf_span(&json) : ccz_span_str(fix_policy), 0};
         CHECK(done(propose(&p, DORA, "PutPolicy", cczi_msg_put_policy_req, &m, 0)));
     }
     CHECK(refused(propose_policy(&p, DORA, "t/more"), CCZ_E_LIMIT, "kms:proposals-many"));
@@ -918,7 +918,6 @@ static void test_many(void)
         }
     }
     CHECK(seen == 256);
-    free(json);
     finish();
 }
 
