@@ -613,6 +613,11 @@ static void test_shown(void)
     CHECK(strcmp(shown(&out, "Delete", cczi_msg_delete_req, &del, false), text) == 0);
     CHECK(strstr(shown(&out, "Delete", cczi_msg_delete_req, &del, true),
                  " request=")); /* the bytes */
+    /* of each that may be proposed it is known what it is made of */
+    uint32_t field;
+    for (size_t i = 0; i < cczi_kms_methods_len; i++)
+        CHECK(cczi_kms_methods[i].guarded ==
+              cczi_kms_request_known(&field, cczi_kms_methods[i].name, (struct ccz_span){0}));
     /* a year of five digits is none of four */
     const struct cczi_msg_key_set_req far = {.name = ccz_span_str("k"), .expires_s = 317368281600};
     CHECK(strcmp(shown(&out, "SetExpiry", cczi_msg_set_expiry_req, &far, false),
