@@ -16,13 +16,15 @@ void cczi_framer_init(struct cczi_framer *f, size_t size_max)
 
 void cczi_framer_set_stock(struct cczi_framer *f, struct cczi_stock *stock)
 {
-    f->stock = stock;
+    f->stock = cczi_stock_ref(stock); /* a handler may keep its call beyond the server */
     f->body.wipe = f->plain.wipe = cczi_stock_wipes(stock);
 }
 
 void cczi_framer_free(struct cczi_framer *f)
 {
     cczi_framer_release(f);
+    cczi_stock_unref(f->stock);
+    f->stock = NULL;
 }
 
 static void free_body(struct cczi_framer *f)

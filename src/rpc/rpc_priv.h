@@ -68,7 +68,8 @@ bool cczi_encoding_listed(struct ccz_span list, enum cczi_encoding encoding);
 /* ------------------------------------------------- stock.c: large blocks of memory, used again */
 
 /* To get a large block from the kernel and give it back for each message costs more than encrypting it. What a server or
- * client let go of is kept for the next message, until it was not needed for a while. Counted: blocks outlive the owner. Any thread. */
+ * client let go of is kept for the next message, until it was not needed for a while. Counted: blocks and framers outlive the
+ * owner. Any thread. */
 struct cczi_stock;
 enum { CCZI_STOCK_BLOCK = 65536, /* smaller ones are malloc()'s */ CCZI_STOCK_SIZE_MAX = 16 << 20 };
 struct cczi_stock *cczi_stock_new(void); /* NULL = no memory */
@@ -107,13 +108,13 @@ struct cczi_framer {
     enum cczi_encoding encoding;
     size_t want;
     size_t size_max;
-    struct cczi_stock *stock; /* for large bodies; NULL = none */
+    struct cczi_stock *stock; /* for large bodies, with a reference; NULL = none */
     bool stocked;             /* body's memory is a block of it */
     struct ccz_buf body;      /* as received */
     struct ccz_buf plain;     /* decompressed */
 };
 void cczi_framer_init(struct cczi_framer *f, size_t size_max);
-/* From now on with this stock for large messages; wipes what it holds if that does. */
+/* Once: with this stock, of which it holds a reference, for large messages; wipes what it holds if that does. */
 void cczi_framer_set_stock(struct cczi_framer *f, struct cczi_stock *stock);
 void cczi_framer_free(struct cczi_framer *f);
 /* Takes bytes from the front of @p chunk. @p msg is valid until the next call. */

@@ -9,7 +9,7 @@
 enum { BLOCKS_MAX = 16, FIT = 4 /* a block is not used for less than a quarter of it */ };
 
 struct cczi_stock {
-    atomic_uint refs; /* the owner's, and one of each block in use */
+    atomic_uint refs; /* the owner's, and one of each framer and of each block in use */
     bool wipe;
     pthread_mutex_t lock;
     size_t len, held; /* blocks, and their bytes */

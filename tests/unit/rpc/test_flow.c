@@ -711,7 +711,7 @@ static void test_stocked_body(void)
         struct cczi_framer f;
         struct ccz_span msg = {0};
         cczi_framer_init(&f, SIZE);
-        f.stock = stock;
+        cczi_framer_set_stock(&f, stock);
         f.keep = true;
         const uint8_t prefix[] = {0, SIZE >> 24, SIZE >> 16 & 255, SIZE >> 8 & 255, SIZE & 255};
         memcpy(wire, prefix, sizeof(prefix));

@@ -188,6 +188,61 @@ static void test_answer_after_end(void)
     usleep(50000); /* the thread still holds its call */
 }
 
+static _Atomic(struct ccz_rpc_call *) kept_call;
+static struct ccz_span kept_request;
+
+static void keep(struct ccz_rpc_call *call, void *arg, struct ccz_span request)
+{
+    (void)arg;
+    if (atomic_load(&kept_call)) /* asked twice on a slow machine */
+        return;
+    kept_request = request;
+    ccz_rpc_call_ref(call);
+    atomic_store(&kept_call, call);
+}
+
+static void add_keep(struct fixture *f)
+{
+    CHECK(ccz_rpc_server_add_unary(f->server, "/t.T/Keep", keep, NULL) == CCZ_OK);
+}
+
+/* A call that is kept keeps what it needs of its server: its request, and the memory of its answers, small and large. */
+static void outlive(struct ccz_span request)
+{
+    enum { LARGE = 200000 };
+    static const uint8_t large[LARGE];
+    struct fixture f = {.before_start = add_keep};
+    struct ccz_rpc_call_cfg cfg = {.timeout_ms = 200};
+    struct ccz_rpc_result res;
+    CCZ_AUTO_BUF out;
+    ccz_buf_init(&out, 64);
+    atomic_store(&kept_call, NULL);
+    start_server(&f, CCZ_RATLS_TLS_ONLY_INSECURE, (struct ccz_rpc_server_cfg){0});
+    make_client(&f, CCZ_RATLS_TLS_ONLY_INSECURE, (struct ccz_rpc_client_cfg){0});
+    CHECK(ccz_rpc_client_connect(NULL, f.client, NULL) == CCZ_OK);
+    for (int i = 0; i < 100 && !atomic_load(&kept_call); i++)
+        CHECK(ccz_rpc_unary(&out, &res, f.client, "/t.T/Keep", request, &cfg, NULL) ==
+              CCZ_E_TIMEOUT);
+    teardown(&f);
+    struct ccz_rpc_call *call = atomic_load(&kept_call);
+    CHECK(call && ccz_rpc_cancelled(call));
+    CHECK(ccz_span_eq(kept_request, request));
+    ccz_rpc_add_header(call, "ccz-replica", ccz_span_str("late"));
+    ccz_rpc_send(call, ccz_span_str("small"));
+    ccz_rpc_send(call, CCZ_SPAN(large, LARGE));
+    ccz_rpc_reply(call, kept_request);
+    ccz_rpc_call_unref(call);
+}
+
+static void test_call_outlives_server(void)
+{
+    enum { LARGE = 300000 }; /* its memory is the stock's */
+    static uint8_t large[LARGE];
+    memset(large, 0x5a, sizeof(large));
+    outlive(ccz_span_str("small"));
+    outlive(CCZ_SPAN(large, LARGE));
+}
+
 /* ---------------------------------------------------------------------- sizes and concurrency */
 
 static void test_large(void)
@@ -559,6 +614,7 @@ static const struct ccz_test tests[] = {
     {"rpc.fallback", test_fallback},
     {"rpc.other_thread", test_other_thread},
     {"rpc.answer_after_end", test_answer_after_end},
+    {"rpc.call_outlives_server", test_call_outlives_server},
     {"rpc.large", test_large},
     {"rpc.limits", test_limits},
     {"rpc.concurrent", test_concurrent},
