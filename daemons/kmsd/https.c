@@ -137,6 +137,8 @@ static ccz_rc open_door(struct kmsd_https *h, const struct kmsd_opts *o,
                    .connections = (uint32_t)o->https_connections},
         .collateral_expires_s = cfg->collateral_expires_s,
         .collateral_arg = cfg->arg,
+        .metrics = cfg->prov ? ccz_kms_prov_metrics : NULL,
+        .metrics_arg = cfg->prov,
     };
     if (rc == CCZ_OK)
         rc = ccz_kms_door_new(&h->door, &door, err);

@@ -41,6 +41,7 @@ struct kmsd_opts {
     bool kbs; /* the KBS protocol, too */
     const char *issuer, *token_policies;
     const char *prov, *prov_cert, *prov_key, *prov_map, *prov_port_file; /* --secret-prov... */
+    int64_t prov_rate, prov_total_rate;
 };
 
 enum kmsd_command {
@@ -88,6 +89,7 @@ void kmsd_prov_reload(struct ccz_kms_prov *p);
 struct kmsd_https;
 struct kmsd_https_cfg {
     struct ccz_kms_service *service; /* NULL: the KMS is sealed */
+    struct ccz_kms_prov *prov;       /* whose counters are with the metrics; or NULL */
     struct ccz_party *party;         /* whose evidence the certificate has, without --tls-cert */
     int64_t (*collateral_expires_s)(void *arg);
     void *arg;

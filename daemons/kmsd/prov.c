@@ -7,11 +7,17 @@
 bool kmsd_prov_check(const struct kmsd_opts *o)
 {
     bool any = o->prov_cert || o->prov_key || o->prov_map || o->prov_port_file;
-    if (o->prov ? o->prov_cert && o->prov_key && o->prov_map : !any)
-        return true;
-    ui_error(
-        "--secret-prov, --secret-prov-cert, --secret-prov-key and --secret-prov-map go together");
-    return false;
+    if (o->prov ? !(o->prov_cert && o->prov_key && o->prov_map) : any) {
+        ui_error("--secret-prov, --secret-prov-cert, --secret-prov-key and --secret-prov-map go "
+                 "together");
+        return false;
+    }
+    if (!o->prov && (o->prov_rate || o->prov_total_rate)) {
+        ui_error("--secret-prov-rate and --secret-prov-total-rate need --secret-prov");
+        return false;
+    }
+    return ui_count("secret-prov-rate", o->prov_rate, 0, CCZ_KMS_RATE_MAX) &&
+           ui_count("secret-prov-total-rate", o->prov_total_rate, 0, CCZ_KMS_RATE_MAX);
 }
 
 /* Genuine, no more: each item has its own policy. */
@@ -34,7 +40,9 @@ ccz_rc kmsd_prov_start(struct ccz_kms_prov **out, const struct kmsd_opts *o,
                                          .listen = o->prov,
                                          .cert_file = o->prov_cert,
                                          .key_file = o->prov_key,
-                                         .map_file = o->prov_map};
+                                         .map_file = o->prov_map,
+                                         .address_rate = (uint32_t)o->prov_rate,
+                                         .total_rate = (uint32_t)o->prov_total_rate};
     ccz_rc rc = ccz_kms_prov_start(out, &cfg, err);
     return rc == CCZ_OK ? kmsd_write_port(o->prov_port_file, ccz_kms_prov_port(*out), err) : rc;
 }

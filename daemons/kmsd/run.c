@@ -125,6 +125,7 @@ static ccz_rc start(struct kmsd *k, const struct kmsd_opts *o, struct ccz_err *e
     if (rc == CCZ_OK)
         rc = ccz_rpc_server_start(k->rpc, err);
     const struct kmsd_https_cfg https = {.service = k->service,
+                                         .prov = k->prov,
                                          .party = k->party,
                                          .collateral_expires_s = collateral_expires_s,
                                          .arg = k};

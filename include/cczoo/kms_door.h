@@ -91,6 +91,9 @@ struct ccz_kms_door_cfg {
     /** When the first part of the collateral expires, as in struct ccz_kms_info; NULL = there is none. */
     int64_t (*collateral_expires_s)(void *arg);
     void *collateral_arg;
+    /** Appended to the metrics of this door, until it stops: those of other ways in. Any thread. NULL = nothing. */
+    void (*metrics)(void *arg, struct ccz_buf *out);
+    void *metrics_arg;
     /** The store is not open yet: health is served, everything else is refused with 503 "kms:sealed". */
     bool sealed;
 };

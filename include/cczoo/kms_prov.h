@@ -17,7 +17,8 @@
  * item's own policy judges the claims, and the item must be open for such evidence.
  *
  * One thread and event loop of its own; nothing waits for one client. Each has `timeout_ms` from its connection to the end of
- * its request. Where the connections are all in use, the one that has kept us waiting longest makes room.
+ * its request. Where the connections are all in use, the one that has kept us waiting longest makes room. Who connects faster than his
+ * rate is turned away at once.
  * Reading order of the sources: prov.h, prov_wire.c, prov_map.c, prov_site.c, prov.c. Why it is so: docs/design/kms-prov.md.
  * @source Gramine, tools/sgx/ra-tls/secret_prov.h, secret_prov_common.h
  */
@@ -39,7 +40,14 @@ struct ccz_kms_prov_cfg {
     uint32_t connections_max; /**< at once, in any state; 0 = 256 */
     uint32_t per_address_max; /**< of them from one address; 0 = a quarter */
     int64_t timeout_ms;       /**< for handshake and request, and again for the answer; 0 = 10 s */
+    /** Connections a second, and beside them how many at once (0 = twice that): what is more is closed before its handshake, whose
+     *  evidence is what costs most. At most CCZ_KMS_RATE_MAX. */
+    uint32_t address_rate, address_burst; /**< of one IPv4 address or IPv6 /64; 0 = 100 */
+    uint32_t total_rate,
+        total_burst; /**< of everybody; 0 = 1000, or address_rate if that is more */
 };
+#define CCZ_KMS_PROV_ADDRESS_RATE 100
+#define CCZ_KMS_PROV_TOTAL_RATE   1000
 /*
  * The map is a JSON object, at most 1 MiB:
  *     {"version": 1, "items": [
@@ -70,8 +78,11 @@ struct ccz_kms_prov_stats {
     uint64_t released; /**< values handed out */
     uint64_t refused;  /**< clients: certificate, evidence, request, map, or by the KMS */
     uint64_t dropped;  /**< clients: too slow, gone, or to make room */
+    uint64_t rate_address, rate_total; /**< connections closed at once: beyond a rate */
 };
 CCZ_API void ccz_kms_prov_stats(struct ccz_kms_prov_stats *out, const struct ccz_kms_prov *p);
+/** Appends them for Prometheus; ccz_kms_door_cfg.metrics with the door as its arg. Any thread. */
+CCZ_API void ccz_kms_prov_metrics(void *prov, struct ccz_buf *out);
 /** Closes the port and all connections, and waits for what the KMS was asked. Before ccz_kms_service_free(). NULL is fine. */
 CCZ_API void ccz_kms_prov_free(struct ccz_kms_prov *p);
 CCZ_DEFINE_AUTO(ccz_kms_prov)

@@ -115,6 +115,10 @@ struct cczi_door_count {
     _Atomic uint64_t us;          /* microseconds, summed */
 };
 void cczi_door_refused(struct ccz_kms_door *d, enum cczi_door_refusal why);
+/* For Prometheus, "cczoo_kms_" before the name: what stands above a metric; and a whole one without labels. */
+void cczi_metric_head(struct ccz_buf *out, const char *name, const char *type, const char *help);
+void cczi_metric_one(struct ccz_buf *out, const char *name, const char *type, const char *help,
+                     uint64_t value);
 CCZ_MUST_USE ccz_rc cczi_door_add_ops(struct ccz_kms_door *d, struct ccz_err *err);
 CCZ_MUST_USE ccz_rc cczi_door_add_rest(struct ccz_kms_door *d, struct ccz_err *err); /* rest.c */
 CCZ_MUST_USE ccz_rc cczi_door_add_console(struct ccz_kms_door *d,

@@ -102,15 +102,15 @@ void cczi_door_refused(struct ccz_kms_door *d, enum cczi_door_refusal why)
     atomic_fetch_add(&d->refused[why], 1);
 }
 
-static void put_head(struct ccz_buf *out, const char *name, const char *type, const char *help)
+void cczi_metric_head(struct ccz_buf *out, const char *name, const char *type, const char *help)
 {
     ccz_buf_printf(out, "# HELP cczoo_kms_%s %s\n# TYPE cczoo_kms_%s %s\n", name, help, name, type);
 }
 
-static void put_one(struct ccz_buf *out, const char *name, const char *type, const char *help,
-                    uint64_t value)
+void cczi_metric_one(struct ccz_buf *out, const char *name, const char *type, const char *help,
+                     uint64_t value)
 {
-    put_head(out, name, type, help);
+    cczi_metric_head(out, name, type, help);
     ccz_buf_printf(out, "cczoo_kms_%s %llu\n", name, (unsigned long long)value);
 }
 
@@ -169,28 +169,32 @@ static void put_times(struct ccz_buf *out, struct ccz_kms_door *d, size_t i)
 void ccz_kms_door_metrics(void *door, struct ccz_buf *out)
 {
     struct ccz_kms_door *d = door;
-    put_head(out, "http_requests_total", "counter", "Answers by route and class of status.");
+    cczi_metric_head(out, "http_requests_total", "counter",
+                     "Answers by route and class of status.");
     for (size_t i = 0; i <= d->routes_len; i++)
         if (first_of_name(d, i))
             put_requests(out, d, i);
-    put_head(out, "http_request_seconds", "summary", "From the whole request to its answer.");
+    cczi_metric_head(out, "http_request_seconds", "summary",
+                     "From the whole request to its answer.");
     for (size_t i = 0; i <= d->routes_len; i++)
         if (first_of_name(d, i))
             put_times(out, d, i);
-    put_head(out, "http_refused_total", "counter",
-             "Requests and connections turned away before any handler.");
+    cczi_metric_head(out, "http_refused_total", "counter",
+                     "Requests and connections turned away before any handler.");
     for (size_t i = 0; i < CCZI_REFUSALS; i++)
         ccz_buf_printf(out, "cczoo_kms_http_refused_total{reason=\"%s\"} %llu\n", refusals[i],
                        (unsigned long long)atomic_load(&d->refused[i]));
-    put_one(out, "http_connections", "gauge", "TLS connections that are open.",
-            atomic_load(&d->conns_now));
-    put_one(out, "http_connections_total", "counter", "TLS connections that were accepted.",
-            atomic_load(&d->conns_all));
-    put_one(out, "http_requests_in_flight", "gauge", "Requests that wait for their answer.",
-            atomic_load(&d->requests_now));
-    pthread_mutex_lock(&d->lock); /* the service may be gone once the door has stopped */
+    cczi_metric_one(out, "http_connections", "gauge", "TLS connections that are open.",
+                    atomic_load(&d->conns_now));
+    cczi_metric_one(out, "http_connections_total", "counter", "TLS connections that were accepted.",
+                    atomic_load(&d->conns_all));
+    cczi_metric_one(out, "http_requests_in_flight", "gauge", "Requests that wait for their answer.",
+                    atomic_load(&d->requests_now));
+    pthread_mutex_lock(&d->lock); /* the others may be gone once the door has stopped */
     if (d->cfg.service && !d->stopping)
         ccz_kms_service_metrics(d->cfg.service, out);
+    if (d->cfg.metrics && !d->stopping)
+        d->cfg.metrics(d->cfg.metrics_arg, out);
     pthread_mutex_unlock(&d->lock);
 }
 
@@ -223,8 +227,8 @@ static void on_status(struct cczi_door_req *r, void *arg, struct ccz_span respon
     ccz_buf_init(&text, METRICS_SIZE_MAX);
     ccz_kms_door_metrics(r->door, &text);
     for (size_t i = 0; m && i < sizeof(gauges) / sizeof(*gauges); i++)
-        put_one(&text, gauges[i].name, gauges[i].type, gauges[i].help,
-                cczi_shape_uint(m->response, response, gauges[i].field));
+        cczi_metric_one(&text, gauges[i].name, gauges[i].type, gauges[i].help,
+                        cczi_shape_uint(m->response, response, gauges[i].field));
     reply_text(r, "text/plain; version=0.0.4; charset=utf-8", ccz_buf_span(&text));
 }
 

@@ -26,6 +26,8 @@ enum {
     LINGER_MS = 2000,    /* for a refused client to read its alert */
     PLAIN_SIZE_MAX = 256 /* of bytes in one read; only the first 35 count */
 };
+enum rate_of { OF_ADDRESS, OF_ALL, RATES };
+static const char *const too_fast[RATES] = {"prov:rate-address", "prov:rate-total"};
 static const char release_path[] = "/cczoo.kms.v1.Kms/Release";
 
 /* One way through: it has not asked; the KMS was asked; it has its value or its refusal and is waited for to take it. All three
@@ -70,9 +72,11 @@ struct ccz_kms_prov {
     size_t calls;             /* of which the KMS has not answered */
     pthread_mutex_t lock;     /* site */
     struct cczi_prov_site *site;
-    struct cczi_bucket log_lines;
+    struct cczi_rate rate[RATES];
+    struct cczi_rates by_address;
+    struct cczi_bucket total, log_lines;
     uint64_t unlogged; /* since the last line */
-    atomic_ullong open, accepted, released, refused, dropped;
+    atomic_ullong open, accepted, released, refused, dropped, limited[RATES];
 };
 
 /* --------------------------------------------------------------------------------- lists */
@@ -483,10 +487,40 @@ static struct conn *new_conn(struct ccz_kms_prov *p, const char *address)
     return NULL;
 }
 
+/* @return RATES, or whose rate it is beyond */
+static enum rate_of beyond(uint32_t *wait_s, struct ccz_kms_prov *p, const char *address)
+{
+    struct cczi_rate_addr addr;
+    int64_t now_ms = ccz_mono_ms();
+    cczi_rate_addr_of(&addr, address);
+    if (!cczi_rates_take(wait_s, &p->by_address, CCZ_SPAN(addr.bytes, sizeof(addr.bytes)),
+                         p->rate[OF_ADDRESS], now_ms))
+        return OF_ADDRESS;
+    return cczi_bucket_take(wait_s, &p->total, p->rate[OF_ALL], now_ms) ? RATES : OF_ALL;
+}
+
+/* @return false: the connection is closed */
+static bool may_come(struct ccz_kms_prov *p, int fd, const char *address)
+{
+    uint32_t wait_s;
+    enum rate_of of = beyond(&wait_s, p, address);
+    if (of == RATES)
+        return true;
+    struct ccz_err err = {0};
+    (void)ccz_fail(&err, CCZ_E_LIMIT, too_fast[of], wait_s, "too many connections, %u a second",
+                   p->rate[of].rate);
+    log_line(p, "refused", address, &err);
+    atomic_fetch_add(&p->limited[of], 1);
+    close(fd);
+    return false;
+}
+
 static void on_accept(void *arg, int fd, const char *address)
 {
     struct ccz_kms_prov *p = arg;
     atomic_fetch_add(&p->accepted, 1);
+    if (!may_come(p, fd, address))
+        return;
     struct conn *c = make_room(p, address) ? new_conn(p, address) : NULL;
     const struct ccz_conn_cfg cfg = {
         .ops = &conn_ops, .arg = c, .out_size_max = 4 * CCZ_KMS_VALUE_SIZE_MAX};
@@ -506,6 +540,29 @@ static void on_accept(void *arg, int fd, const char *address)
 }
 
 /* ------------------------------------------------------------------------------- life cycle */
+
+/* @p burst  0 = twice the rate */
+static struct cczi_rate rate_of(uint32_t rate, uint32_t burst)
+{
+    return (struct cczi_rate){rate, burst ? burst : 2 * rate};
+}
+
+static ccz_rc take_rates(struct ccz_kms_prov *p, const struct ccz_kms_prov_cfg *cfg,
+                         struct ccz_err *err)
+{
+    uint32_t one = cfg->address_rate ? cfg->address_rate : CCZ_KMS_PROV_ADDRESS_RATE;
+    uint32_t usual = one > CCZ_KMS_PROV_TOTAL_RATE ? one : CCZ_KMS_PROV_TOTAL_RATE;
+    uint32_t all = cfg->total_rate ? cfg->total_rate : usual;
+    if (one > CCZ_KMS_RATE_MAX || all > CCZ_KMS_RATE_MAX)
+        return ccz_fail(err, CCZ_E_ARG, "prov:config", one > all ? one : all,
+                        "rates of at most %d a second", CCZ_KMS_RATE_MAX);
+    p->rate[OF_ADDRESS] = rate_of(one, cfg->address_burst);
+    p->rate[OF_ALL] = rate_of(all, cfg->total_burst);
+    cczi_bucket_init(&p->total, p->rate[OF_ALL], ccz_mono_ms());
+    return cczi_rates_init(&p->by_address) == CCZ_OK
+               ? CCZ_OK
+               : ccz_fail(err, CCZ_E_UNAVAILABLE, "prov:random", 0, "no random bytes");
+}
 
 static ccz_rc take_cfg(struct ccz_kms_prov *p, const struct ccz_kms_prov_cfg *cfg,
                        struct ccz_err *err)
@@ -532,7 +589,7 @@ static ccz_rc take_cfg(struct ccz_kms_prov *p, const struct ccz_kms_prov_cfg *cf
         p->cfg.per_address_max = p->cfg.connections_max / 4 > 0 ? p->cfg.connections_max / 4 : 1;
     if (p->cfg.timeout_ms == 0)
         p->cfg.timeout_ms = TIMEOUT_MS;
-    return CCZ_OK;
+    return take_rates(p, cfg, err);
 }
 
 static void *run(void *arg)
@@ -614,7 +671,33 @@ void ccz_kms_prov_stats(struct ccz_kms_prov_stats *out, const struct ccz_kms_pro
                                        .accepted = atomic_load(&p->accepted),
                                        .released = atomic_load(&p->released),
                                        .refused = atomic_load(&p->refused),
-                                       .dropped = atomic_load(&p->dropped)};
+                                       .dropped = atomic_load(&p->dropped),
+                                       .rate_address = atomic_load(&p->limited[OF_ADDRESS]),
+                                       .rate_total = atomic_load(&p->limited[OF_ALL])};
+}
+
+void ccz_kms_prov_metrics(void *prov, struct ccz_buf *out)
+{
+    struct ccz_kms_prov_stats s;
+    ccz_kms_prov_stats(&s, prov);
+    cczi_metric_one(out, "prov_connections", "gauge",
+                    "Connections of secret provisioning that have not made their request.", s.open);
+    cczi_metric_one(out, "prov_connections_total", "counter",
+                    "Connections of secret provisioning that came.", s.accepted);
+    cczi_metric_one(out, "prov_released_total", "counter",
+                    "Values handed out by secret provisioning.", s.released);
+    cczi_metric_head(out, "prov_refused_total", "counter",
+                     "Clients of secret provisioning that got nothing.");
+    const struct {
+        const char *reason;
+        uint64_t value;
+    } by_reason[] = {{"refused", s.refused},
+                     {"dropped", s.dropped},
+                     {"rate_address", s.rate_address},
+                     {"rate_total", s.rate_total}};
+    for (size_t i = 0; i < sizeof(by_reason) / sizeof(*by_reason); i++)
+        ccz_buf_printf(out, "cczoo_kms_prov_refused_total{reason=\"%s\"} %llu\n",
+                       by_reason[i].reason, (unsigned long long)by_reason[i].value);
 }
 
 /* On the loop: nobody new, nobody waiting; the KMS still answers what it was asked. */

@@ -72,10 +72,12 @@ kms_setup
 enclave=$("$BIN/cczoo" sim measure "$BIN/cczoo")
 map "{\"item\":\"key/wrap\",\"tee\":\"sgx\",\"mrenclave\":\"$enclave\"}"
 PROV_OPTIONS=(--secret-prov 127.0.0.1:0 --secret-prov-cert "$RUN/server.crt" --secret-prov-key "$RUN/server.key" --secret-prov-map "$RUN/map.json"
-    --secret-prov-port-file "$RUN/prov.port")
+    --secret-prov-port-file "$RUN/prov.port" --https 127.0.0.1:0 --plain-http-insecure --metrics 127.0.0.1:0 --metrics-port-file "$RUN/metrics.port")
 status 2 "$BIN/cczoo-kmsd" run --state "$RUN/kms" --listen 127.0.0.1:0 --tee sim-sgx --secret-prov 127.0.0.1:0
 has err 'go together'
 status 2 "$BIN/cczoo-kmsd" run --state "$RUN/kms" --listen 127.0.0.1:0 --tee sim-sgx --secret-prov-map "$RUN/map.json"
+status 2 "$BIN/cczoo-kmsd" run --state "$RUN/kms" --listen 127.0.0.1:0 --tee sim-sgx --secret-prov-rate 5
+has err 'need --secret-prov'
 serve() { # with the options of the door
     KMSD+=("${PROV_OPTIONS[@]}")
     kms_start
@@ -155,6 +157,22 @@ cp "$RUN/other.key" "$RUN/server.key"
 remap "{\"item\":\"secret/text\",\"tee\":\"sgx\",\"mrenclave\":\"$enclave\"}"
 status 1 fetch P-384-dice 1.3 # who is not called localhost is not believed
 has err 'CERTIFICATE_VERIFY_FAILED'
+
+step "the metrics have them, and who comes faster than his rate is not let in"
+curl -sS --noproxy '*' -m 20 -o "$RUN/out" "http://127.0.0.1:$(cat "$RUN/metrics.port")/metrics"
+has out '^cczoo_kms_prov_released_total 1[0-9]$'
+has out '^cczoo_kms_prov_refused_total\{reason="refused"\} [1-9]'
+has out '^cczoo_kms_prov_refused_total\{reason="rate_address"\} 0$'
+kms_stop
+KMSD+=(--secret-prov-rate 1)
+kms_start
+reach
+PROV=$(cat "$RUN/prov.port")
+mark_log
+for _ in {1..20}; do (exec 3<>"/dev/tcp/127.0.0.1/$PROV") || true; done
+logged 'refused peer=127.0.0.1.*where=prov:rate-address'
+curl -sS --noproxy '*' -m 20 -o "$RUN/out" "http://127.0.0.1:$(cat "$RUN/metrics.port")/metrics"
+has out '^cczoo_kms_prov_refused_total\{reason="rate_address"\} [1-9]'
 
 step "the record"
 status 0 kms audit --json

@@ -22,6 +22,7 @@ struct kit_opts {
     size_t issuers_len;
     int64_t (*collateral_expires_s)(void *arg);
     ccz_rc (*ready)(void *arg, struct ccz_err *err);
+    void (*metrics)(void *arg, struct ccz_buf *out);
     /* doors of other protocols, before the start */
     void (*add)(struct ccz_kms_door *d);
     /* while the store is nobody's yet: afterwards it is the worker's */
@@ -126,6 +127,7 @@ static inline void kit_open(struct kit *k, const struct kit_opts *o)
                                          .issuers_len = o->issuers_len,
                                          .collateral_expires_s = o->collateral_expires_s,
                                          .ready = o->ready,
+                                         .metrics = o->metrics,
                                          .workers = 2};
     if (ccz_kms_door_new(&k->door, &cfg, &err) != CCZ_OK) {
         fprintf(stderr, "%s: %s\n", err.where, err.msg);

@@ -637,11 +637,17 @@ static void test_ready(void)
     kit_close(&k);
 }
 
+static void put_other(void *arg, struct ccz_buf *out)
+{
+    CHECK(!arg);
+    ccz_buf_put_str(out, "other_total 7\n");
+}
+
 static void test_metrics(void)
 {
     struct kit k;
     struct reply r;
-    kit_open(&k, &(struct kit_opts){.add = add_who});
+    kit_open(&k, &(struct kit_opts){.add = add_who, .metrics = put_other});
     CHECK(kit_ask(&k, &r, &(struct ask){.path = "/nothing"}) == 404);
     CHECK(kit_ask(&k, &r, &(struct ask){.path = "/metrics"}) == 401);
     CHECK(kit_ask(&k, &r, &(struct ask){.path = "/metrics", .as = "stranger"}) == 403);
@@ -657,6 +663,14 @@ static void test_metrics(void)
     ccz_kms_door_metrics(k.door, &open);
     CHECK(strstr(ccz_buf_str(&open), "cczoo_kms_http_refused_total") != NULL &&
           strstr(ccz_buf_str(&open), "cczoo_kms_secrets") == NULL);
+    CHECK(strstr(r.body, "\nother_total 7\n") && strstr(ccz_buf_str(&open), "\nother_total 7\n") &&
+          strstr(ccz_buf_str(&open), "cczoo_kms_rpc_calls_total 0\n"));
+    ccz_kms_door_stop(k.door, 0); /* what is beside it may be gone from now on */
+    ccz_buf_clear(&open);
+    ccz_kms_door_metrics(k.door, &open);
+    CHECK(strstr(ccz_buf_str(&open), "cczoo_kms_http_refused_total") &&
+          !strstr(ccz_buf_str(&open), "other_total") &&
+          !strstr(ccz_buf_str(&open), "cczoo_kms_rpc_calls_total"));
     kit_close(&k);
 }
 

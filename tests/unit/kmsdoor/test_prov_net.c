@@ -163,7 +163,8 @@ static struct ccz_kms_prov_cfg cfg_of(const struct world *w)
                                      .cert_file = w->cert,
                                      .key_file = w->key,
                                      .map_file = w->map,
-                                     .timeout_ms = 20000};
+                                     .timeout_ms = 20000,
+                                     .address_rate = CCZ_KMS_RATE_MAX};
 }
 
 static void serve_with(struct world *w, const struct ccz_kms_prov_cfg *cfg)
@@ -615,6 +616,73 @@ static void test_addresses(void)
         CHECK(cczi_prov_same_client(t[i].a, t[i].b) == t[i].same);
 }
 
+enum { FAST = 60, BURST = 3 };
+
+/* So many connections at once from 127.0.0.@p host, the last of which are from the hosts behind it, one each. */
+static void come(int fds[FAST], const struct world *w, uint8_t host, size_t others)
+{
+    for (size_t i = 0; i < FAST; i++) {
+        struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(w->port)}, from = to;
+        size_t behind = i + others < FAST ? 0 : i + others + 1 - FAST;
+        to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+        from.sin_addr.s_addr = htonl(0x7f000000 + host + (uint32_t)behind);
+        from.sin_port = 0;
+        fds[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        CHECK(fds[i] >= 0 && bind(fds[i], (struct sockaddr *)&from, sizeof(from)) == 0);
+        CHECK(connect(fds[i], (struct sockaddr *)&to, sizeof(to)) == 0);
+    }
+}
+
+static void go(const int fds[FAST])
+{
+    for (size_t i = 0; i < FAST; i++)
+        close(fds[i]);
+}
+
+/* Who connects faster than a client does is turned away before the handshake, and nobody else. */
+static void test_rates(void)
+{
+    struct world w;
+    int fds[FAST];
+    build(&w);
+    struct ccz_kms_prov_cfg cfg = cfg_of(&w);
+    cfg.address_rate = 1;
+    cfg.address_burst = BURST;
+    cfg.connections_max = cfg.per_address_max = 1000;
+    serve_with(&w, &cfg);
+    int64_t from_ms = ccz_mono_ms();
+    come(fds, &w, 1, 10);
+    WAIT_FOR(stats(&w).open + stats(&w).rate_address == FAST);
+    uint64_t may = BURST + 1 + (uint64_t)(ccz_mono_ms() - from_ms) / 1000;
+    struct ccz_kms_prov_stats s = stats(&w);
+    CHECK(s.accepted == FAST && s.dropped == 0 && s.rate_total == 0);
+    CHECK(s.open >= BURST + 10 && s.open <= may + 10); /* ten of other addresses */
+    CCZ_AUTO_BUF text;
+    char line[80];
+    ccz_buf_init(&text, 4096);
+    ccz_kms_prov_metrics(w.prov, &text);
+    (void)snprintf(line, sizeof(line), "cczoo_kms_prov_refused_total{reason=\"rate_address\"} %u\n",
+                   (unsigned)s.rate_address);
+    CHECK(strstr(ccz_buf_str(&text), line));
+    CHECK(strstr(ccz_buf_str(&text), "\ncczoo_kms_prov_connections_total 60\n"));
+    go(fds);
+    ccz_kms_prov_free(w.prov);
+
+    cfg.address_rate = CCZ_KMS_RATE_MAX; /* and all together */
+    cfg.address_burst = 0;
+    cfg.total_rate = 1;
+    cfg.total_burst = BURST;
+    serve_with(&w, &cfg);
+    from_ms = ccz_mono_ms();
+    come(fds, &w, 1, FAST);
+    WAIT_FOR(stats(&w).open + stats(&w).rate_total == FAST);
+    may = BURST + 1 + (uint64_t)(ccz_mono_ms() - from_ms) / 1000;
+    s = stats(&w);
+    CHECK(s.rate_address == 0 && s.open >= BURST && s.open <= may);
+    go(fds);
+    tear_down(&w);
+}
+
 static size_t open_files(void)
 {
     size_t n = 0;
@@ -806,6 +874,12 @@ static void test_config(void)
     cfg.timeout_ms = -1;
     check_cfg(&cfg, CCZ_E_ARG, "prov:config");
     cfg = cfg_of(&w);
+    cfg.address_rate = CCZ_KMS_RATE_MAX + 1;
+    check_cfg(&cfg, CCZ_E_ARG, "prov:config");
+    cfg = cfg_of(&w);
+    cfg.total_rate = UINT32_MAX;
+    check_cfg(&cfg, CCZ_E_ARG, "prov:config");
+    cfg = cfg_of(&w);
     cfg.map_file = temp_path("none.json");
     check_cfg(&cfg, CCZ_E_NOT_FOUND, "file:read");
     cfg = cfg_of(&w);
@@ -828,6 +902,7 @@ int main(int argc, char **argv)
         {"prov.slow", test_slow},
         {"prov.crowd", test_crowd},
         {"prov.addresses", test_addresses},
+        {"prov.rates", test_rates},
         {"prov.refused_flood", test_refused_flood},
         {"prov.busy_kms", test_busy_kms},
         {"prov.stops", test_stops},
