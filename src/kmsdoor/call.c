@@ -122,10 +122,13 @@ static ccz_rc submit(struct cczi_door_job *j, const struct cczi_door_call *call,
     int n = snprintf(path, sizeof(path), "/cczoo.kms.v1.Kms/%s", call->method);
     if (n < 0 || (size_t)n >= sizeof(path))
         return ccz_fail(err, CCZ_E_UNSUPPORTED, "kms:method", n, "there is no such method");
+    if (call->body && call->body->bad) /* an empty request may mean something */
+        return cczi_door_no_memory(err);
     if (!d->cfg.service || is_stopping(d))
         return ccz_fail(err, CCZ_E_UNAVAILABLE, "door:stopping", 0, "the server ends");
     const struct ccz_kms_request req = {.path = path,
-                                        .body = call->body,
+                                        .body = call->body ? ccz_buf_span(call->body)
+                                                           : (struct ccz_span){0},
                                         .peer = call->peer ? call->peer : &j->req.auth.peer,
                                         .address = j->req.address,
                                         .evidence = call->evidence};

@@ -96,6 +96,8 @@ struct ccz_loop *cczi_door_loop(struct ccz_kms_door *d);
 void cczi_door_reply(struct cczi_door_req *r, const struct ccz_http_answer *answer);
 /* Content-Type: application/json */
 void cczi_door_reply_json(struct cczi_door_req *r, unsigned status, struct ccz_span json);
+/* 200 with what was put together; if there was no memory for it 503 "door:memory", and not half of it. */
+void cczi_door_reply_built(struct cczi_door_req *r, const struct ccz_buf *json);
 /* {"where","got","expected","hint","message","decision"} (absent where empty) with cczi_door_status(err), Retry-After and
  * WWW-Authenticate where they belong. */
 void cczi_door_reply_err(struct cczi_door_req *r, const struct ccz_err *err);
@@ -114,8 +116,9 @@ unsigned cczi_door_status(const struct ccz_err *err, const struct cczi_door_auth
 typedef void (*cczi_door_done_fn)(struct cczi_door_req *r, void *arg, struct ccz_span response,
                                   const struct ccz_err *err);
 struct cczi_door_call {
-    const char *method;                /* "Release" */
-    struct ccz_span body;              /* protobuf, copied */
+    const char *method; /* "Release" */
+    const struct ccz_buf
+        *body; /* protobuf, copied; NULL = empty; of a bad one nothing is asked: "door:memory" */
     const struct ccz_ratls_peer *peer; /* copied; NULL = r->auth.peer */
     struct ccz_span evidence;          /* of that peer, copied; or empty */
 };

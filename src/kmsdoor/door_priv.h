@@ -115,6 +115,8 @@ struct cczi_door_count {
     _Atomic uint64_t us;          /* microseconds, summed */
 };
 void cczi_door_refused(struct ccz_kms_door *d, enum cczi_door_refusal why);
+/* CCZ_E_NOMEM "door:memory" */
+ccz_rc cczi_door_no_memory(struct ccz_err *err);
 /* For Prometheus, "cczoo_kms_" before the name: what stands above a metric; and a whole one without labels. */
 void cczi_metric_head(struct ccz_buf *out, const char *name, const char *type, const char *help);
 void cczi_metric_one(struct ccz_buf *out, const char *name, const char *type, const char *help,

@@ -13,17 +13,23 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void reply_with_cookie(struct cczi_door_req *r, struct ccz_span json, const char *id,
+static void reply_with_cookie(struct cczi_door_req *r, const struct ccz_buf *json, const char *id,
                               int64_t expires_s)
 {
     CCZ_AUTO_BUF cookie;
     ccz_buf_init(&cookie, 256);
     cczi_kbs_set_cookie(&cookie, id, cczi_door_now_s(r->door), expires_s,
                         ccz_http_ssl(r->http) != NULL);
+    if (json->bad || cookie.bad) {
+        struct ccz_err err = {0};
+        (void)ccz_fail(&err, CCZ_E_NOMEM, "kbs:memory", 0, "out of memory");
+        cczi_kbs_reply_err(r, &err);
+        return;
+    }
     const struct ccz_http_field header = {"Set-Cookie", ccz_buf_str(&cookie)};
     cczi_door_reply(r, &(struct ccz_http_answer){.status = 200,
                                                  .content_type = "application/json",
-                                                 .body = json,
+                                                 .body = ccz_buf_span(json),
                                                  .headers = &header,
                                                  .headers_len = 1});
 }
@@ -46,7 +52,7 @@ void cczi_kbs_on_auth(struct cczi_door_req *r, void *arg)
     CCZ_AUTO_BUF json;
     ccz_buf_init(&json, 256);
     cczi_kbs_challenge_put(&json, begun.nonce);
-    reply_with_cookie(r, ccz_buf_span(&json), begun.id, begun.expires_s);
+    reply_with_cookie(r, &json, begun.id, begun.expires_s);
 }
 
 /* -------------------------------------------------------------------------------- attest */
@@ -130,7 +136,7 @@ static void on_token(struct cczi_door_req *r, void *arg, struct ccz_span respons
     ccz_buf_put_str(&json, "}");
     ccz_hex(id, a->open.id, sizeof(a->open.id));
     attempt_free(a);
-    reply_with_cookie(r, ccz_buf_span(&json), id, expires_s);
+    reply_with_cookie(r, &json, id, expires_s);
 }
 
 static void on_verified(struct cczi_door_req *r, void *arg)
@@ -159,7 +165,7 @@ static void on_verified(struct cczi_door_req *r, void *arg)
         return;
     }
     const struct cczi_door_call call = {.method = "Attest",
-                                        .body = ccz_buf_span(&body),
+                                        .body = &body,
                                         .peer = &a->peer,
                                         .evidence = ccz_buf_span(&a->evidence)};
     cczi_door_call(r, &call, on_token, a);

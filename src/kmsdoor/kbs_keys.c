@@ -41,7 +41,8 @@ static void reply_discovery(struct cczi_door_req *r, const struct cczi_msg_token
     ccz_buf_put_str(&json,
                     ",\"response_types_supported\":[\"id_token\"],\"subject_types_supported\":["
                     "\"public\"],\"id_token_signing_alg_values_supported\":[\"ES256\"]}");
-    cczi_door_reply_json(r, 200, ccz_buf_span(&json));
+    json.bad |= uri.bad;
+    cczi_door_reply_built(r, &json);
 }
 
 /* From what was heard last. */

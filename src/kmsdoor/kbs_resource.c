@@ -53,7 +53,7 @@ static void on_released(struct cczi_door_req *r, void *arg, struct ccz_span resp
         rc = ccz_jwe_seal(&jwe, e->tee_key, value, &why);
     cczi_kbs_session_unref(e);
     if (rc == CCZ_OK)
-        cczi_door_reply_json(r, 200, ccz_buf_span(&jwe));
+        cczi_door_reply_built(r, &jwe);
     else
         cczi_kbs_reply_err(r, &why);
 }
@@ -87,8 +87,7 @@ static void get(struct cczi_door_req *r, const struct cczi_kbs *k, const char *n
     CCZ_AUTO_BUF body;
     ccz_buf_init(&body, BODY_ROOM);
     put_target(&body, name);
-    const struct cczi_door_call call = {
-        .method = "Release", .body = ccz_buf_span(&body), .peer = &e->peer};
+    const struct cczi_door_call call = {.method = "Release", .body = &body, .peer = &e->peer};
     cczi_door_call(r, &call, on_released, e);
 }
 
@@ -139,7 +138,7 @@ static void send_put(struct cczi_door_req *r, struct put *p)
         ccz_pb_put_bytes(&body, 4, ccz_buf_span(&p->policy));
     if (p->new_version)
         ccz_pb_put_uint(&body, 5, 1);
-    const struct cczi_door_call call = {.method = "PutSecret", .body = ccz_buf_span(&body)};
+    const struct cczi_door_call call = {.method = "PutSecret", .body = &body};
     cczi_door_call(r, &call, on_put, p);
 }
 
@@ -191,7 +190,7 @@ static void delete (struct cczi_door_req *r, const char *name)
     CCZ_AUTO_BUF body;
     ccz_buf_init(&body, BODY_ROOM);
     put_target(&body, name);
-    const struct cczi_door_call call = {.method = "Delete", .body = ccz_buf_span(&body)};
+    const struct cczi_door_call call = {.method = "Delete", .body = &body};
     cczi_door_call(r, &call, on_deleted, NULL);
 }
 

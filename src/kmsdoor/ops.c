@@ -229,6 +229,12 @@ static void on_status(struct cczi_door_req *r, void *arg, struct ccz_span respon
     for (size_t i = 0; m && i < sizeof(gauges) / sizeof(*gauges); i++)
         cczi_metric_one(&text, gauges[i].name, gauges[i].type, gauges[i].help,
                         cczi_shape_uint(m->response, response, gauges[i].field));
+    if (text.bad) {
+        struct ccz_err why = {0};
+        (void)cczi_door_no_memory(&why);
+        cczi_door_reply_err(r, &why);
+        return;
+    }
     reply_text(r, "text/plain; version=0.0.4; charset=utf-8", ccz_buf_span(&text));
 }
 

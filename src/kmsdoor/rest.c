@@ -31,7 +31,7 @@ static void on_answer(struct cczi_door_req *r, void *arg, struct ccz_span respon
     ccz_buf_init(&json, JSON_SIZE_MAX);
     json.wipe = true;
     if (cczi_json_put(&json, m->response, response, &why) == CCZ_OK)
-        cczi_door_reply_json(r, 200, ccz_buf_span(&json));
+        cczi_door_reply_built(r, &json);
     else
         cczi_door_reply_err_as(r, 500, &why);
 }
@@ -68,7 +68,7 @@ static void on_call(struct cczi_door_req *r, void *arg)
         cczi_door_reply_err(r, &err);
         return;
     }
-    const struct cczi_door_call call = {.method = m->name, .body = ccz_buf_span(&body)};
+    const struct cczi_door_call call = {.method = m->name, .body = &body};
     cczi_door_call(r, &call, on_answer, (void *)(uintptr_t)m);
 }
 
@@ -78,13 +78,7 @@ static void on_openapi(struct cczi_door_req *r, void *arg)
     CCZ_AUTO_BUF json;
     ccz_buf_init(&json, OPENAPI_SIZE_MAX);
     ccz_kms_door_openapi(&json);
-    struct ccz_err err = {0};
-    if (!json.bad) {
-        cczi_door_reply_json(r, 200, ccz_buf_span(&json));
-        return;
-    }
-    ccz_fail(&err, CCZ_E_NOMEM, "door:openapi", 0, "out of memory");
-    cczi_door_reply_err(r, &err);
+    cczi_door_reply_built(r, &json);
 }
 
 ccz_rc cczi_door_add_rest(struct ccz_kms_door *d, struct ccz_err *err)

@@ -122,6 +122,22 @@ void cczi_door_reply_json(struct cczi_door_req *r, unsigned status, struct ccz_s
                            .status = status, .content_type = "application/json", .body = json});
 }
 
+ccz_rc cczi_door_no_memory(struct ccz_err *err)
+{
+    return ccz_fail(err, CCZ_E_NOMEM, "door:memory", 0, "out of memory");
+}
+
+void cczi_door_reply_built(struct cczi_door_req *r, const struct ccz_buf *json)
+{
+    struct ccz_err err = {0};
+    if (json->bad) {
+        (void)cczi_door_no_memory(&err);
+        cczi_door_reply_err(r, &err);
+    } else {
+        cczi_door_reply_json(r, 200, ccz_buf_span(json));
+    }
+}
+
 static const struct {
     ccz_rc rc;
     unsigned status;

@@ -23,7 +23,7 @@ static void reply_data(struct cczi_door_req *r, struct ccz_span data)
     ccz_buf_init(&json, JSON_SIZE_MAX);
     json.wipe = true;
     if (cczi_transit_put_envelope(&json, data, &err) == CCZ_OK)
-        cczi_door_reply_json(r, 200, ccz_buf_span(&json));
+        cczi_door_reply_built(r, &json);
     else
         cczi_door_reply_err(r, &err);
 }
@@ -77,8 +77,7 @@ static void start(struct cczi_door_req *r, enum cczi_transit_op op, const char *
         cczi_door_reply_err(r, &err);
         return;
     }
-    const struct cczi_door_call call = {.method = cczi_transit_method(op),
-                                        .body = ccz_buf_span(&body)};
+    const struct cczi_door_call call = {.method = cczi_transit_method(op), .body = &body};
     bool makes = op == CCZI_TRANSIT_CREATE || op == CCZI_TRANSIT_ROTATE;
     cczi_door_call(r, &call, makes ? on_made : on_used, (void *)(uintptr_t)&ops[op]);
 }
@@ -133,7 +132,7 @@ static void on_info(struct cczi_door_req *r, void *arg, struct ccz_span response
     ccz_pb_put_str(&body, 1, item); /* DescribeRequest.item */
     ccz_buf_put_span(&g->info, response);
     if (!err && !body.bad && !g->info.bad) {
-        const struct cczi_door_call call = {.method = "Describe", .body = ccz_buf_span(&body)};
+        const struct cczi_door_call call = {.method = "Describe", .body = &body};
         cczi_door_call(r, &call, on_versions, g);
         return;
     }
@@ -160,7 +159,7 @@ static void read_key(struct cczi_door_req *r)
     }
     ccz_buf_init(&g->info, CCZ_KMS_MESSAGE_SIZE_MAX);
     const struct cczi_door_call call = {.method = cczi_transit_method(CCZI_TRANSIT_READ),
-                                        .body = ccz_buf_span(&body)};
+                                        .body = &body};
     cczi_door_call(r, &call, on_info, g);
 }
 

@@ -74,22 +74,36 @@ static void on_release(struct cczi_door_req *r, void *arg)
     struct cczi_msg_release_req m = {ccz_span_str("key/model"), 0};
     cczi_msg_put(&body, cczi_msg_release_req, &m);
     struct ccz_ratls_peer peer = fix_peer(arg ? FIX_STALE : FIX_WORKLOAD);
-    cczi_door_call(
-        r,
-        &(struct cczi_door_call){.method = "Release", .body = ccz_buf_span(&body), .peer = &peer},
-        on_released, NULL);
+    cczi_door_call(r, &(struct cczi_door_call){.method = "Release", .body = &body, .peer = &peer},
+                   on_released, NULL);
     memset(&peer, 0xee, sizeof(peer)); /* it was copied */
+}
+
+/* A request that there was no memory for is asked of nobody, an answer is not sent empty. */
+static void on_half(struct cczi_door_req *r, void *arg)
+{
+    CCZ_AUTO_BUF half;
+    ccz_buf_init(&half, 3);
+    ccz_buf_put_str(&half, "{}");
+    ccz_buf_put_str(&half, "more than it may have");
+    if (arg)
+        cczi_door_call(r, &(struct cczi_door_call){.method = "TokenKeys", .body = &half},
+                       on_released, NULL);
+    else
+        cczi_door_reply_built(r, &half);
 }
 
 static void add_calls(struct ccz_kms_door *d)
 {
     static const struct cczi_door_route routes[] = {
+        {.name = "half", .methods = "GET", .path = "/half-answer", .fn = on_half},
+        {.name = "half", .methods = "GET", .path = "/half-call", .fn = on_half, .arg = &gate_open},
         {.name = "work", .methods = "GET", .path = "/work", .fn = on_work},
         {.name = "release", .methods = "GET", .path = "/release", .fn = on_release},
         {.name = "stale", .methods = "GET", .path = "/stale", .fn = on_release, .arg = &gate_open},
     };
     struct ccz_err err;
-    for (size_t i = 0; i < 3; i++)
+    for (size_t i = 0; i < sizeof(routes) / sizeof(*routes); i++)
         CHECK(cczi_door_route(d, &routes[i], &err) == CCZ_OK);
 }
 
@@ -104,6 +118,18 @@ static void test_calls(void)
     CHECK(kit_ask(&k, &r, &(struct ask){.path = "/stale"}) == 403 &&
           kit_where(&r, "kms:evidence-stale"));
     CHECK(kit_ask(&k, &r, &(struct ask){.path = "/work"}) == 200);
+    kit_close(&k);
+}
+
+static void test_memory(void)
+{
+    static const char *const paths[] = {"/half-answer", "/half-call"};
+    struct kit k;
+    struct reply r;
+    kit_open(&k, &(struct kit_opts){.add = add_calls});
+    for (size_t i = 0; i < 2; i++)
+        CHECK(kit_ask(&k, &r, &(struct ask){.path = paths[i]}) == 503 &&
+              kit_where(&r, "door:memory"));
     kit_close(&k);
 }
 
@@ -232,7 +258,7 @@ static void test_stop(void)
 
 static const struct ccz_test tests[] = {
     {"door.calls", test_calls}, {"door.waiting", test_waiting}, {"door.log", test_log},
-    {"door.gone", test_gone},   {"door.stop", test_stop},
+    {"door.gone", test_gone},   {"door.stop", test_stop},       {"door.memory", test_memory},
 };
 
 int main(int argc, char **argv)
