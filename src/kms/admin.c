@@ -4,6 +4,8 @@
 
 #include <cczoo/codec.h>
 
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static bool label_ok(const char *label)
@@ -25,12 +27,52 @@ ccz_rc cczi_kms_grant(struct ccz_kms_store *s, const struct cczi_kms_admin *a, s
     return rc == CCZ_OK ? cczi_kms_access_check(s, a->roles ? a->ns : NULL, err) : rc;
 }
 
+/* Namespaces that are free: whose own number is 0. */
+struct freed {
+    char (*ns)[CCZ_KMS_NAME_SIZE];
+    size_t len;
+    uint32_t all; /* the number of everybody */
+};
+
+static ccz_rc add_freed(void *arg, const char *ns, uint32_t needed, struct ccz_err *err)
+{
+    struct freed *f = arg;
+    if (strcmp(ns, CCZI_KMS_NS_ALL) == 0)
+        f->all = needed;
+    else if (needed == 0) {
+        void *p = realloc(f->ns, (f->len + 1) * sizeof(*f->ns));
+        if (!p)
+            return ccz_fail(err, CCZ_E_NOMEM, "kms:list", 0, "out of memory");
+        f->ns = p;
+        (void)snprintf(f->ns[f->len++], sizeof(f->ns[0]), "%s", ns);
+    }
+    return CCZ_OK;
+}
+
+/* A number of 0 of a namespace's own frees it from that of "*", and that takes approvals. Said where "*" asks for none it is no
+ * number: or one person alone could free names beforehand, for the day on which approvals begin. */
+static ccz_rc put_number(struct ccz_kms_store *s, const char *ns, uint32_t needed,
+                         struct ccz_err *err)
+{
+    bool all = strcmp(ns, CCZI_KMS_NS_ALL) == 0;
+    struct freed f = {0};
+    ccz_rc rc = cczi_kms_quorum_each(s, add_freed, &f, err);
+    if (rc == CCZ_OK && !all && needed == 0 && f.all == 0)
+        rc = cczi_kms_quorum_delete(s, ns, err);
+    else if (rc == CCZ_OK)
+        rc = cczi_kms_quorum_put(s, ns, needed, err);
+    for (size_t i = 0; rc == CCZ_OK && all && needed && f.all == 0 && i < f.len; i++)
+        rc = cczi_kms_quorum_delete(s, f.ns[i], err);
+    free(f.ns);
+    return rc;
+}
+
 ccz_rc cczi_kms_quorum_set(struct ccz_kms_store *s, const char *ns, uint32_t needed,
                            struct ccz_err *err)
 {
     if (needed > CCZ_KMS_APPROVALS_MAX)
         return ccz_refuse_num(err, CCZ_E_LIMIT, "kms:quorum", needed, CCZ_KMS_APPROVALS_MAX);
-    ccz_rc rc = cczi_kms_quorum_put(s, ns, needed, err);
+    ccz_rc rc = put_number(s, ns, needed, err);
     return rc == CCZ_OK ? cczi_kms_access_check(s, NULL, err) : rc;
 }
 

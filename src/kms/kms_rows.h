@@ -134,6 +134,8 @@ ccz_rc cczi_kms_quorum_get(uint32_t *needed, struct ccz_kms_store *s, const char
                            struct ccz_err *err);
 ccz_rc cczi_kms_quorum_put(struct ccz_kms_store *s, const char *ns, uint32_t needed,
                            struct ccz_err *err);
+/* There need not be one. */
+ccz_rc cczi_kms_quorum_delete(struct ccz_kms_store *s, const char *ns, struct ccz_err *err);
 /* cczi_kms_quorum_each() believes rows that are others than were known after all rows were looked at. A change of our own is known, from
  * the next commit on to be the store's; one of another server makes us forget. */
 ccz_rc cczi_kms_quorums_note(struct ccz_kms_store *s, const uint8_t mac[32],

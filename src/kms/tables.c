@@ -244,6 +244,14 @@ ccz_rc cczi_kms_quorum_put(struct ccz_kms_store *s, const char *ns, uint32_t nee
     return rc;
 }
 
+ccz_rc cczi_kms_quorum_delete(struct ccz_kms_store *s, const char *ns, struct ccz_err *err)
+{
+    struct cczi_kms_row r = {0};
+    cczi_kms_row_text(&r, ns);
+    ccz_rc rc = cczi_kms_row_delete(s, CCZI_KMS_T_QUORUM, &r, err);
+    return rc == CCZ_E_NOT_FOUND ? CCZ_OK : rc;
+}
+
 /* What is known as of this transaction. @return NULL if nothing is */
 static uint8_t *known_quorums(struct cczi_kms_quorums *q)
 {

@@ -530,7 +530,32 @@ static void test_look_price(void)
     ccz_kms_store_free(s);
 }
 
+static ccz_rc set_number(struct ccz_kms_store *s, const char *ns, uint32_t needed)
+{
+    struct cczi_msg_quorum m = {.ns = ccz_span_str(ns), .needed = needed};
+    return fix_msg(NULL, s, FIX_ADMIN, "SetQuorum", cczi_msg_quorum, &m, &err);
+}
+
+/* Nobody frees a namespace from approvals beforehand, for the day on which they begin. */
+static void test_quorum_freed_before(void)
+{
+    struct ccz_kms_store *s = agreeing_store();
+    CHECK(ccz_kms_store_set_quorum(s, "*", 0, FIX_NOW, &err) == CCZ_OK);
+    CHECK(set_number(s, "team", 0) == CCZ_OK && set_number(s, "other", 1) != CCZ_OK);
+    CHECK(set_number(s, "*", 1) == CCZ_OK);
+    CHECK(needs_approval(fix_put_policy(s, "team/p", fix_policy, false, &err)));
+    /* nor does a freedom that was agreed on outlive the approvals that it was from, nor a row of an older server */
+    CHECK(ccz_kms_store_set_quorum(s, "team", 0, FIX_NOW, &err) == CCZ_OK);
+    CHECK(fix_put_policy(s, "team/p", fix_policy, false, &err) == CCZ_OK);
+    CHECK(ccz_kms_store_set_quorum(s, "*", 0, FIX_NOW, &err) == CCZ_OK);
+    CHECK(ccz_kms_store_set_quorum(s, "*", 1, FIX_NOW, &err) == CCZ_OK);
+    CHECK(needs_approval(fix_put_policy(s, "team/q", fix_policy, false, &err)));
+    CHECK(ccz_kms_store_check(NULL, s, &err) == CCZ_OK);
+    ccz_kms_store_free(s);
+}
+
 static const struct ccz_test tests[] = {
+    {"kms.quorum_freed_before", test_quorum_freed_before},
     {"kms.set_laundered", test_set_laundered},
     {"kms.rows_never_repeat", test_rows_never_repeat},
     {"kms.trial", test_trial},
