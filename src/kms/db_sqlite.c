@@ -79,20 +79,21 @@ static const char schema_sql[] =
     "CREATE TABLE audit(seq INTEGER PRIMARY KEY, time_s INTEGER NOT NULL, entry BLOB NOT NULL,"
     "  prev BLOB NOT NULL, hash BLOB NOT NULL) STRICT;"
     "PRAGMA application_id = 0x63637a6b;" /* "cczk" */
-    "PRAGMA user_version = 5;";
+    "PRAGMA user_version = 6;";
 
 /* Schema 2 gave versions of items a state of their own: enabled, expiry, deletion, metadata. Schema 3: roles by namespace,
  * approvals, bindings by operation, keys that work inside the KMS, evidence that was seen, policies on trial. Schema 4: sets of
- * reference values, raw evidence; what was there stays as it is. Schema 5: a head for each item. */
+ * reference values, raw evidence; what was there stays as it is. Schema 5: a head for each item. Schema 6: rows of heads for sets of reference values. */
 #define BEFORE_2                                                                                   \
     "ALTER TABLE admin RENAME TO admin_2; DROP INDEX binding_policy;"                              \
     "ALTER TABLE binding RENAME TO binding_2;" ACCESS_SQL USE_SQL SCHEMA_4_SQL SCHEMA_5_SQL
-#define AFTER_2 "DROP TABLE admin_2; DROP TABLE binding_2; PRAGMA user_version = 5;"
+#define AFTER_2 "DROP TABLE admin_2; DROP TABLE binding_2; PRAGMA user_version = 6;"
 static const struct cczi_kms_migration migrations[] = {
     {1, "ALTER TABLE item RENAME TO item_1;" ITEM_SQL BEFORE_2, "DROP TABLE item_1;" AFTER_2},
     {2, BEFORE_2, AFTER_2},
-    {3, SCHEMA_4_SQL SCHEMA_5_SQL, "PRAGMA user_version = 5;"},
-    {4, SCHEMA_5_SQL, "PRAGMA user_version = 5;"},
+    {3, SCHEMA_4_SQL SCHEMA_5_SQL, "PRAGMA user_version = 6;"},
+    {4, SCHEMA_5_SQL, "PRAGMA user_version = 6;"},
+    {5, NULL, "PRAGMA user_version = 6;"},
 };
 
 /* --------------------------------------------------------------------------- errors */

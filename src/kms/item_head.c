@@ -3,16 +3,24 @@
  * One row for each name in the table item, since schema 5: its latest version, and which operations have a binding of their own. So a
  * version or a binding that somebody takes away behind our back is missed when it is asked for, and nothing older or laxer decides
  * in its place. The row itself may be put back as it once was: past.c.
+ *
+ * Since schema 6 also one for each set of reference values, with its latest version alone: it decides what policies accept.
  */
 #include "kms_keys.h"
 #include "kms_priv.h"
 
+#include <stdio.h>
 #include <string.h>
 
 static ccz_rc not_ours(struct ccz_err *err)
 {
     return ccz_fail(err, CCZ_E_SIG, "kms:row-mac", 0,
                     "a row of table \"item_head\" is not one that we write");
+}
+
+static int64_t versions_max(enum cczi_kms_kind kind)
+{
+    return kind == CCZI_KMS_REFERENCE ? UINT32_MAX : CCZ_KMS_VERSIONS_MAX;
 }
 
 static void key_of(struct cczi_kms_row *r, const struct cczi_kms_ref *ref)
@@ -51,7 +59,7 @@ ccz_rc cczi_kms_item_head_get(struct cczi_kms_item_head *out, struct ccz_kms_sto
     ccz_rc rc = cczi_kms_row_get(&r, s, CCZI_KMS_T_HEAD, err);
     if (rc == CCZ_OK) {
         int64_t last = r.col[2].num, ops = r.col[3].num;
-        if (last < 1 || last > CCZ_KMS_VERSIONS_MAX || ops < 0 || ops > UINT32_MAX)
+        if (last < 1 || last > versions_max(ref->kind) || ops < 0 || ops > UINT32_MAX)
             rc = not_ours(err);
         else
             *out = (struct cczi_kms_item_head){(uint32_t)last, (uint32_t)ops};
@@ -146,6 +154,37 @@ ccz_rc cczi_kms_binding_said(struct ccz_kms_store *s, const struct cczi_kms_ref 
         return went_away(err, "a binding");
     (void)ccz_fail(err, CCZ_E_SIG, "kms:row-set", 0, "a binding was put back outside of the KMS");
     return cczi_kms_hint(err, CCZ_E_SIG);
+}
+
+/* ------------------------------------------------------------------- reference values */
+
+static struct cczi_kms_ref ref_of_set(const char *name)
+{
+    struct cczi_kms_ref ref = {.kind = CCZI_KMS_REFERENCE};
+    (void)snprintf(ref.name, sizeof(ref.name), "%s", name);
+    return ref;
+}
+
+ccz_rc cczi_kms_set_head_get(uint32_t *last, struct ccz_kms_store *s, const char *name,
+                             struct ccz_err *err)
+{
+    struct cczi_kms_item_head h;
+    const struct cczi_kms_ref ref = ref_of_set(name);
+    ccz_rc rc = cczi_kms_item_head_get(&h, s, &ref, err);
+    *last = h.last;
+    return rc;
+}
+
+ccz_rc cczi_kms_set_head_put(struct ccz_kms_store *s, const char *name, uint32_t last,
+                             struct ccz_err *err)
+{
+    const struct cczi_kms_ref ref = ref_of_set(name);
+    return put(s, &ref, &(struct cczi_kms_item_head){.last = last}, err);
+}
+
+ccz_rc cczi_kms_set_went_away(struct ccz_err *err)
+{
+    return went_away(err, "the latest version of a set of reference values");
 }
 
 /* ------------------------------------------------------------------------- migration */

@@ -165,7 +165,8 @@ enum cczi_kms_fault {
  * MACs (schemas 1 and 2), `after` drops what is old and writes the new number. All inside one transaction. */
 struct cczi_kms_migration {
     int64_t from;
-    const char *before, *after;
+    const char *before; /* or NULL */
+    const char *after;
 };
 
 /* A back end. @p db is what open() made; one thread at a time. A failed step keeps its reason until fail() asks. */
@@ -217,9 +218,10 @@ struct cczi_kms_db {
         as_of; /* counts what may change what is read: rows written, transactions begun and ended, undone */
     uint64_t ahead_as_of; /* of what ahead() has kept */
 };
-#define CCZI_KMS_SCHEMA       5
+#define CCZI_KMS_SCHEMA       6
 #define CCZI_KMS_SCHEMA_ID    3 /* since then stores have ids, and with them other keys */
 #define CCZI_KMS_SCHEMA_HEADS 5 /* and items heads */
+#define CCZI_KMS_SCHEMA_SETS  6 /* and sets of reference values */
 ccz_rc cczi_kms_db_open(struct cczi_kms_db *db, const struct ccz_kms_backend *ops,
                         const char *target, bool create, struct ccz_err *err);
 void cczi_kms_db_close(struct cczi_kms_db *db);

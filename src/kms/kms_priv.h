@@ -20,8 +20,9 @@ enum cczi_kms_kind {
     CCZI_KMS_KEY = 1,
     CCZI_KMS_SECRET = 2,
     CCZI_KMS_POLICY = 3,
-    CCZI_KMS_SYSTEM = 4,   /* the KMS's own keys: rows of the table item that no caller can name */
-    CCZI_KMS_REFERENCE = 5 /* sets of reference values: in audit lines, and never an item */
+    CCZI_KMS_SYSTEM = 4, /* the KMS's own keys: rows of the table item that no caller can name */
+    CCZI_KMS_REFERENCE =
+        5 /* sets of reference values: in audit lines and item_head, and never an item */
 };
 const char *
 cczi_kms_kind_name(enum cczi_kms_kind kind); /* "key", "secret", "policy", "system", "reference" */
@@ -169,6 +170,7 @@ struct ccz_kms_store {
     struct cczi_kms_head head;               /* as of the current transaction */
     bool head_dirty;
     bool no_heads;          /* of a schema without item_head, until it is migrated */
+    bool no_set_heads;      /* of one in which sets of reference values have none */
     bool whole, whole_next; /* this transaction, the next one is as of cczi_kms_begin_whole() */
     struct cczi_kms_before before; /* as of the savepoint */
     struct cczi_kms_quorums quorums;

@@ -287,6 +287,14 @@ ccz_rc cczi_kms_binding_said(struct ccz_kms_store *s, const struct cczi_kms_ref 
                              bool there, struct ccz_err *err);
 /* Of a store of an older schema, whose rows were checked. */
 ccz_rc cczi_kms_item_heads_build(struct ccz_kms_store *s, struct ccz_err *err);
+/* The same of sets of reference values: the latest version. @retval CCZ_E_NOT_FOUND there is no such set */
+ccz_rc cczi_kms_set_head_get(uint32_t *last, struct ccz_kms_store *s, const char *name,
+                             struct ccz_err *err);
+/* @p last 0 = there is none any more */
+ccz_rc cczi_kms_set_head_put(struct ccz_kms_store *s, const char *name, uint32_t last,
+                             struct ccz_err *err);
+/* CCZ_E_SIG "kms:row-set" */
+ccz_rc cczi_kms_set_went_away(struct ccz_err *err);
 
 /* A version of a set of reference values. */
 struct cczi_kms_reference {
@@ -305,6 +313,8 @@ ccz_rc cczi_kms_reference_put(struct ccz_kms_store *s, const struct cczi_kms_ref
                               struct ccz_err *err);
 ccz_rc cczi_kms_reference_delete(struct ccz_kms_store *s, const char *name, uint32_t version,
                                  struct ccz_err *err);
+/* tables.c: heads for the sets of a store of an older schema, whose rows were checked. */
+ccz_rc cczi_kms_set_heads_build(struct ccz_kms_store *s, struct ccz_err *err);
 
 /* Names alone: the rows of those that a caller may not see are not read for him. */
 enum { CCZI_KMS_NAMES_MAX = 256 };

@@ -4,8 +4,8 @@
  * that change are written anew; before that everything is checked as the older schema would have: a store that somebody
  * changed must not come out of this as a genuine one.
  *
- * From schema 3 on rows stay as they are: new tables are made. Those of schema 4 are empty; schema 5 has one row for each item, made of what
- * was checked.
+ * From schema 3 on rows stay as they are: new tables are made. Those of schema 4 are empty; schema 5 has one row for each item and schema 6 one
+ * for each set of reference values, made of what was checked.
  *
  * Schema 3 brought stores an id, and with it other keys: every row gets a new MAC and every value's key a new wrap, as in a
  * rekey. Tables that stay as they are go first, while s->sealer is the old one; then the two change places, and s->next is
@@ -265,7 +265,7 @@ static ccz_rc run(struct ccz_kms_store *s, const struct cczi_kms_migration *m, i
     struct ccz_kms_check c = {0};
     bool moves = m->from < CCZI_KMS_SCHEMA_ID;
     ccz_rc rc = moves ? cczi_kms_audit_check_all(&w, s, err) : CCZ_OK;
-    if (rc == CCZ_OK)
+    if (rc == CCZ_OK && m->before)
         rc = cczi_kms_db_exec(&s->db, m->before, err);
     if (rc == CCZ_OK && !moves) /* once the new tables are there */
         rc = cczi_kms_check_here(&c, &w, s, err);
@@ -275,6 +275,8 @@ static ccz_rc run(struct ccz_kms_store *s, const struct cczi_kms_migration *m, i
         rc = cczi_kms_instance_make(s, now_s, err);
     if (rc == CCZ_OK && s->no_heads)
         rc = cczi_kms_item_heads_build(s, err);
+    if (rc == CCZ_OK && s->no_set_heads)
+        rc = cczi_kms_set_heads_build(s, err);
     char entry[256], id[2 * CCZI_KMS_STORE_ID_SIZE + 1];
     ccz_hex(id, s->sealer.id, sizeof(s->sealer.id));
     int n =

@@ -747,6 +747,7 @@ ccz_rc cczi_kms_store_open_schema(struct ccz_kms_store **out, const struct ccz_k
         rc = cczi_kms_epoch_required(state->dir, err);
     if (rc == CCZ_OK) {
         s->no_heads = found < CCZI_KMS_SCHEMA_HEADS;
+        s->no_set_heads = found < CCZI_KMS_SCHEMA_SETS;
         rc = load_key(s, state, found < CCZI_KMS_SCHEMA_ID, err);
     }
     if (rc == CCZ_OK)

@@ -748,9 +748,9 @@ static ccz_rc keep_row(void *arg, const struct cczi_kms_row *r, struct ccz_err *
     return CCZ_OK;
 }
 
-/* The first row of those of a name, by falling version. */
-static ccz_rc latest_reference(struct cczi_kms_row *keep, struct ccz_kms_store *s, const char *name,
-                               struct ccz_err *err)
+/* The row with the highest version that the database has. */
+static ccz_rc highest_reference(struct cczi_kms_row *keep, struct ccz_kms_store *s,
+                                const char *name, struct ccz_err *err)
 {
     const struct cczi_kms_param params[] = {
         {.type = CCZI_KMS_TEXT, .bytes = ccz_span_str(name)},
@@ -763,6 +763,25 @@ static ccz_rc latest_reference(struct cczi_kms_row *keep, struct ccz_kms_store *
     /* the database may show another row than it was asked for */
     return ccz_span_eq(keep->col[0].bytes, ccz_span_str(name)) ? CCZ_OK
                                                                : not_ours(err, "reference");
+}
+
+/* The row that the head of the set names: an older one is not in force because this one was taken away. */
+static ccz_rc latest_reference(struct cczi_kms_row *keep, struct ccz_kms_store *s, const char *name,
+                               struct ccz_err *err)
+{
+    uint32_t last;
+    if (s->no_set_heads)
+        return highest_reference(keep, s, name, err);
+    ccz_rc rc = cczi_kms_set_head_get(&last, s, name, err);
+    if (rc == CCZ_E_NOT_FOUND) {
+        rc = highest_reference(keep, s, name, err);
+        return rc == CCZ_OK ? cczi_kms_set_went_away(err) : rc;
+    }
+    if (rc != CCZ_OK)
+        return rc;
+    reference_key(keep, name, last);
+    rc = cczi_kms_row_get(keep, s, CCZI_KMS_T_REFERENCE, err);
+    return rc == CCZ_E_NOT_FOUND ? cczi_kms_set_went_away(err) : rc;
 }
 
 ccz_rc cczi_kms_reference_get(struct cczi_kms_reference *out, struct cczi_kms_row *keep,
@@ -781,6 +800,35 @@ ccz_rc cczi_kms_reference_get(struct cczi_kms_reference *out, struct cczi_kms_ro
     return rc == CCZ_OK && !reference_of(out, keep) ? not_ours(err, "reference") : rc;
 }
 
+/* A version was added. */
+static ccz_rc head_follows(struct ccz_kms_store *s, const char *name, uint32_t version,
+                           struct ccz_err *err)
+{
+    uint32_t last;
+    if (s->no_set_heads)
+        return CCZ_OK;
+    ccz_rc rc = cczi_kms_set_head_get(&last, s, name, err);
+    if (rc != CCZ_OK && rc != CCZ_E_NOT_FOUND)
+        return rc;
+    return rc == CCZ_OK && version <= last ? CCZ_OK : cczi_kms_set_head_put(s, name, version, err);
+}
+
+/* The head of a set becomes what there is, or goes. */
+static ccz_rc head_settles(struct ccz_kms_store *s, const char *name, struct ccz_err *err)
+{
+    struct cczi_kms_row keep;
+    struct cczi_kms_reference x = {0};
+    cczi_kms_row_init(&keep);
+    ccz_rc rc = highest_reference(&keep, s, name, err);
+    if (rc == CCZ_OK && !reference_of(&x, &keep))
+        rc = not_ours(err, "reference");
+    cczi_kms_row_deinit(&keep);
+    if (rc != CCZ_OK && rc != CCZ_E_NOT_FOUND)
+        return rc;
+    rc = cczi_kms_set_head_put(s, name, rc == CCZ_OK ? x.version : 0, err);
+    return rc == CCZ_E_NOT_FOUND && x.version == 0 ? CCZ_OK : rc;
+}
+
 ccz_rc cczi_kms_reference_put(struct ccz_kms_store *s, const struct cczi_kms_reference *x,
                               struct ccz_err *err)
 {
@@ -789,7 +837,8 @@ ccz_rc cczi_kms_reference_put(struct ccz_kms_store *s, const struct cczi_kms_ref
     cczi_kms_row_blob(&r, x->json);
     cczi_kms_row_blob(&r, bytes32(x->sha256));
     cczi_kms_row_int(&r, x->created_s);
-    return cczi_kms_row_put(s, CCZI_KMS_T_REFERENCE, &r, err);
+    ccz_rc rc = cczi_kms_row_put(s, CCZI_KMS_T_REFERENCE, &r, err);
+    return rc == CCZ_OK ? head_follows(s, x->name, x->version, err) : rc;
 }
 
 ccz_rc cczi_kms_reference_delete(struct ccz_kms_store *s, const char *name, uint32_t version,
@@ -797,7 +846,11 @@ ccz_rc cczi_kms_reference_delete(struct ccz_kms_store *s, const char *name, uint
 {
     struct cczi_kms_row r = {0};
     reference_key(&r, name, version);
-    return cczi_kms_row_delete(s, CCZI_KMS_T_REFERENCE, &r, err);
+    uint32_t last = 0;
+    ccz_rc rc = s->no_set_heads ? CCZ_E_NOT_FOUND : cczi_kms_set_head_get(&last, s, name, err);
+    if (rc == CCZ_OK || rc == CCZ_E_NOT_FOUND)
+        rc = cczi_kms_row_delete(s, CCZI_KMS_T_REFERENCE, &r, err);
+    return rc == CCZ_OK && version == last ? head_settles(s, name, err) : rc;
 }
 
 ccz_rc cczi_kms_names_after(struct cczi_kms_names *out, struct ccz_kms_store *s,
@@ -818,6 +871,33 @@ ccz_rc cczi_kms_names_after(struct cczi_kms_names *out, struct ccz_kms_store *s,
             memcpy(out->name[out->len++], name, sizeof(name));
     }
     return cczi_q_end(&q, err);
+}
+
+static bool any_name(const void *arg, const char *name)
+{
+    (void)arg;
+    (void)name;
+    return true;
+}
+
+ccz_rc cczi_kms_set_heads_build(struct ccz_kms_store *s, struct ccz_err *err)
+{
+    enum { PAGE = 32 };
+    char after[CCZ_KMS_NAME_SIZE] = "";
+    struct cczi_kms_names *n = calloc(1, sizeof(*n));
+    if (!n)
+        return ccz_fail(err, CCZ_E_NOMEM, "kms:list", 0, "out of memory");
+    ccz_rc rc;
+    s->no_set_heads = false;
+    do {
+        rc = cczi_kms_names_after(n, s, CCZI_SQL_REFERENCE_NAMES, after, PAGE, any_name, NULL, err);
+        for (size_t i = 0; rc == CCZ_OK && i < n->len; i++) {
+            rc = head_settles(s, n->name[i], err);
+            memcpy(after, n->name[i], sizeof(after));
+        }
+    } while (rc == CCZ_OK && n->more);
+    free(n);
+    return rc;
 }
 
 /* -------------------------------------------------------------------- raw evidence */

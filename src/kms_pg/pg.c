@@ -113,7 +113,7 @@ struct pg {
 
 static const char create_sql[] =
     "CREATE TABLE kms_schema(version BIGINT NOT NULL);"
-    "INSERT INTO kms_schema VALUES (5);"
+    "INSERT INTO kms_schema VALUES (6);"
     "CREATE TABLE meta(id BIGINT PRIMARY KEY CHECK (id = 1), key_check BYTEA NOT NULL, head BYTEA "
     "NOT NULL);" ACCESS_SQL USE_SQL SCHEMA_4_SQL SCHEMA_5_SQL
     "CREATE TABLE policy(name TEXT COLLATE \"C\" PRIMARY KEY, json BYTEA NOT NULL, sha256 BYTEA "
@@ -134,9 +134,10 @@ static const struct cczi_kms_migration migrations[] = {
     {2,
      "ALTER TABLE admin RENAME TO admin_2; DROP INDEX binding_policy;"
      " ALTER TABLE binding RENAME TO binding_2;" ACCESS_SQL USE_SQL SCHEMA_4_SQL SCHEMA_5_SQL,
-     "DROP TABLE admin_2; DROP TABLE binding_2; UPDATE kms_schema SET version = 5;"},
-    {3, SCHEMA_4_SQL SCHEMA_5_SQL, "UPDATE kms_schema SET version = 5;"},
-    {4, SCHEMA_5_SQL, "UPDATE kms_schema SET version = 5;"},
+     "DROP TABLE admin_2; DROP TABLE binding_2; UPDATE kms_schema SET version = 6;"},
+    {3, SCHEMA_4_SQL SCHEMA_5_SQL, "UPDATE kms_schema SET version = 6;"},
+    {4, SCHEMA_5_SQL, "UPDATE kms_schema SET version = 6;"},
+    {5, NULL, "UPDATE kms_schema SET version = 6;"},
 };
 
 /* Where the common text will not do. */

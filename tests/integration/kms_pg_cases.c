@@ -788,6 +788,7 @@ static const struct ccz_test tests[] = {
     {"pg.migrate", pg_test_migrate},
     {"pg.migrate_3", pg_test_migrate_3},
     {"pg.migrate_4", pg_test_migrate_4},
+    {"pg.migrate_5", pg_test_migrate_5},
     {"pg.parity", test_parity},
     {"pg.settings", test_settings},
     {"pg.tamper", test_tamper},

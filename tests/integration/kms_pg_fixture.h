@@ -108,5 +108,6 @@ void pg_test_line_refused(void);
 void pg_test_migrate(void);
 void pg_test_migrate_3(void);
 void pg_test_migrate_4(void);
+void pg_test_migrate_5(void);
 
 #endif

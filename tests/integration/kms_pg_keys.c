@@ -152,8 +152,9 @@ void pg_test_migrate(void)
     ccz_kms_store_free(open_at(g_info));
 }
 
-/* Schemas 3 and 4 had fewer tables and, but for heads of items, no other rows: a store of today without the new ones is one of then. */
-static void migrate_from(const char *older)
+/* Schemas 3 and 4 had fewer tables and, but for heads, no other rows: a store of today without the new ones is one of then. Schema 5
+ * had no heads of sets of reference values. */
+static void migrate_from(int schema, const char *older)
 {
     struct ccz_err err = {0};
     struct ccz_kms_store *s;
@@ -163,9 +164,11 @@ static void migrate_from(const char *older)
     init();
     s = open_at(g_info);
     fix_populate(s);
+    if (schema == 5)
+        fix_rows(s);
     struct ccz_kms_check before = fix_check(s);
     ccz_kms_store_instance(id[0], s);
-    fix_drop_heads(s);
+    fix_drop_heads(s, schema == 5 ? CCZI_KMS_REFERENCE : 0);
     ccz_kms_store_free(s);
     sql(older);
     CHECK(ccz_kms_store_open(&s, &st, &err) == CCZ_E_UNSUPPORTED &&
@@ -184,7 +187,8 @@ static void migrate_from(const char *older)
     CHECK(after.item_heads == before.item_heads && after.item_heads > 3);
     CHECK(memcmp(id[0], id[1], sizeof(id[0])) == 0 && after.versions == before.versions &&
           after.policies == before.policies && after.audit_lines == before.audit_lines + 1);
-    fix_rows(s);
+    if (schema != 5)
+        fix_rows(s);
     CHECK(fix_check(s).references == 1 && fix_check(s).raw_evidence == 1);
     ccz_kms_store_free(s);
     ccz_kms_store_free(open_at(g_info));
@@ -192,11 +196,16 @@ static void migrate_from(const char *older)
 
 void pg_test_migrate_3(void)
 {
-    migrate_from("DROP TABLE item_head; DROP TABLE reference; DROP TABLE raw_evidence;"
-                 " UPDATE kms_schema SET version = 3");
+    migrate_from(3, "DROP TABLE item_head; DROP TABLE reference; DROP TABLE raw_evidence;"
+                    " UPDATE kms_schema SET version = 3");
 }
 
 void pg_test_migrate_4(void)
 {
-    migrate_from("DROP TABLE item_head; UPDATE kms_schema SET version = 4");
+    migrate_from(4, "DROP TABLE item_head; UPDATE kms_schema SET version = 4");
+}
+
+void pg_test_migrate_5(void)
+{
+    migrate_from(5, "UPDATE kms_schema SET version = 5");
 }

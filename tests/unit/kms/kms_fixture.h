@@ -275,8 +275,9 @@ static inline ccz_rc fix_keep_head(void *arg, const struct cczi_kms_row *r, stru
     return CCZ_OK;
 }
 
-/* The store as one of schema 4 is, but for its tables: without heads of items, which are rows like others. */
-static inline void fix_drop_heads(struct ccz_kms_store *s)
+/* The store as one of schema 5 is: without heads of sets of reference values; or of schema 4, but for its tables: without all
+ * heads. They are rows like others. @param kind  of which; 0 = all */
+static inline void fix_drop_heads(struct ccz_kms_store *s, int64_t kind)
 {
     struct fix_heads h = {.len = 0};
     bool ok = cczi_kms_begin(s, NULL) == CCZ_OK;
@@ -284,6 +285,8 @@ static inline void fix_drop_heads(struct ccz_kms_store *s)
                                  NULL) == CCZ_OK;
     for (size_t i = 0; ok && i < h.len; i++) {
         struct cczi_kms_row r = {0};
+        if (kind && h.of[i].kind != kind)
+            continue;
         cczi_kms_row_int(&r, h.of[i].kind);
         cczi_kms_row_text(&r, h.of[i].name);
         ok = cczi_kms_row_delete(s, CCZI_KMS_T_HEAD, &r, NULL) == CCZ_OK;

@@ -107,7 +107,7 @@ static void drop_heads(void)
     CCZ_AUTO(ccz_kms_epoch) e = counter();
     CCZ_AUTO(ccz_kms_store) s = NULL;
     CHECK(dir_open(&s, NULL, e, &err) == CCZ_OK);
-    fix_drop_heads(s);
+    fix_drop_heads(s, 0);
 }
 
 /* Closed, it becomes one of schema 3. */

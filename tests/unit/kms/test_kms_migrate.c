@@ -173,8 +173,8 @@ static void test_migrate_3(void)
           strcmp(err.where, "kms:store-identity") == 0 && schema_of() == 3);
 }
 
-/* A store of schema 4 is one of today without heads of items. */
-static struct ccz_kms_state state_4(struct ccz_kms_check *c)
+/* A store of schema 4 is one of today without heads, one of schema 5 without those of sets. */
+static struct ccz_kms_state state_from(int schema, struct ccz_kms_check *c)
 {
     struct ccz_kms_state st = {.dir = dir_root};
     struct ccz_kms_store *s;
@@ -186,16 +186,17 @@ static struct ccz_kms_state state_4(struct ccz_kms_check *c)
     fix_populate(s);
     fix_rows(s);
     *c = fix_check(s);
-    fix_drop_heads(s);
+    fix_drop_heads(s, schema == 4 ? 0 : CCZI_KMS_REFERENCE);
     ccz_kms_store_free(s);
-    attack("DROP TABLE item_head; PRAGMA user_version = 4");
+    attack(schema == 4 ? "DROP TABLE item_head; PRAGMA user_version = 4"
+                       : "PRAGMA user_version = 5");
     return st;
 }
 
 static void test_migrate_4(void)
 {
     struct ccz_kms_check before, after;
-    struct ccz_kms_state st = state_4(&before);
+    struct ccz_kms_state st = state_from(4, &before);
     struct ccz_err err = {0};
     struct ccz_kms_store *s;
     CHECK(ccz_kms_store_open(&s, &st, &err) == CCZ_E_UNSUPPORTED &&
@@ -212,10 +213,34 @@ static void test_migrate_4(void)
           strcmp(err.where, "kms:row-set") == 0);
     ccz_kms_store_free(s);
     /* what was taken away before is not made good by a head that fits */
-    st = state_4(&before);
+    st = state_from(4, &before);
     attack("DELETE FROM item WHERE name = 'db/password' AND version = 2");
     CHECK(ccz_kms_migrate(&st, FIX_NOW + 1, &err) == CCZ_E_SIG &&
           strcmp(err.where, "kms:row-set") == 0 && schema_of() == 4);
+}
+
+static void test_migrate_5(void)
+{
+    struct ccz_kms_check before, after;
+    struct ccz_kms_state st = state_from(5, &before);
+    struct ccz_err err = {0};
+    struct ccz_kms_store *s;
+    CHECK(ccz_kms_store_open(&s, &st, &err) == CCZ_E_UNSUPPORTED &&
+          strcmp(err.where, "kms:schema") == 0 && schema_of() == 5);
+    CHECK(ccz_kms_migrate(&st, FIX_NOW + 1, &err) == CCZ_OK && schema_of() == CCZI_KMS_SCHEMA);
+    CHECK(ccz_kms_store_open(&s, &st, &err) == CCZ_OK);
+    CHECK(ccz_kms_store_check(&after, s, NULL) == CCZ_OK);
+    CHECK(before.references == 1 && after.item_heads == before.item_heads &&
+          after.audit_lines == before.audit_lines + 1);
+    struct cczi_msg_put_reference_req m = {fix_str("set"), fix_str(fix_set), 1};
+    CHECK(fix_msg(NULL, s, FIX_ADMIN, "PutReference", cczi_msg_put_reference_req, &m, &err) ==
+          CCZ_OK);
+    /* from now on a version that goes away is missed */
+    CHECK(cczi_kms_db_exec(&s->db, "DELETE FROM reference WHERE version = 2", NULL) == CCZ_OK);
+    CHECK(fix_msg(NULL, s, FIX_ADMIN, "PutReference", cczi_msg_put_reference_req, &m, &err) ==
+              CCZ_E_SIG &&
+          strcmp(err.where, "kms:row-set") == 0);
+    ccz_kms_store_free(s);
 }
 
 /* Whatever the old server would have refused is refused, and left as it is. */
@@ -298,10 +323,10 @@ static void test_schema_newer(void)
     struct ccz_err err = {0};
     struct ccz_kms_store *s;
     CHECK(ccz_kms_migrate(&st, FIX_NOW, &err) == CCZ_OK);
-    attack("PRAGMA user_version = 6");
+    attack("PRAGMA user_version = 7");
     CHECK(ccz_kms_store_open(&s, &st, &err) == CCZ_E_UNSUPPORTED &&
           strcmp(err.where, "kms:schema") == 0);
-    CHECK(strcmp(err.got, "6") == 0 && strcmp(err.expected, "5") == 0);
+    CHECK(strcmp(err.got, "7") == 0 && strcmp(err.expected, "6") == 0);
     CHECK(ccz_kms_migrate(&st, FIX_NOW, &err) == CCZ_E_UNSUPPORTED &&
           strcmp(err.where, "kms:schema") == 0);
     uint8_t spki[32] = {0};
@@ -313,6 +338,7 @@ static const struct ccz_test tests[] = {
     {"kms.migrate_2", test_migrate_2},
     {"kms.migrate_3", test_migrate_3},
     {"kms.migrate_4", test_migrate_4},
+    {"kms.migrate_5", test_migrate_5},
     {"kms.migrate_tampered", test_migrate_tampered},
     {"kms.migrate_killed", test_migrate_killed},
     {"kms.schema_newer", test_schema_newer},

@@ -166,6 +166,39 @@ static void test_missing(void)
     ccz_kms_store_free(s);
 }
 
+/* A version that somebody takes away beside the server does not put the one before it in force again. */
+static void test_taken_away(void)
+{
+    struct ccz_kms_store *s = store_with_set();
+    sql(s, "CREATE TABLE kept_head AS SELECT * FROM item_head WHERE name = 'builds'");
+    CHECK(release(s, FIX_NOW) == CCZ_OK);
+    CHECK(put(s, "builds", SET_BB, true) == CCZ_OK);
+    CHECK(release(s, FIX_NOW) == CCZ_E_POLICY);
+    sql(s, "CREATE TABLE kept AS SELECT * FROM reference WHERE version = 2;"
+           "DELETE FROM reference WHERE version = 2");
+    CHECK(release(s, FIX_NOW) == CCZ_E_SIG && is("kms:row-set") && err.hint[0]);
+    CHECK(put(s, "builds", SET_AA, true) == CCZ_E_SIG && is("kms:row-set"));
+    CHECK(put(s, "builds", SET_AA, false) == CCZ_E_SIG && is("kms:row-set"));
+    /* nor without its head, nor with an earlier one */
+    sql(s, "CREATE TABLE last_head AS SELECT * FROM item_head WHERE name = 'builds';"
+           "DELETE FROM item_head WHERE name = 'builds'");
+    CHECK(release(s, FIX_NOW) == CCZ_E_SIG && is("kms:row-set"));
+    sql(s, "INSERT INTO item_head SELECT * FROM kept_head");
+    CHECK(release(s, FIX_NOW) == CCZ_E_SIG && is("kms:row-older"));
+    sql(s, "DELETE FROM item_head WHERE name = 'builds';"
+           "INSERT INTO item_head SELECT * FROM last_head;"
+           "INSERT INTO reference SELECT * FROM kept");
+    CHECK(release(s, FIX_NOW) == CCZ_E_POLICY && is("policy:mrenclave"));
+    CHECK(ccz_kms_store_check(NULL, s, &err) == CCZ_OK);
+    /* heads follow: numbers go on, and begin again once all are deleted */
+    const uint64_t heads = fix_check(s).item_heads;
+    CHECK(put(s, "builds", SET_AA, true) == CCZ_OK && release(s, FIX_NOW) == CCZ_OK);
+    CHECK(fix_check(s).item_heads == heads && put(s, "free", SET_AA, false) == CCZ_OK);
+    CHECK(fix_check(s).item_heads == heads + 1 && del(s, FIX_ADMIN, "free") == CCZ_OK);
+    CHECK(fix_check(s).item_heads == heads && put(s, "free", SET_AA, false) == CCZ_OK);
+    ccz_kms_store_free(s);
+}
+
 /* A set of another namespace decides nothing, even if a policy that names it is there. */
 static void test_other_namespace(void)
 {
@@ -377,7 +410,7 @@ static void test_list(void)
     CHECK(grant(s, FIX_STRANGER, "b", CCZ_KMS_ROLE_OPERATOR) == CCZ_OK);
     list(all, s, FIX_AUDITOR);
     hook(s);
-    h.count = CCZI_SQL_REFERENCE_OF;
+    h.count = CCZI_SQL_REFERENCE_GET;
     list(own, s, FIX_STRANGER);
     s->db.ops = h.real;
     CHECK(h.counted == 140); /* what he may not see is not read */
@@ -523,6 +556,7 @@ static const struct ccz_test tests[] = {
     {"kms.reference_namespace", test_other_namespace},
     {"kms.reference_put", test_put},
     {"kms.reference_delete", test_delete},
+    {"kms.reference_taken_away", test_taken_away},
     {"kms.reference_roles", test_roles},
     {"kms.reference_guarded", test_guarded},
     {"kms.reference_list", test_list},
