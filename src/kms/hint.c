@@ -55,6 +55,8 @@ static const struct {
     {"kms:proposals-size", "approve or reject what is open: cczoo kms proposals"},
     {"kms:approved-already", "it waits for others: cczoo kms proposals"},
     {"kms:proposal-expired", "propose it again"},
+    {"kms:proposal-outdated",
+     "what it replaces is another one by now: look at that, and propose it again"},
     {"kms:proposal-closed", "cczoo kms proposals shows what came of it"},
     {"kms:proposal-changed", "this is not what you looked at: cczoo kms proposals"},
     {"kms:proposer-role", "somebody who is an author there has to propose it again"},

@@ -512,6 +512,9 @@ ccz_rc cczi_msg_get(void *msg, const struct cczi_msg_field *fields, struct ccz_s
 uint32_t cczi_msg_unknown(const struct cczi_msg_field *fields, struct ccz_span in);
 /* proposable.c: whether all of a request that may be proposed is what this version knows. @param[out] field  that is not, 0 = the method */
 bool cczi_kms_request_known(uint32_t *field, const char *method, struct ccz_span body);
+/* Whether what @p p replaces or takes away is still what it was when that was proposed. where = "kms:proposal-outdated" */
+ccz_rc cczi_kms_proposal_fresh(struct ccz_kms_store *s, const struct cczi_kms_proposal *p,
+                               struct ccz_err *err);
 /* Appends; empty fields are left out. */
 void cczi_msg_put(struct ccz_buf *out, const struct cczi_msg_field *fields, const void *msg);
 

@@ -418,6 +418,8 @@ static ccz_rc approve(struct cczi_msg_approve_resp *out, struct cczi_kms_call *c
     if (rc == CCZ_OK)
         rc = check_approval(p, l, call, seen, err);
     if (rc == CCZ_OK)
+        rc = cczi_kms_proposal_fresh(call->store, p, err);
+    if (rc == CCZ_OK)
         rc = cczi_kms_approval_put(call->store, &a, err);
     if (rc == CCZ_OK)
         rc = keep_approver(l, &a, err);

@@ -186,6 +186,7 @@ static const struct {
     {"kms:quorum-unreachable", 409},
     {"kms:quorum-none", 409},
     {"kms:proposal-closed", 409},
+    {"kms:proposal-outdated", 409},
     {"kms:proposal-expired", 409},
     /* the database was changed behind our back: nothing that the client could do better */
     {"kms:row-mac", 500},

@@ -530,6 +530,89 @@ static void test_look_price(void)
     ccz_kms_store_free(s);
 }
 
+static ccz_rc call_at(struct ccz_kms_store *s, enum fix_who who, const char *method,
+                      struct ccz_span body, int64_t now_s)
+{
+    const struct ccz_ratls_peer peer = fix_peer(who);
+    err = (struct ccz_err){0};
+    return fix_call_at(NULL, s, &peer, method, body, now_s, &err);
+}
+
+static void propose_at(struct ccz_kms_store *s, const char *method, struct ccz_span body,
+                       int64_t now_s)
+{
+    CCZ_AUTO_BUF b;
+    ccz_buf_init(&b, 8192);
+    const struct cczi_msg_propose_req m = {ccz_span_str(method), body, 0};
+    cczi_msg_put(&b, cczi_msg_propose_req, &m);
+    CHECK(call_at(s, FIX_ADMIN, "Propose", ccz_buf_span(&b), now_s) == CCZ_OK);
+}
+
+static ccz_rc approve_at(struct ccz_kms_store *s, uint64_t id, const char *method,
+                         struct ccz_span body, int64_t now_s)
+{
+    CCZ_AUTO_BUF b;
+    uint8_t sha256[32];
+    ccz_buf_init(&b, 8192);
+    CHECK(cczi_kms_proposal_digest(sha256, method, body, NULL) == CCZ_OK);
+    const struct cczi_msg_approve_req m = {id, CCZ_SPAN(sha256, 32)};
+    cczi_msg_put(&b, cczi_msg_approve_req, &m);
+    return call_at(s, FIX_AUDITOR, "Approve", ccz_buf_span(&b), now_s);
+}
+
+/* Who agreed to a replacement agreed to what it replaces, too: a proposal does not bring back what others have replaced since. */
+static void test_proposal_outdated(void)
+{
+    struct ccz_kms_store *s = agreeing_store();
+    CCZ_AUTO_BUF policy, set, new_set, gone, secret;
+    struct ccz_buf *const all[] = {&policy, &set, &new_set, &gone, &secret};
+    for (size_t i = 0; i < sizeof(all) / sizeof(*all); i++)
+        ccz_buf_init(all[i], 8192);
+    const struct cczi_msg_put_policy_req p = {ccz_span_str("other"), ccz_span_str(fix_policy), 1};
+    struct cczi_msg_put_reference_req r = {ccz_span_str("set"), ccz_span_str(fix_set), 0};
+    const struct cczi_msg_name n = {ccz_span_str("set")};
+    const struct cczi_msg_delete_req d = {.target = ccz_span_str("secret/word"), .no_recovery = 1};
+    cczi_msg_put(&policy, cczi_msg_put_policy_req, &p);
+    cczi_msg_put(&new_set, cczi_msg_put_reference_req, &r);
+    r.replace = 1;
+    cczi_msg_put(&set, cczi_msg_put_reference_req, &r);
+    cczi_msg_put(&gone, cczi_msg_name, &n);
+    cczi_msg_put(&secret, cczi_msg_delete_req, &d);
+    int64_t t = FIX_NOW;
+    propose_at(s, "PutReference", ccz_buf_span(&new_set), t);
+    CHECK(approve_at(s, 1, "PutReference", ccz_buf_span(&new_set), ++t) == CCZ_OK);
+    const struct {
+        const char *method;
+        const struct ccz_buf *body;
+    } calls[] = {{"PutPolicy", &policy},
+                 {"PutReference", &set},
+                 {"DeleteReference", &gone},
+                 {"Delete", &secret}};
+    enum { LEN = sizeof(calls) / sizeof(calls[0]) };
+    for (size_t i = 0; i < LEN; i++) /* 2 to 5, and 6 and 7 which come first */
+        propose_at(s, calls[i].method, ccz_buf_span(calls[i].body), t);
+    propose_at(s, "PutPolicy", ccz_buf_span(&policy), ++t);
+    propose_at(s, "PutReference", ccz_buf_span(&set), t);
+    CHECK(approve_at(s, 6, "PutPolicy", ccz_buf_span(&policy), t) == CCZ_OK);
+    CHECK(approve_at(s, 7, "PutReference", ccz_buf_span(&set), t) == CCZ_OK);
+    CHECK(fix_put_secret(s, "word", "newest", NULL, true, &err) == CCZ_OK); /* of FIX_NOW */
+    CHECK(approve_at(s, 5, "Delete", ccz_buf_span(&secret), t) == CCZ_OK);
+    for (size_t i = 0; i < LEN - 1; i++)
+        CHECK(dir_refused(approve_at(s, 2 + i, calls[i].method, ccz_buf_span(calls[i].body), ++t),
+                          &err, CCZ_E_MISMATCH, "kms:proposal-outdated") &&
+              err.got[0] && err.hint[0]);
+    /* a secret as well, and proposed again it goes */
+    CHECK(fix_put_secret(s, "word", "again", NULL, false, &err) == CCZ_OK);
+    propose_at(s, "Delete", ccz_buf_span(&secret), FIX_NOW - 1);
+    CHECK(dir_refused(approve_at(s, 8, "Delete", ccz_buf_span(&secret), t), &err, CCZ_E_MISMATCH,
+                      "kms:proposal-outdated"));
+    propose_at(s, "Delete", ccz_buf_span(&secret), t);
+    CHECK(approve_at(s, 9, "Delete", ccz_buf_span(&secret), t) == CCZ_OK);
+    propose_at(s, "DeleteReference", ccz_buf_span(&gone), t);
+    CHECK(approve_at(s, 10, "DeleteReference", ccz_buf_span(&gone), t) == CCZ_OK);
+    ccz_kms_store_free(s);
+}
+
 static ccz_rc set_number(struct ccz_kms_store *s, const char *ns, uint32_t needed)
 {
     struct cczi_msg_quorum m = {.ns = ccz_span_str(ns), .needed = needed};
@@ -556,6 +639,7 @@ static void test_quorum_freed_before(void)
 
 static const struct ccz_test tests[] = {
     {"kms.quorum_freed_before", test_quorum_freed_before},
+    {"kms.proposal_outdated", test_proposal_outdated},
     {"kms.set_laundered", test_set_laundered},
     {"kms.rows_never_repeat", test_rows_never_repeat},
     {"kms.trial", test_trial},
