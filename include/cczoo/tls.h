@@ -27,7 +27,8 @@
  * where = "tls:peer-alert" (aux = alert of RFC 8446, 6) | "tls:version" | "tls:alpn" |
  * "tls:no-peer-certificate" | "tls:no-common-group" | "tls:no-common-cipher" |
  * "tls:no-common-signature" | "tls:certificate-verify" (the peer lacks the key) | "tls:finished" |
- * "tls:record" (changed bytes) | "tls:message-size" | "tls:not-tls" | "tls:handshake" and
+ * "tls:peer-rsa" (an RSA key that is not of 2048 to 4096 bits, or has an exponent that is even or above 64 bits: it is refused
+ * before the hook is asked and before anything is verified with it) | "tls:record" (changed bytes) | "tls:message-size" | "tls:not-tls" | "tls:handshake" and
  * "tls:protocol" (anything else, msg says what) | "tls:closed" | "tls:shut" | "tls:backlog" | "tls:not-ready" |
  * what the hook says, or "tls:peer-certificate".
  */

@@ -2,8 +2,25 @@
 /* RSA signatures and encryption; see rsa_priv.h. */
 #include "rsa_priv.h"
 
+#include <openssl/bn.h>
+#include <openssl/core_names.h>
 #include <openssl/err.h>
 #include <openssl/rsa.h>
+
+enum { BITS_MIN = 2048, EXPONENT_BITS_MAX = 64 };
+
+bool cczi_rsa_cheap(const EVP_PKEY *key)
+{
+    int bits = EVP_PKEY_get_bits(key);
+    BIGNUM *e = NULL;
+    bool rsa = EVP_PKEY_is_a(key, "RSA") || EVP_PKEY_is_a(key, "RSA-PSS");
+    bool ok = rsa && bits >= BITS_MIN && bits <= 8 * CCZI_RSA_SIZE_MAX &&
+              EVP_PKEY_get_bn_param(key, OSSL_PKEY_PARAM_RSA_E, &e) == 1 && BN_is_odd(e) &&
+              !BN_is_one(e) && BN_num_bits(e) <= EXPONENT_BITS_MAX;
+    BN_free(e);
+    ERR_clear_error();
+    return ok;
+}
 
 static const EVP_MD *md_of(enum ccz_hash hash)
 {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* TLS configuration and the callbacks that run inside the handshake. */
+#include "rsa_priv.h"
 #include "tls_priv.h"
 
 #include <openssl/err.h>
@@ -97,9 +98,21 @@ struct cczi_proof **cczi_tls_proof_place(const struct ccz_tls_ctx *ctx, SSL *ssl
     return t ? &t->proof : n ? &n->proof : NULL;
 }
 
-static ccz_rc call_hook(struct ccz_tls_ctx *ctx, SSL *ssl, void *conn_arg, struct ccz_span der,
-                        struct ccz_err *e)
+/* Of RSA keys; of other kinds no key is dearer than its curve. */
+static bool is_cheap(const X509 *cert)
 {
+    EVP_PKEY *key = X509_get0_pubkey(cert);
+    int kind = key ? EVP_PKEY_get_base_id(key) : 0;
+    return (kind != EVP_PKEY_RSA && kind != EVP_PKEY_RSA_PSS) || cczi_rsa_cheap(key);
+}
+
+/* The key first, for behind a hook that accepts CertificateVerify is checked with it. */
+static ccz_rc call_hook(struct ccz_tls_ctx *ctx, SSL *ssl, void *conn_arg, const X509 *cert,
+                        struct ccz_span der, struct ccz_err *e)
+{
+    if (!is_cheap(cert))
+        return ccz_fail(e, CCZ_E_UNSUPPORTED, "tls:peer-rsa", 0,
+                        "an RSA key has 2048 to 4096 bits, and its odd exponent at most 64");
     return ctx->proof.ask ? cczi_proof_judge(ctx, ssl, conn_arg, der, e)
                           : ctx->verify(ctx->verify_arg, conn_arg, der, e);
 }
@@ -125,11 +138,11 @@ static ccz_rc ask_hook(struct ccz_tls_ctx *ctx, SSL *ssl, X509 *cert, uint8_t *d
         X509_free(n->accepted);
         memset(n, 0, sizeof(*n) + ctx->conn_size);
         n->proof = proof;
-        rc = call_hook(ctx, ssl, n->conn, CCZ_SPAN(der, size), e);
+        rc = call_hook(ctx, ssl, n->conn, cert, CCZ_SPAN(der, size), e);
         if (rc == CCZ_OK && X509_up_ref(cert) == 1)
             n->accepted = cert;
     } else if (!ctx->adopted) {
-        rc = call_hook(ctx, ssl, t ? t->conn_arg : NULL, CCZ_SPAN(der, size), e);
+        rc = call_hook(ctx, ssl, t ? t->conn_arg : NULL, cert, CCZ_SPAN(der, size), e);
     }
     if (t) {
         OPENSSL_free(t->peer_der);

@@ -3,6 +3,7 @@
 #include "tls_web.h"
 
 #include "crypto_priv.h"
+#include "rsa_priv.h"
 
 #include <openssl/ec.h>
 #include <openssl/err.h>
@@ -12,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { CHAIN_MAX = 8, CLIENT_CERTS_SIZE_MAX = 16384, RSA_BITS_MIN = 2048, RSA_BITS_MAX = 4096 };
+enum { CHAIN_MAX = 8, CLIENT_CERTS_SIZE_MAX = 16384 };
 
 struct cczi_web {
     SSL_CTX *ctx;
@@ -132,24 +133,24 @@ int cczi_web_fd(const struct ssl_st *ssl)
 
 static bool good_kind(EVP_PKEY *key)
 {
-    if (EVP_PKEY_get_base_id(key) == EVP_PKEY_RSA) {
-        int bits = EVP_PKEY_get_bits(key);
-        return bits >= RSA_BITS_MIN && bits <= RSA_BITS_MAX;
-    }
+    if (EVP_PKEY_get_base_id(key) == EVP_PKEY_RSA)
+        return cczi_rsa_cheap(key);
     char group[32] = "";
     return EVP_PKEY_get_base_id(key) == EVP_PKEY_EC &&
            EVP_PKEY_get_group_name(key, group, sizeof(group), NULL) == 1 &&
            (strcmp(group, "prime256v1") == 0 || strcmp(group, "secp384r1") == 0);
 }
 
-/* The certificate is a wrapper of a key here. What it says, and who signed it, is not looked at, so that it cannot matter. */
+/* The certificate is a wrapper of a key here. What it says, and who signed it, is not looked at, so that it cannot matter. Called with
+ * the Certificate message: with a key that is refused here no CertificateVerify is checked. */
 static int take_client(X509_STORE_CTX *store, void *arg)
 {
     (void)arg;
     const X509 *cert = X509_STORE_CTX_get0_cert(store);
     EVP_PKEY *key = cert ? X509_get0_pubkey(cert) : NULL;
     bool good = key && good_kind(key);
-    X509_STORE_CTX_set_error(store, good ? X509_V_OK : X509_V_ERR_CERT_REJECTED);
+    X509_STORE_CTX_set_error(
+        store, good ? X509_V_OK : X509_V_ERR_INVALID_PURPOSE); /* alert: unsupported_certificate */
     return good;
 }
 
@@ -236,7 +237,7 @@ static ccz_rc use_pair(SSL_CTX *s, EVP_PKEY *key, struct ccz_err *err)
 {
     if (!good_kind(key)) {
         ccz_refuse(err, CCZ_E_UNSUPPORTED, "tls:web-key-kind", "another kind of key",
-                   "EC on P-256 or P-384, RSA of 2048 to 4096 bits");
+                   "EC on P-256 or P-384, RSA of 2048 to 4096 bits with a usual exponent");
         return CCZ_E_UNSUPPORTED;
     }
     if (SSL_CTX_use_PrivateKey(s, key) == 1 && SSL_CTX_check_private_key(s) == 1)

@@ -11,14 +11,16 @@
 
 struct cczi_web; /* configuration; immutable, connections keep what they need */
 struct cczi_web_cfg {
-    /* PEM: the chain, leaf first, and its unencrypted key: EC on P-256 or P-384, or RSA of 2048 to 4096 bits */
+    /* PEM: the chain, leaf first, and its unencrypted key: EC on P-256 or P-384, or RSA of 2048 to 4096 bits whose
+     * exponent is odd and has at most 64 */
     struct ccz_span cert_pem;
     const struct ccz_secret *key_pem;
     /* or our own */
     struct ccz_span cert_der;
     const struct ccz_key *key;
     /* Ask clients for a certificate. One that is shown may be signed by anybody and say anything: the handshake proves that
-     * its holder has the key, and cczi_web_peer() tells which. Keys: as above; others end the handshake. */
+     * its holder has the key, and cczi_web_peer() tells which. Keys: as above; others end the handshake with the alert
+     * unsupported_certificate, before anything is verified with them. */
     bool ask_client;
 };
 /* @retval CCZ_E_ARG       "tls:web-identity": none, or two

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What certificates and CRLs share: outer shape, names, times, extensions, signatures (RFC 5280).
  */
+#include "rsa_priv.h"
 #include "x509_priv.h"
 
 #include <openssl/err.h>
@@ -216,12 +217,13 @@ static const struct algorithm {
 };
 /* clang-format on */
 
-/* RSASSA-PSS, SHA-384 throughout. @retval CCZ_E_UNSUPPORTED the key is no RSA key of enough bits */
+/* RSASSA-PSS, SHA-384 throughout. @retval CCZ_E_UNSUPPORTED the key is no RSA key of enough bits, or one that is dear to check */
 static ccz_rc check_rsa_pss(struct ccz_span spki, const struct cczi_signed *s)
 {
     const uint8_t *p = spki.ptr;
     EVP_PKEY *key = d2i_PUBKEY(NULL, &p, (long)spki.size);
-    bool usable = key && EVP_PKEY_is_a(key, "RSA") && EVP_PKEY_get_bits(key) >= RSA_BITS_MIN;
+    bool usable = key && EVP_PKEY_is_a(key, "RSA") && EVP_PKEY_get_bits(key) >= RSA_BITS_MIN &&
+                  cczi_rsa_cheap(key);
     ccz_rc rc = usable ? CCZ_E_SIG : CCZ_E_UNSUPPORTED;
     EVP_MD_CTX *md = usable ? EVP_MD_CTX_new() : NULL;
     EVP_PKEY_CTX *ctx = NULL; /* belongs to md */

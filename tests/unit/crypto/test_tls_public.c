@@ -2,8 +2,11 @@
 /* Servers for clients of others: plain OpenSSL clients of both versions and kinds of keys, over memory. */
 #define _DEFAULT_SOURCE
 #include "ccz_test.h"
+#include "crypto/tls_web.h"
 #include "tls_pair.h"
 
+#include <openssl/core_names.h>
+#include <openssl/param_build.h>
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
 
@@ -328,6 +331,107 @@ static void test_weak(void)
     ccz_buf_free(&j.der);
 }
 
+/* ------------------------------------------------------------------------- dear keys */
+
+/* A key whose exponents have changed places: to sign costs its owner nothing, to verify costs a full exponentiation. */
+static EVP_PKEY *swapped_key(void)
+{
+    static const char *const names[] = {OSSL_PKEY_PARAM_RSA_N, OSSL_PKEY_PARAM_RSA_E,
+                                        OSSL_PKEY_PARAM_RSA_D};
+    BIGNUM *v[3] = {NULL};
+    EVP_PKEY *from = new_key("RSA"), *key = NULL;
+    OSSL_PARAM_BLD *bld = OSSL_PARAM_BLD_new();
+    for (size_t i = 0; i < 3; i++)
+        CHECK(EVP_PKEY_get_bn_param(from, names[i], &v[i]) == 1);
+    CHECK(BN_num_bits(v[2]) > 3000 && OSSL_PARAM_BLD_push_BN(bld, names[0], v[0]) == 1 &&
+          OSSL_PARAM_BLD_push_BN(bld, names[1], v[2]) == 1 &&
+          OSSL_PARAM_BLD_push_BN(bld, names[2], v[1]) == 1);
+    OSSL_PARAM *params = OSSL_PARAM_BLD_to_param(bld);
+    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(NULL, "RSA", NULL);
+    CHECK(params && EVP_PKEY_fromdata_init(ctx) == 1 &&
+          EVP_PKEY_fromdata(ctx, &key, EVP_PKEY_KEYPAIR, params) == 1);
+    EVP_PKEY_CTX_free(ctx);
+    OSSL_PARAM_free(params);
+    OSSL_PARAM_BLD_free(bld);
+    for (size_t i = 0; i < 3; i++)
+        BN_clear_free(v[i]);
+    EVP_PKEY_free(from);
+    return key;
+}
+
+/* Refused before anything is verified with it: nobody was asked, and CertificateVerify, which is good, was not looked at. */
+static void test_dear(void)
+{
+    struct site s = new_site("P-256");
+    EVP_PKEY *key = swapped_key();
+    X509 *cert = new_cert("client", key, NULL, NULL, false);
+    struct judge j = new_judge();
+    struct ccz_tls_public_cfg cfg = cfg_of(&s, CCZ_TLS_PEER_CERT_OPTIONAL, &j);
+    CCZ_AUTO(ccz_tls_ctx) server = new_public(&cfg);
+    for (size_t v = 0; v < 2; v++) {
+        struct stock c = new_stock(&s, versions[v]);
+        with_cert(&c, cert, key);
+        struct end e = talk(&c, server);
+        CHECK(j.asked == 0);
+        check_refused(&e, CCZ_E_UNSUPPORTED, "tls:peer-rsa");
+        free_stock(&c);
+    }
+    X509_free(cert);
+    EVP_PKEY_free(key);
+    free_site(&s);
+    ccz_buf_free(&j.der);
+}
+
+/* A stock client at a server of tls_web.h. @return the alert that it got, 0 = it is in; -1 = anything else */
+static int at_web(struct cczi_web *web, const struct site *s, X509 *cert, EVP_PKEY *key)
+{
+    struct stock c = new_stock(s, TLS1_3_VERSION);
+    uint8_t id[32], byte;
+    with_cert(&c, cert, key);
+    c.ssl = SSL_new(c.ctx);
+    SSL *end = cczi_web_conn(web, NULL, NULL);
+    BIO *one = NULL, *other = NULL;
+    CHECK(c.ssl && end && BIO_new_bio_pair(&one, 65536, &other, 65536) == 1 &&
+          SSL_set1_host(c.ssl, "localhost") == 1);
+    SSL_set_bio(c.ssl, one, one);
+    SSL_set_bio(end, other, other);
+    SSL_set_connect_state(c.ssl);
+    for (int i = 0; i < 6; i++) {
+        (void)SSL_do_handshake(c.ssl);
+        (void)SSL_do_handshake(end);
+        ERR_clear_error();
+    }
+    int got = SSL_is_init_finished(end) && cczi_web_peer(id, end) == CCZ_OK ? 0 : -1;
+    int n = SSL_read(c.ssl, &byte, 1);
+    int reason = ERR_GET_REASON(ERR_peek_error());
+    if (n <= 0 && reason > SSL_AD_REASON_OFFSET)
+        got = reason - SSL_AD_REASON_OFFSET;
+    SSL_free(end);
+    free_stock(&c);
+    return got;
+}
+
+static void test_dear_web(void)
+{
+    struct site s = new_site("P-256");
+    EVP_PKEY *keys[] = {new_key("RSA"), swapped_key(), new_key("P-384")};
+    static const int alerts[] = {0, SSL_AD_UNSUPPORTED_CERTIFICATE, 0};
+    const struct cczi_web_cfg cfg = {
+        .cert_pem = ccz_buf_span(&s.chain_pem), .key_pem = s.key_pem, .ask_client = true};
+    CCZ_AUTO(cczi_web) web = NULL;
+    CHECK(cczi_web_new(&web, &cfg, &err) == CCZ_OK);
+    for (size_t i = 0; i < 3; i++) {
+        X509 *cert = new_cert("client", keys[i], NULL, NULL, false);
+        int got = at_web(web, &s, cert, keys[i]);
+        if (got != alerts[i])
+            fprintf(stderr, "key %zu: alert %d\n", i, got);
+        CHECK(got == alerts[i]);
+        X509_free(cert);
+        EVP_PKEY_free(keys[i]);
+    }
+    free_site(&s);
+}
+
 /* The session of one connection, forced upon the next: the peer is judged again. And no renegotiation. */
 static void test_again(void)
 {
@@ -436,7 +540,8 @@ int main(int argc, char **argv)
     static const struct ccz_test tests[] = {
         {"tls.public", test_public},        {"tls.public_peer", test_peer},
         {"tls.public_weak", test_weak},     {"tls.public_again", test_again},
-        {"tls.public_config", test_config},
+        {"tls.public_config", test_config}, {"tls.public_dear", test_dear},
+        {"tls.web_dear", test_dear_web},
     };
     int rc = ccz_test_main(tests, sizeof(tests) / sizeof(tests[0]), argc, argv);
     EVP_PKEY_free(rsa_key);

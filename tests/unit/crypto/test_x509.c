@@ -6,7 +6,9 @@
 #include "crypto/x509_priv.h"
 #include "der_text.h"
 
+#include <openssl/core_names.h>
 #include <openssl/err.h>
+#include <openssl/param_build.h>
 #include <openssl/rsa.h>
 #include <openssl/x509.h>
 #include <openssl/x509v3.h>
@@ -628,24 +630,65 @@ static void put_rsa_ca(struct ccz_buf *out, EVP_PKEY *key)
     X509_free(x);
 }
 
-/* Keys below 3072 bits, and another salt than the certificate says. */
+/* Of an RSA-3072 key one with other numbers: modulus and public exponent of so many bits. What is signed with it does not matter. */
+static EVP_PKEY *odd_key(const EVP_PKEY *from, int n_bits, int e_bits, bool odd)
+{
+    BIGNUM *n = NULL, *e = BN_new(), *d = NULL;
+    EVP_PKEY *key = NULL;
+    OSSL_PARAM_BLD *bld = OSSL_PARAM_BLD_new();
+    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(NULL, "RSA", NULL);
+    CHECK(EVP_PKEY_get_bn_param(from, OSSL_PKEY_PARAM_RSA_N, &n) == 1 &&
+          EVP_PKEY_get_bn_param(from, OSSL_PKEY_PARAM_RSA_D, &d) == 1);
+    CHECK(BN_set_bit(e, e_bits - 1) == 1 && (!odd || BN_set_bit(e, 0) == 1));
+    CHECK(BN_lshift(n, n, n_bits - 3072) == 1 && BN_set_bit(n, 0) == 1);
+    CHECK(OSSL_PARAM_BLD_push_BN(bld, OSSL_PKEY_PARAM_RSA_N, n) == 1 &&
+          OSSL_PARAM_BLD_push_BN(bld, OSSL_PKEY_PARAM_RSA_E, e) == 1 &&
+          OSSL_PARAM_BLD_push_BN(bld, OSSL_PKEY_PARAM_RSA_D, d) == 1);
+    OSSL_PARAM *params = OSSL_PARAM_BLD_to_param(bld);
+    CHECK(params && EVP_PKEY_fromdata_init(ctx) == 1 &&
+          EVP_PKEY_fromdata(ctx, &key, EVP_PKEY_KEYPAIR, params) == 1);
+    EVP_PKEY_CTX_free(ctx);
+    OSSL_PARAM_free(params);
+    OSSL_PARAM_BLD_free(bld);
+    BN_free(n);
+    BN_free(e);
+    BN_clear_free(d);
+    return key;
+}
+
+/* Keys below 3072 bits and above 4096, exponents that are even, one, or above 64 bits, and another salt than the certificate says. */
 static void test_pss(void)
 {
     static const struct {
-        size_t bits;
+        size_t key;
         int salt;
         ccz_rc rc;
         const char *where;
     } cases[] = {
-        {3072, 48, CCZ_OK, ""},
-        {3072, 20, CCZ_E_SIG, "x509:signature"},
-        {3072, 0, CCZ_E_SIG, "x509:signature"},
-        {2048, 48, CCZ_E_UNSUPPORTED, "x509:issuer-key"},
+        {0, 48, CCZ_OK, ""},
+        {0, 20, CCZ_E_SIG, "x509:signature"},
+        {0, 0, CCZ_E_SIG, "x509:signature"},
+        {1, 48, CCZ_E_UNSUPPORTED, "x509:issuer-key"},
+        {2, 48, CCZ_E_SIG, "x509:signature"}, /* 64 bits: looked at, and of no use */
+        {3, 48, CCZ_E_UNSUPPORTED, "x509:issuer-key"},
+        {4, 48, CCZ_E_UNSUPPORTED, "x509:issuer-key"},
+        {5, 48, CCZ_E_UNSUPPORTED, "x509:issuer-key"},
+        {6, 48, CCZ_E_UNSUPPORTED, "x509:issuer-key"},
+        {7, 48, CCZ_E_SIG, "x509:signature"},
+        {8, 48, CCZ_E_UNSUPPORTED, "x509:issuer-key"},
     };
-    EVP_PKEY *keys[] = {EVP_PKEY_Q_keygen(NULL, NULL, "RSA", (size_t)3072),
-                        EVP_PKEY_Q_keygen(NULL, NULL, "RSA", (size_t)2048)};
+    EVP_PKEY *good = EVP_PKEY_Q_keygen(NULL, NULL, "RSA", (size_t)3072);
+    EVP_PKEY *keys[] = {good,
+                        EVP_PKEY_Q_keygen(NULL, NULL, "RSA", (size_t)2048),
+                        odd_key(good, 3072, 64, true),
+                        odd_key(good, 3072, 65, true),
+                        odd_key(good, 3072, 3000, true),
+                        odd_key(good, 3072, 17, false),
+                        odd_key(good, 3072, 1, true),
+                        odd_key(good, 4096, 17, true),
+                        odd_key(good, 4097, 17, true)};
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        EVP_PKEY *key = keys[cases[i].bits == 2048];
+        EVP_PKEY *key = keys[cases[i].key];
         struct cczi_signed parts;
         static const struct cczi_x509_kind kind = {.name = "certificate", .size_max = 65536};
         CCZ_AUTO(ccz_cert) cert = NULL;
@@ -659,8 +702,8 @@ static void test_pss(void)
         CHECK(ccz_cert_parse(&cert, ccz_buf_span(&der), &err) == CCZ_OK);
         CHECK_WHERE(ccz_cert_check_issuer(cert, cert, &err), cases[i].rc, cases[i].where);
     }
-    EVP_PKEY_free(keys[0]);
-    EVP_PKEY_free(keys[1]);
+    for (size_t i = 0; i < sizeof(keys) / sizeof(*keys); i++)
+        EVP_PKEY_free(keys[i]);
 }
 
 int main(int argc, char **argv)
