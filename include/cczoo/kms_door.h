@@ -62,8 +62,9 @@ struct ccz_kms_door_limits {
         request_ms; /**< for the handshake, and from one answer to the end of the next request; 0 = 30 s */
     uint32_t address_rate,
         address_burst; /**< one IPv4 address or IPv6 /64; and its handshakes, apart; 0 = 200, 400 */
-    uint32_t principal_rate, principal_burst; /**< one key or subject; 0 = 100, 200 */
-    uint32_t total_rate, total_burst;         /**< everybody; 0 = 5000, 10000 */
+    uint32_t principal_rate,
+        principal_burst; /**< one key, subject or workload of the KBS protocol; 0 = 100, 200 */
+    uint32_t total_rate, total_burst; /**< everybody; 0 = 5000, 10000 */
 };
 #define CCZ_KMS_DOOR_BODY_SIZE_MAX                                                                 \
     ((size_t)2 << 20) /**< the largest message in base64, and some room */

@@ -11,7 +11,7 @@
  * changed unnoticed), version 3, each extension once, the same algorithm inside and outside of the
  * signed part, times in the RFC 5280 form. Nothing is re-encoded: signatures are checked over the
  * bytes as carried. Signatures: ECDSA with SHA-256 or SHA-384 (P-256, P-384), and RSASSA-PSS with
- * SHA-384 and at least 3072 bits (AMD's chains).
+ * SHA-384, 3072 to 4096 bits and an exponent of at most 64 (AMD's chains).
  *
  * Each refusal has its own `where`:
  *  - parsing: x509:size, x509:certificate (shape, truncated, trailing), x509:version, x509:serial,

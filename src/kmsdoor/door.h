@@ -13,7 +13,7 @@
  *  4. What needs the store goes through cczi_door_call(): never around the service. The answer comes back on the door's thread.
  *  5. Work of more than a millisecond or so goes to cczi_door_work().
  *  6. Evidence in a body: verify it, fill in a struct ccz_ratls_peer (attested, fresh only if it is bound to a nonce of ours),
- *     give it to the call. Never set `pinned` beside `attested`.
+ *     give it to the call. Never set `pinned` beside `attested`. cczi_door_workload() before each call that it makes.
  *
  * Done for all routes before the handler: limits of sizes, connections and rates, refusal of unsound paths, who calls, and that
  * what changes something was not sent by a page of another site.
@@ -132,6 +132,12 @@ void cczi_door_call(struct cczi_door_req *r, const struct cczi_door_call *call,
 CCZ_MUST_USE ccz_rc cczi_door_work(struct cczi_door_req *r, void (*work)(void *arg),
                                    void (*done)(struct cczi_door_req *r, void *arg), void *arg,
                                    struct ccz_err *err);
+
+/* One request of a workload that the door found out about by itself: what was measured on which platform is its principal, with the
+ * rate of one, whatever keys, sessions and addresses it has. Before a call: its refusals are lines of the audit log.
+ * @retval CCZ_E_LIMIT "door:rate-principal", aux = seconds to wait */
+CCZ_MUST_USE ccz_rc cczi_door_workload(struct cczi_door_req *r, const struct ccz_claims *claims,
+                                       struct ccz_err *err);
 
 /* -------------------------------------------------------------------------------- tokens */
 

@@ -157,6 +157,8 @@ static void on_verified(struct cczi_door_req *r, void *arg)
     }
     if (key.bad || body.bad) /* half a request asks for a token without key and nonce */
         rc = ccz_fail(&a->err, CCZ_E_NOMEM, "kbs:memory", 0, "out of memory");
+    if (rc == CCZ_OK) /* the nonce stays good for the next try */
+        rc = cczi_door_workload(r, &a->peer.claims, &a->err);
     if (rc == CCZ_OK)
         rc = cczi_kbs_spend(a->kbs->sessions, &a->open, &a->peer.claims, cczi_door_now_s(r->door),
                             ccz_mono_ms(), &a->err);

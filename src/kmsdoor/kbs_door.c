@@ -21,6 +21,11 @@ static const char *const who_are_you[] = {
     "kbs:token-expired", "kbs:nonce-session", "replay:used",         "replay:expired",
 };
 
+static bool is_full(const struct ccz_err *err)
+{
+    return strcmp(err->where, "replay:full") == 0 || strcmp(err->where, "kbs:platform") == 0;
+}
+
 unsigned cczi_kbs_status(const struct ccz_err *err)
 {
     for (size_t i = 0; i < sizeof(who_are_you) / sizeof(who_are_you[0]); i++)
@@ -28,7 +33,7 @@ unsigned cczi_kbs_status(const struct ccz_err *err)
             return 401;
     if (begins(err->where, "nonce:"))
         return 401;
-    if (strcmp(err->where, "replay:full") == 0 || strcmp(err->where, "kbs:platform") == 0)
+    if (is_full(err))
         return 429;
     if (begins(err->where, "kbs:plugin"))
         return 404;
@@ -93,14 +98,10 @@ unsigned cczi_kbs_put_err(struct ccz_buf *out, unsigned status, const struct ccz
 
 void cczi_kbs_reply_err(struct cczi_door_req *r, const struct ccz_err *err)
 {
-    unsigned status = cczi_kbs_status(err);
-    if (status != 429) {
-        cczi_door_reply_err_as(r, status, err);
-        return;
-    }
     struct ccz_err slow = *err;
-    slow.aux = 10; /* seconds until some of what fills the memory has ended */
-    cczi_door_reply_err_as(r, status, &slow);
+    if (is_full(err))
+        slow.aux = 10; /* seconds until some of what fills the memory has ended */
+    cczi_door_reply_err_as(r, cczi_kbs_status(err), &slow);
 }
 
 void cczi_kbs_reply_admin_err(struct cczi_door_req *r, const struct ccz_err *err)

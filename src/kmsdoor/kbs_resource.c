@@ -79,8 +79,12 @@ static void put_target(struct ccz_buf *out, const char *name)
 static void get(struct cczi_door_req *r, const struct cczi_kbs *k, const char *name)
 {
     struct ccz_err err = {0};
-    struct cczi_kbs_session *e;
-    if (find_session(&e, r, k, &err) != CCZ_OK) {
+    struct cczi_kbs_session *e = NULL;
+    ccz_rc rc = find_session(&e, r, k, &err);
+    if (rc == CCZ_OK)
+        rc = cczi_door_workload(r, &e->peer.claims, &err);
+    if (rc != CCZ_OK) {
+        cczi_kbs_session_unref(e);
         cczi_kbs_reply_err(r, &err);
         return;
     }

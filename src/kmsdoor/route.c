@@ -378,16 +378,28 @@ static ccz_rc check_rates(struct cczi_door_req *r, int64_t now_ms, struct ccz_er
     return CCZ_OK;
 }
 
-static ccz_rc check_principal(struct cczi_door_req *r, int64_t now_ms, struct ccz_err *err)
+static ccz_rc take_principal(struct ccz_kms_door *d, const uint8_t id[32], int64_t now_ms,
+                             struct ccz_err *err)
 {
-    struct ccz_kms_door *d = r->door;
     const struct cczi_rate rate = {d->limits.principal_rate, d->limits.principal_burst};
     uint32_t wait_s;
-    if (r->auth.kind == CCZI_DOOR_NOBODY ||
-        cczi_rates_take(&wait_s, &d->by_principal, CCZ_SPAN(r->auth.id, sizeof(r->auth.id)), rate,
-                        now_ms))
+    if (cczi_rates_take(&wait_s, &d->by_principal, CCZ_SPAN(id, 32), rate, now_ms))
         return CCZ_OK;
     return slow_down(d, CCZI_REFUSED_RATE_PRINCIPAL, "door:rate-principal", wait_s, err);
+}
+
+static ccz_rc check_principal(struct cczi_door_req *r, int64_t now_ms, struct ccz_err *err)
+{
+    return r->auth.kind == CCZI_DOOR_NOBODY ? CCZ_OK
+                                            : take_principal(r->door, r->auth.id, now_ms, err);
+}
+
+ccz_rc cczi_door_workload(struct cczi_door_req *r, const struct ccz_claims *claims,
+                          struct ccz_err *err)
+{
+    uint8_t id[32];
+    ccz_rc rc = ccz_claims_identity(id, claims, err);
+    return rc == CCZ_OK ? take_principal(r->door, id, ccz_mono_ms(), err) : rc;
 }
 
 /* Two of them: which one counts? */

@@ -16,6 +16,7 @@
 
 static struct ccz_verifier *g_verifier;
 static uint32_t g_sessions, g_attestations;
+static uint32_t g_principal_rate, g_principal_burst; /* 0 = no limit that tests reach */
 static const char *g_trust;      /* folder of the software TEE that is trusted */
 static const char *g_collateral; /* of genuine platforms, or NULL */
 
@@ -38,13 +39,15 @@ static void add_kbs(struct ccz_kms_door *d)
 
 static void start(struct kit *k)
 {
-    static const struct kit_opts opts = {.add = add_kbs,
-                                         .limits = {.address_rate = 100000,
-                                                    .address_burst = 100000,
-                                                    .total_rate = 100000,
-                                                    .total_burst = 100000,
-                                                    .principal_rate = 100000,
-                                                    .principal_burst = 100000}};
+    const uint32_t many = 100000;
+    const struct kit_opts opts = {
+        .add = add_kbs,
+        .limits = {.address_rate = many,
+                   .address_burst = many,
+                   .total_rate = many,
+                   .total_burst = many,
+                   .principal_rate = g_principal_rate ? g_principal_rate : many,
+                   .principal_burst = g_principal_burst ? g_principal_burst : many}};
     g_trust = g_trust ? g_trust : "sim";
     kit_open(k, &opts);
 }
@@ -55,7 +58,7 @@ static void stop(struct kit *k)
     ccz_verifier_free(g_verifier);
     g_verifier = NULL;
     g_trust = g_collateral = NULL;
-    g_sessions = g_attestations = 0;
+    g_sessions = g_attestations = g_principal_rate = g_principal_burst = 0;
 }
 
 struct wait {
@@ -857,6 +860,47 @@ static void test_bounds(void)
     stop(&k);
 }
 
+/* A workload is one principal, by whatever session: what is refused at its rate reaches neither store nor audit log, and its nonce
+ * is good for the next try. */
+static void test_workload_rate(void)
+{
+    struct kit k;
+    struct peer p, q, other;
+    struct reply r;
+    unsigned long long asked = 0, lines;
+    g_principal_rate = 1;
+    g_principal_burst = 4; /* one is the attestation's */
+    start(&k);
+    peer_open(&p, &k, "sim-tdx", "sim");
+    peer_open(&q, &k, "sim-tdx", "sim");
+    peer_open(&other, &k, "sim-sgx", "sim");
+    CHECK(auth(&q, &r) == 200);
+    attested(&p);
+    lines = kit_lines(&k);
+    while (asked < 100 && get(&p, &r, "a/b/c") == 404)
+        asked++;
+    CHECK(asked >= 3 && asked < 100 && refused(&r, 429, "door:rate-principal"));
+    CHECK(strstr(r.headers, "Retry-After: 1\r") && strstr(r.body, "errors/TooManyRequests"));
+    CHECK(kit_lines(&k) == lines + asked);
+    /* by its token, and another session of the same program: a slow machine may let some through */
+    while (asked < 100 && get_bearer(&p, &r, "a/b/c", p.token) == 404)
+        asked++;
+    CHECK(refused(&r, 429, "door:rate-principal"));
+    unsigned status = attest(&q, &r);
+    while (asked++ < 100 && status == 200)
+        status = auth(&q, &r) == 200 ? attest(&q, &r) : 0;
+    CHECK(refused(&r, 429, "door:rate-principal"));
+    while (asked++ < 10000 && attest(&q, &r) == 429)
+        ;
+    CHECK(r.status == 200); /* with the nonce of that one */
+    attested(&other);
+    CHECK(atomic_load(&k.door->refused[CCZI_REFUSED_RATE_PRINCIPAL]) >= 3);
+    peer_close(&p);
+    peer_close(&q);
+    peer_close(&other);
+    stop(&k);
+}
+
 static void test_discovery(void)
 {
     struct kit k;
@@ -945,15 +989,25 @@ static void test_genuine(void)
 }
 
 static const struct ccz_test tests[] = {
-    {"kbs.rcar_sgx", test_sgx},        {"kbs.rcar_tdx", test_tdx},
-    {"kbs.rcar_snp", test_snp},        {"kbs.auth_refused", test_auth},
-    {"kbs.statuses", test_statuses},   {"kbs.nonces", test_nonces},
-    {"kbs.binding", test_binding},     {"kbs.untrusted", test_untrusted},
-    {"kbs.bodies", test_bodies},       {"kbs.policy_dies", test_policy_dies},
-    {"kbs.tokens", test_tokens},       {"kbs.paths", test_paths},
-    {"kbs.admin", test_admin},         {"kbs.bounds", test_bounds},
-    {"kbs.discovery", test_discovery}, {"kbs.genuine", test_genuine},
-    {"kbs.site", test_site},           {"kbs.keys_cached", test_keys_cached},
+    {"kbs.rcar_sgx", test_sgx},
+    {"kbs.rcar_tdx", test_tdx},
+    {"kbs.rcar_snp", test_snp},
+    {"kbs.auth_refused", test_auth},
+    {"kbs.statuses", test_statuses},
+    {"kbs.nonces", test_nonces},
+    {"kbs.binding", test_binding},
+    {"kbs.untrusted", test_untrusted},
+    {"kbs.bodies", test_bodies},
+    {"kbs.policy_dies", test_policy_dies},
+    {"kbs.tokens", test_tokens},
+    {"kbs.paths", test_paths},
+    {"kbs.admin", test_admin},
+    {"kbs.bounds", test_bounds},
+    {"kbs.workload_rate", test_workload_rate},
+    {"kbs.discovery", test_discovery},
+    {"kbs.genuine", test_genuine},
+    {"kbs.site", test_site},
+    {"kbs.keys_cached", test_keys_cached},
 };
 
 int main(int argc, char **argv)
