@@ -347,6 +347,9 @@ struct ccz_http_client_cfg {
     const char *
         secret_prefix; /**< URLs that get the secret begin with this, e.g. "https://host/"; required
                                     with secret_name: a key is shown to its owner only */
+    /** NULL, or asked in the thread of a request, about once a second while nothing comes: true ends it. For programs that end. */
+    bool (*is_over)(void *arg);
+    void *is_over_arg;
     bool any_certificate_insecure; /**< accept whatever certificate the server shows */
     bool plain_http_insecure;      /**< http:// to other hosts than this one's loopback */
 };
@@ -367,7 +370,7 @@ CCZ_DEFINE_AUTO(ccz_http_client)
  * @retval CCZ_E_UNTRUSTED    http:certificate
  * @retval CCZ_E_PEER         http:tls, http:protocol, http:redirect
  * @retval CCZ_E_TIMEOUT      http:timeout
- * @retval CCZ_E_CLOSED       http:closed: the answer ended early
+ * @retval CCZ_E_CLOSED       http:closed: the answer ended early; http:over: is_over() said so
  * @retval CCZ_E_LIMIT        http:body-size, http:header-size
  */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_http_get(unsigned *status, struct ccz_buf *body,

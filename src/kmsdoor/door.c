@@ -302,6 +302,8 @@ static void begin_drain(void *arg)
 
 void ccz_kms_door_stop(struct ccz_kms_door *d, int64_t grace_ms)
 {
+    if (d->issuers)
+        cczi_issuers_end(d->issuers); /* while those who wait get their answers */
     if (d->running) {
         d->grace_ms = grace_ms;
         if (ccz_loop_post(d->loop, begin_drain, d) != CCZ_OK)

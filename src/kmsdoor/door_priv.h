@@ -39,7 +39,9 @@ CCZ_MUST_USE ccz_rc cczi_issuers_new(struct cczi_issuers **out,
                                      const struct ccz_kms_door_issuer *cfg, size_t len,
                                      struct ccz_err *err);
 CCZ_MUST_USE ccz_rc cczi_issuers_start(struct cczi_issuers *s, struct ccz_err *err);
-void cczi_issuers_stop(struct cczi_issuers *s);
+/* No fetch begins any more, and one under way ends within a second or so; nothing is waited for. */
+void cczi_issuers_end(struct cczi_issuers *s);
+void cczi_issuers_stop(struct cczi_issuers *s); /* and waits for the thread */
 void cczi_issuers_free(struct cczi_issuers *s); /* NULL is fine */
 /* Test hook, before the start: instead of 60 s. */
 void cczi_issuers_set_again(struct cczi_issuers *s, int64_t ms);

@@ -96,11 +96,20 @@ static ccz_rc fetch(struct cczi_issuers *s, struct issuer *i, struct ccz_err *er
     return rc == CCZ_OK ? take_keys(s, i, ccz_buf_span(&body), err) : rc;
 }
 
+static bool is_stopped(void *issuers)
+{
+    struct cczi_issuers *s = issuers;
+    pthread_mutex_lock(&s->lock);
+    bool stop = s->stop;
+    pthread_mutex_unlock(&s->lock);
+    return stop;
+}
+
 static void try_fetch(struct cczi_issuers *s, struct issuer *i)
 {
     struct ccz_err err = {0};
     bool failed = fetch(s, i, &err) != CCZ_OK;
-    if (failed)
+    if (failed && !is_stopped(s)) /* which ends a fetch, and is nobody's fault */
         log_keys(i, 0, &err);
     pthread_mutex_lock(&s->lock);
     i->failed = failed;
@@ -153,7 +162,7 @@ static void *fetch_main(void *arg)
             continue;
         }
         pthread_mutex_unlock(&s->lock);
-        for (size_t n = 0; n < s->len; n++)
+        for (size_t n = 0; n < s->len && !is_stopped(s); n++)
             if (due[n])
                 try_fetch(s, &s->of[n]);
         pthread_mutex_lock(&s->lock);
@@ -309,7 +318,9 @@ static ccz_rc add(struct cczi_issuers *s, const struct ccz_kms_door_issuer *c, s
     s->any_url = true;
     const struct ccz_http_client_cfg http = {.timeout_ms = FETCH_TIMEOUT_MS,
                                              .body_size_max = CCZ_JWKS_SIZE_MAX,
-                                             .ca_file = c->jwks_ca_file};
+                                             .ca_file = c->jwks_ca_file,
+                                             .is_over = is_stopped,
+                                             .is_over_arg = s};
     return ccz_http_client_new(&i->client, &http, err);
 }
 
@@ -356,12 +367,17 @@ ccz_rc cczi_issuers_start(struct cczi_issuers *s, struct ccz_err *err)
     return CCZ_OK;
 }
 
-void cczi_issuers_stop(struct cczi_issuers *s)
+void cczi_issuers_end(struct cczi_issuers *s)
 {
     pthread_mutex_lock(&s->lock);
     s->stop = true;
     pthread_cond_signal(&s->wake);
     pthread_mutex_unlock(&s->lock);
+}
+
+void cczi_issuers_stop(struct cczi_issuers *s)
+{
+    cczi_issuers_end(s);
     if (s->running)
         pthread_join(s->thread, NULL);
     s->running = false;

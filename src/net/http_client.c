@@ -17,6 +17,8 @@ struct ccz_http_client {
     pthread_mutex_t lock; /* one transfer at a time: a handle is for one thread */
     size_t body_size_max;
     bool plain_http_insecure;
+    bool (*is_over)(void *arg); /* or NULL */
+    void *is_over_arg;
     char *secret_name, *secret_prefix;
     const struct ccz_secret *secret;
     char why[CURL_ERROR_SIZE];
@@ -69,6 +71,15 @@ static size_t on_header(char *data, size_t one, size_t size, void *arg)
     return c->headers->bad ? 0 : size;
 }
 
+/* Nothing but "go on" (0) or "end" (1); how far it is does not matter. */
+static int on_progress(void *arg, curl_off_t all, curl_off_t now, curl_off_t up_all,
+                       curl_off_t up_now)
+{
+    const struct ccz_http_client *c = arg;
+    (void)all, (void)now, (void)up_all, (void)up_now;
+    return c->is_over(c->is_over_arg);
+}
+
 static bool set_options(struct ccz_http_client *c, const struct ccz_http_client_cfg *cfg)
 {
     CURL *h = c->curl;
@@ -92,6 +103,10 @@ static bool set_options(struct ccz_http_client *c, const struct ccz_http_client_
     if (cfg->ca_file)
         ok &= curl_easy_setopt(h, CURLOPT_CAINFO, cfg->ca_file) == CURLE_OK &&
               curl_easy_setopt(h, CURLOPT_CAPATH, NULL) == CURLE_OK;
+    if (cfg->is_over)
+        ok &= curl_easy_setopt(h, CURLOPT_XFERINFOFUNCTION, on_progress) == CURLE_OK &&
+              curl_easy_setopt(h, CURLOPT_XFERINFODATA, c) == CURLE_OK &&
+              curl_easy_setopt(h, CURLOPT_NOPROGRESS, 0L) == CURLE_OK;
     if (cfg->any_certificate_insecure)
         ok &= curl_easy_setopt(h, CURLOPT_SSL_VERIFYPEER, 0L) == CURLE_OK &&
               curl_easy_setopt(h, CURLOPT_SSL_VERIFYHOST, 0L) == CURLE_OK;
@@ -158,6 +173,8 @@ ccz_rc ccz_http_client_new(struct ccz_http_client **out, const struct ccz_http_c
     }
     c->body_size_max = cfg->body_size_max ? cfg->body_size_max : CCZ_HTTP_GET_BODY_SIZE_MAX;
     c->plain_http_insecure = cfg->plain_http_insecure;
+    c->is_over = cfg->is_over;
+    c->is_over_arg = cfg->is_over_arg;
     c->curl = curl_easy_init();
     bool ok = c->curl && set_options(c, cfg);
     if (ok && cfg->secret_name) {
@@ -252,6 +269,7 @@ static const struct failure {
     {CURLE_SSL_CACERT_BADFILE, CCZ_E_UNTRUSTED, "http:certificate",
      "the file with authorities cannot be read"},
     {CURLE_SSL_CONNECT_ERROR, CCZ_E_PEER, "http:tls", "does the server speak TLS on this port?"},
+    {CURLE_ABORTED_BY_CALLBACK, CCZ_E_CLOSED, "http:over", NULL},
     {CURLE_PARTIAL_FILE, CCZ_E_CLOSED, "http:closed", NULL},
     {CURLE_GOT_NOTHING, CCZ_E_CLOSED, "http:closed", NULL},
     {CURLE_RECV_ERROR, CCZ_E_CLOSED, "http:closed", NULL},

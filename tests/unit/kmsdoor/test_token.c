@@ -7,6 +7,7 @@
 
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
+#include <poll.h>
 #include <pthread.h>
 
 #define ISS "https://issuer.example/realm"
@@ -472,6 +473,122 @@ static void test_keys_url(void)
     ccz_loop_free(site.loop);
 }
 
+/* A port where nobody answers. @param[out] url  of it, without a path */
+static int mute_port(char url[64])
+{
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t size = sizeof(at);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+    CHECK(fd >= 0 && bind(fd, (struct sockaddr *)&at, size) == 0 && listen(fd, 16) == 0);
+    CHECK(getsockname(fd, (struct sockaddr *)&at, &size) == 0);
+    (void)snprintf(url, 64, "http://127.0.0.1:%u", ntohs(at.sin_port));
+    return fd;
+}
+
+/* Who stops does not wait for every issuer that is away: one fetch was under way, and no other begins. */
+static void test_keys_stop(void)
+{
+    struct ccz_err err = {0};
+    char base[64], url[3][80], iss[3][8];
+    struct ccz_kms_door_issuer of[3];
+    int fd = mute_port(base), came = 0;
+    for (int i = 0; i < 3; i++) {
+        (void)snprintf(url[i], sizeof(url[i]), "%s/%d", base, i);
+        (void)snprintf(iss[i], sizeof(iss[i]), "%d", i);
+        of[i] = (struct ccz_kms_door_issuer){.iss = iss[i], .aud = AUD, .jwks_url = url[i]};
+    }
+    struct cczi_issuers *s;
+    struct pollfd first = {.fd = fd, .events = POLLIN};
+    CHECK(cczi_issuers_new(&s, of, 3, &err) == CCZ_OK);
+    CHECK(cczi_issuers_start(s, &err) == CCZ_OK);
+    CHECK(poll(&first, 1, 20000) == 1);
+    cczi_issuers_stop(s);
+    for (int c; (c = accept(fd, NULL, NULL)) >= 0; came++)
+        close(c);
+    CHECK(came == 1);
+    cczi_issuers_free(s);
+    close(fd);
+}
+
+static struct cczi_door_req *held;
+static atomic_bool is_held;
+
+static void on_hold(struct cczi_door_req *r, void *arg)
+{
+    (void)arg;
+    held = r;
+    atomic_store(&is_held, true);
+}
+
+static void let_go(void *arg)
+{
+    (void)arg;
+    cczi_door_reply_json(held, 200, ccz_span_str("{}"));
+}
+
+static void add_hold(struct ccz_kms_door *d)
+{
+    struct ccz_err err = {0};
+    const struct cczi_door_route route = {"hold", "GET", "/hold", 0, 0, on_hold, NULL, NULL};
+    CHECK(cczi_door_route(d, &route, &err) == CCZ_OK);
+    cczi_issuers_set_again(d->issuers, 10);
+}
+
+static void *stop_door(void *arg)
+{
+    struct kit *k = arg;
+    ccz_kms_door_stop(k->door, 20000);
+    return NULL;
+}
+
+static bool can_connect(const struct kit *k)
+{
+    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(ccz_kms_door_port(k->door))};
+    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    bool ok = fd >= 0 && connect(fd, (struct sockaddr *)&to, sizeof(to)) == 0;
+    close(fd);
+    return ok;
+}
+
+/* From when a door ends, and not only once its last answer is out. */
+static void test_keys_drain(void)
+{
+    static struct site site = {.status = 503, .lock = PTHREAD_MUTEX_INITIALIZER};
+    struct ccz_err err = {0};
+    struct kit k;
+    char url[64];
+    pthread_t stopper;
+    static const char get[] = "GET /hold HTTP/1.1\r\nHost: x\r\n\r\n";
+    const struct ccz_http_server_cfg cfg = {
+        .listen = "127.0.0.1:0", .on_request = on_site, .arg = &site};
+    CHECK(ccz_loop_new(&site.loop, &err) == CCZ_OK);
+    CHECK(ccz_http_server_new(&site.http, site.loop, &cfg, &err) == CCZ_OK);
+    CHECK(pthread_create(&site.thread, NULL, site_main, &site) == 0);
+    (void)snprintf(url, sizeof(url), "http://127.0.0.1:%u/keys", ccz_http_server_port(site.http));
+    const struct ccz_kms_door_issuer of = {.iss = ISS, .aud = AUD, .jwks_url = url};
+    const struct kit_opts o = {.plain = true, .add = add_hold, .issuers = &of, .issuers_len = 1};
+    kit_open(&k, &o);
+    int fd = kit_dial(&k);
+    CHECK(send(fd, get, sizeof(get) - 1, MSG_NOSIGNAL) == (ssize_t)sizeof(get) - 1);
+    while (!atomic_load(&is_held) || site_asked(&site) < 3)
+        usleep(1000);
+    CHECK(pthread_create(&stopper, NULL, stop_door, &k) == 0);
+    while (can_connect(&k))
+        usleep(1000);
+    unsigned asked = site_asked(&site);
+    usleep(300000);                        /* thirty times as long as it waits between tries */
+    CHECK(site_asked(&site) <= asked + 1); /* one was under way */
+    CHECK(ccz_loop_post(cczi_door_loop(k.door), let_go, NULL) == CCZ_OK);
+    CHECK(pthread_join(stopper, NULL) == 0);
+    kit_close(&k);
+    close(fd);
+    ccz_loop_stop(site.loop);
+    CHECK(pthread_join(site.thread, NULL) == 0);
+    ccz_http_server_free(site.http);
+    ccz_loop_free(site.loop);
+}
+
 static void test_issuer_config(void)
 {
     struct ccz_err err;
@@ -525,6 +642,8 @@ static const struct ccz_test tests[] = {
     {"door.token_signatures", test_signatures},
     {"door.token_keys_file", test_keys_file},
     {"door.token_keys_url", test_keys_url},
+    {"door.token_keys_stop", test_keys_stop},
+    {"door.token_keys_drain", test_keys_drain},
     {"door.issuer_config", test_issuer_config},
 };
 

@@ -166,6 +166,29 @@ static void test_limits(void)
     CHECK(strcmp(err.where, "http:config") == 0);
 }
 
+static bool is_set(void *flag)
+{
+    return *(const bool *)flag;
+}
+
+static void test_over(void)
+{
+    struct fake_site f;
+    struct got g;
+    bool over = false;
+    fake_open(&f, site, NULL);
+    CCZ_AUTO(ccz_http_client)
+    c = client((struct ccz_http_client_cfg){.is_over = is_set, .is_over_arg = &over});
+    CHECK(get(&g, c, fake_url(&f, "/slow")) == CCZ_OK);
+    drop(&g);
+    over = true;
+    refused(c, fake_url(&f, "/slow"), CCZ_E_CLOSED, "http:over");
+    over = false; /* and it is as good as before */
+    CHECK(get(&g, c, fake_url(&f, "/slow")) == CCZ_OK);
+    drop(&g);
+    fake_close(&f);
+}
+
 static void test_broken(void)
 {
     static const struct {
@@ -358,11 +381,12 @@ static void post(void)
 }
 
 static const struct ccz_test tests[] = {
-    {"http_get.answer", test_answer},   {"http_get.urls", test_urls},
-    {"http_get.limits", test_limits},   {"http_get.broken", test_broken},
-    {"http_get.tls", test_tls},         {"http_get.secret", test_secret},
-    {"http_get.proxy", test_proxy},     {"http_get.fields", test_fields},
-    {"http_get.sigpipe", test_sigpipe}, {"http_get.post", post},
+    {"http_get.answer", test_answer}, {"http_get.urls", test_urls},
+    {"http_get.limits", test_limits}, {"http_get.over", test_over},
+    {"http_get.broken", test_broken}, {"http_get.tls", test_tls},
+    {"http_get.secret", test_secret}, {"http_get.proxy", test_proxy},
+    {"http_get.fields", test_fields}, {"http_get.sigpipe", test_sigpipe},
+    {"http_get.post", post},
 };
 
 int main(int argc, char **argv)
