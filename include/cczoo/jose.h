@@ -50,8 +50,9 @@ struct ccz_jwk;
  * Reads a JWK: EC (P-256, P-384; the point is checked), RSA (2048 to 4096 bits, exponent odd and from 65537 to 2^32-1) or OKP Ed25519 (a
  * canonical point of the large group). Members that are not known are ignored (RFC 7517, 4), "x5c", "x5u" and the like among them.
  * @retval CCZ_E_FORMAT       jwk:json, jwk:member (missing, or of the wrong type), jwk:base64, jwk:size (of a number), jwk:point, jwk:rsa,
- *                            jwk:kid, jwk:use, jwk:key-ops
- * @retval CCZ_E_UNSUPPORTED  jwk:kty, jwk:crv, jwk:alg (not known, or not for that kind of key)
+ *                            jwk:kid, jwk:key-ops
+ * @retval CCZ_E_UNSUPPORTED  jwk:kty, jwk:crv, jwk:alg (not known, or not for that kind of key), jwk:use (neither "sig", "enc" nor
+ *                            SPIFFE's "jwt-svid", which is "sig")
  * @retval CCZ_E_DENIED       jwk:private: it holds a private or symmetric key, which whoever wrote it has given away
  * @retval CCZ_E_LIMIT        jwk:text
  */
@@ -102,8 +103,9 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_jwk_thumbprint(char out[CCZ_JWK_THUMBPRINT_SIZE 
 /** A set of keys, {"keys": [...]}. */
 struct ccz_jwks;
 /**
- * Keys of a kind or algorithm that is not known here are left out (RFC 7517, 5); a malformed or private one refuses the set.
- * @retval CCZ_E_FORMAT  jwks:keys, jwks:kid (two keys of one kid), or as ccz_jwk_parse()  @retval CCZ_E_LIMIT  jwks:text, jwks:len
+ * Keys that ccz_jwk_parse() does not take are left out (RFC 7517, 5), and all keys of a kid that several have; a private one refuses
+ * the set. A set may come out empty.
+ * @retval CCZ_E_FORMAT  jwks:keys  @retval CCZ_E_DENIED  jwk:private  @retval CCZ_E_LIMIT  jwks:text, jwks:len
  */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_jwks_parse(struct ccz_jwks **out, struct ccz_span json,
                                            struct ccz_err *err);

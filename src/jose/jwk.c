@@ -242,9 +242,10 @@ static ccz_rc get_use(enum ccz_jwk_use *out, const struct ccz_json *j, struct cc
     ccz_rc rc = get_text(&use, j, "use", false, err);
     if (rc != CCZ_OK || use.size == 0)
         return rc;
-    if (!says(use, "sig") && !says(use, "enc"))
-        return cczi_refuse_text(err, CCZ_E_FORMAT, "jwk:use", use, "sig or enc");
-    *out = says(use, "sig") ? CCZ_JWK_USE_SIG : CCZ_JWK_USE_ENC;
+    bool sig = says(use, "sig") || says(use, "jwt-svid"); /* the latter of SPIFFE's bundles */
+    if (!sig && !says(use, "enc"))
+        return cczi_refuse_text(err, CCZ_E_UNSUPPORTED, "jwk:use", use, "sig or enc");
+    *out = sig ? CCZ_JWK_USE_SIG : CCZ_JWK_USE_ENC;
     return CCZ_OK;
 }
 

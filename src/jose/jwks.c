@@ -19,21 +19,41 @@ void ccz_jwks_free(struct ccz_jwks *s)
     free(s);
 }
 
+/* RFC 7517, 5: what is not understood, or not as it has to be, is ignored. It verifies nothing, and one such key, or one for another use,
+ * must not keep the others from being changed. A private key is another matter: whoever wrote it has given it away. */
 static ccz_rc add(struct ccz_jwks *s, const struct ccz_json *j, struct ccz_err *err)
 {
     CCZ_AUTO(ccz_jwk) k = NULL;
-    ccz_rc rc = cczi_jwk_from_json(&k, j, err);
-    if (rc == CCZ_E_UNSUPPORTED) {
+    struct ccz_err why = {0};
+    ccz_rc rc = cczi_jwk_from_json(&k, j, &why);
+    if (rc == CCZ_E_UNSUPPORTED || rc == CCZ_E_FORMAT) {
         s->left_out++;
         return CCZ_OK;
     }
-    if (rc != CCZ_OK)
-        return rc;
-    if (ccz_jwks_find(s, ccz_span_str(k->kid)))
-        return cczi_refuse_text(err, CCZ_E_FORMAT, "jwks:kid", ccz_span_str(k->kid),
-                                "one key of that kid");
-    s->keys[s->len++] = ccz_jwk_take(&k);
-    return CCZ_OK;
+    if (rc == CCZ_OK)
+        s->keys[s->len++] = ccz_jwk_take(&k);
+    else if (err)
+        *err = why;
+    return rc;
+}
+
+/* Of two keys with one kid neither is the one that a token names. */
+static void leave_out_same(struct ccz_jwks *s)
+{
+    bool same[CCZ_JWKS_LEN_MAX] = {false};
+    size_t kept = 0;
+    for (size_t i = 0; i < s->len; i++)
+        for (size_t k = 0; k < i && s->keys[i]->kid[0]; k++)
+            if (strcmp(s->keys[i]->kid, s->keys[k]->kid) == 0)
+                same[i] = same[k] = true;
+    for (size_t i = 0; i < s->len; i++) {
+        if (same[i])
+            ccz_jwk_free(s->keys[i]);
+        else
+            s->keys[kept++] = s->keys[i];
+    }
+    s->left_out += s->len - kept;
+    s->len = kept;
 }
 
 ccz_rc ccz_jwks_parse(struct ccz_jwks **out, struct ccz_span json, struct ccz_err *err)
@@ -59,9 +79,11 @@ ccz_rc ccz_jwks_parse(struct ccz_jwks **out, struct ccz_span json, struct ccz_er
         return ccz_fail(err, CCZ_E_NOMEM, "jwks:memory", 0, "out of memory");
     for (size_t i = 0; i < len && rc == CCZ_OK; i++)
         rc = add(s, ccz_json_at(keys, i), err);
-    if (rc == CCZ_OK)
-        *out = ccz_jwks_take(&s);
-    return rc;
+    if (rc != CCZ_OK)
+        return rc;
+    leave_out_same(s);
+    *out = ccz_jwks_take(&s);
+    return CCZ_OK;
 }
 
 size_t ccz_jwks_len(const struct ccz_jwks *s)

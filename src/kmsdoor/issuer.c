@@ -44,7 +44,7 @@ struct cczi_issuers {
 
 /* ------------------------------------------------------------------------------------ keys */
 
-static void log_keys(const struct issuer *i, size_t len, const struct ccz_err *err)
+static void log_keys(const struct issuer *i, size_t len, size_t left_out, const struct ccz_err *err)
 {
     char iss[128], what[192];
     ccz_escape(iss, sizeof(iss), ccz_span_str(i->iss));
@@ -52,7 +52,8 @@ static void log_keys(const struct issuer *i, size_t len, const struct ccz_err *e
         (void)snprintf(what, sizeof(what), "keys=kept issuer=\"%s\"", iss);
         ccz_log_err(CCZ_LOG_ERROR, "kms-door", what, err);
     } else {
-        ccz_log(CCZ_LOG_INFO, "kms-door", "keys=%zu issuer=\"%s\"", len, iss);
+        ccz_log(CCZ_LOG_INFO, "kms-door", "keys=%zu left_out=%zu issuer=\"%s\"", len, left_out,
+                iss);
     }
 }
 
@@ -66,13 +67,13 @@ static ccz_rc take_keys(struct cczi_issuers *s, struct issuer *i, struct ccz_spa
         rc = ccz_fail(err, CCZ_E_FORMAT, "door:issuer-keys", 0, "there is no usable key in it");
     if (rc != CCZ_OK)
         return rc;
-    size_t len = ccz_jwks_len(keys);
+    size_t len = ccz_jwks_len(keys), left_out = ccz_jwks_left_out(keys);
     pthread_mutex_lock(&s->lock);
     struct ccz_jwks *old = i->keys;
     i->keys = ccz_jwks_take(&keys);
     pthread_mutex_unlock(&s->lock);
     ccz_jwks_free(old);
-    log_keys(i, len, NULL);
+    log_keys(i, len, left_out, NULL);
     return CCZ_OK;
 }
 
@@ -110,7 +111,7 @@ static void try_fetch(struct cczi_issuers *s, struct issuer *i)
     struct ccz_err err = {0};
     bool failed = fetch(s, i, &err) != CCZ_OK;
     if (failed && !is_stopped(s)) /* which ends a fetch, and is nobody's fault */
-        log_keys(i, 0, &err);
+        log_keys(i, 0, 0, &err);
     pthread_mutex_lock(&s->lock);
     i->failed = failed;
     i->wanted = false;
@@ -390,7 +391,7 @@ ccz_rc cczi_issuers_reload(struct cczi_issuers *s)
         struct ccz_err err = {0};
         ccz_rc rc = s->of[n].file ? read_file(s, &s->of[n], &err) : CCZ_OK;
         if (rc != CCZ_OK) {
-            log_keys(&s->of[n], 0, &err);
+            log_keys(&s->of[n], 0, 0, &err);
             last = rc;
         }
     }

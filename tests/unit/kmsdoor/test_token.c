@@ -351,6 +351,15 @@ static void test_keys_file(void)
     CHECK(ask_with(&k, &r, new) == 401 && ask_with(&k, &r, old) == 200);
     CHECK(ccz_kms_door_reload(k.door) == CCZ_OK);
     CHECK(ask_with(&k, &r, new) == 200 && ask_with(&k, &r, old) == 401);
+    /* beside keys that are none for us it counts all the same */
+    CCZ_AUTO_BUF odd;
+    ccz_buf_init(&odd, 8192);
+    CHECK(ccz_file_read(&odd, keys_file[0], &err) == CCZ_OK && odd.size > 2);
+    odd.size -= 2; /* "]}" */
+    ccz_buf_put_str(&odd, ",{\"kty\":\"EC\",\"crv\":\"P-256\",\"x\":\"AA\",\"y\":\"AA\",\"use\":"
+                          "\"x509-svid\"},{\"kty\":\"EC\",\"crv\":\"P-256\",\"x\":\"AA\"}]}");
+    CHECK(ccz_file_write(keys_file[0], ccz_buf_span(&odd), 0644, CCZ_FILE_REPLACE, &err) == CCZ_OK);
+    CHECK(ccz_kms_door_reload(k.door) == CCZ_OK && ask_with(&k, &r, new) == 200);
     static const char *const bad[] = {"", "{\"keys\":[]}",
                                       "{\"keys\":[{\"kty\":\"oct\",\"k\":\"AA\"}]}"};
     for (size_t i = 0; i < 3; i++) { /* kept as they were */
