@@ -169,9 +169,10 @@ struct ccz_jwt_rules {
     const struct ccz_jwks *keys; /**< or a set; one of the two is required */
     const char *iss;             /**< required: the issuer */
     const char *aud; /**< who we are; NULL: tokens with "aud" are for somebody else and refused */
-    const char *typ; /**< of the header, cases of letters ignored; NULL: "JWT" or none */
-    int64_t now_s;   /**< required; 0 to CCZ_JWT_TIME_MAX_S */
-    int64_t skew_s;  /**< how wrong clocks may be, 0 to CCZ_JWT_SKEW_MAX_S */
+    const char *
+        typ; /**< of the header, cases of letters and "application/" before it ignored; NULL: "JWT" or none */
+    int64_t now_s;  /**< required; 0 to CCZ_JWT_TIME_MAX_S */
+    int64_t skew_s; /**< how wrong clocks may be, 0 to CCZ_JWT_SKEW_MAX_S */
     int64_t
         age_max_s; /**< and not issued longer ago ("iat" is required then); 0: "exp" alone counts */
 };

@@ -25,12 +25,23 @@ static bool same_letters(struct ccz_span a, struct ccz_span b)
     return a.size == b.size;
 }
 
+/* RFC 7515, 4.1.9: a media type, whose "application/" is left out unless there is another '/'. */
+static struct ccz_span bare_type(struct ccz_span type)
+{
+    static const char head[] = "application/";
+    size_t n = sizeof(head) - 1, rest = type.size > n ? type.size - n : 0;
+    bool bare = rest > 0 && same_letters(ccz_span_sub(type, 0, n), ccz_span_str(head)) &&
+                !memchr(type.ptr + n, '/', rest);
+    return bare ? ccz_span_sub(type, n, rest) : type;
+}
+
 /* A token for another purpose, signed by the same issuer, is none for this one (RFC 8725, 3.11). */
 static ccz_rc check_typ(const struct ccz_json *header, const char *want, struct ccz_err *err)
 {
     const struct ccz_json *typ = ccz_json_get(header, "typ");
     bool ok = typ ? ccz_json_type(typ) == CCZ_JSON_STRING &&
-                        same_letters(ccz_json_bytes(typ), ccz_span_str(want ? want : "JWT"))
+                        same_letters(bare_type(ccz_json_bytes(typ)),
+                                     bare_type(ccz_span_str(want ? want : "JWT")))
                   : want == NULL;
     if (ok)
         return CCZ_OK;

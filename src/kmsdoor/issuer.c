@@ -185,11 +185,16 @@ static ccz_rc peek_issuer(struct issuer **out, struct cczi_issuers *s, struct cc
     const uint8_t *from = first ? first + 1 : NULL, *end = token.ptr + token.size;
     const uint8_t *second = from ? memchr(from, '.', (size_t)(end - from)) : NULL;
     const char *iss = NULL;
-    if (second &&
-        ccz_base64_get(&payload, CCZ_SPAN(from, (size_t)(second - from)), CCZ_BASE64_URL, NULL) ==
-            CCZ_OK &&
-        ccz_json_parse(&claims, ccz_buf_span(&payload), NULL) == CCZ_OK)
+    ccz_rc rc = CCZ_E_FORMAT;
+    if (second)
+        rc =
+            ccz_base64_get(&payload, CCZ_SPAN(from, (size_t)(second - from)), CCZ_BASE64_URL, NULL);
+    if (rc == CCZ_OK)
+        rc = ccz_json_parse(&claims, ccz_buf_span(&payload), NULL);
+    if (rc == CCZ_OK)
         iss = ccz_json_str(ccz_json_get(claims, "iss"));
+    if (rc == CCZ_E_NOMEM)
+        return ccz_fail(err, rc, "door:token", 0, "out of memory");
     if (!iss)
         return ccz_fail(err, CCZ_E_FORMAT, "door:token", 0, "it is no token with an issuer");
     for (size_t n = 0; n < s->len; n++)
@@ -258,9 +263,9 @@ ccz_rc cczi_issuers_verify(uint8_t id[32], struct cczi_issuers *s, struct ccz_sp
     if (!sub || !*sub)
         return ccz_fail(err, CCZ_E_DENIED, "door:token-subject", 0, "the token names no subject");
     rc = ccz_kms_door_subject(id, i->iss, sub, err);
-    return rc == CCZ_OK
-               ? rc
-               : ccz_fail(err, CCZ_E_DENIED, "door:token-subject", 0, "the subject is too long");
+    return rc == CCZ_E_ARG
+               ? ccz_fail(err, CCZ_E_DENIED, "door:token-subject", 0, "the subject is too long")
+               : rc;
 }
 
 /* ------------------------------------------------------------------------------- new, free */

@@ -206,10 +206,11 @@ static const struct {
     {"kms:key-mac", 400},
 };
 
-/* Of somebody we do not know, a refusal is the question who he is. */
+/* Of somebody we do not know, a refusal is the question who he is; but not what went wrong here. */
 static bool asks_who(const struct ccz_err *err, const struct cczi_door_auth *auth)
 {
-    return (strncmp(err->where, "door:token", 10) == 0 && err->rc != CCZ_E_UNAVAILABLE) ||
+    bool ours = err->rc == CCZ_E_UNAVAILABLE || err->rc == CCZ_E_NOMEM || err->rc == CCZ_E_INTERNAL;
+    return (strncmp(err->where, "door:token", 10) == 0 && !ours) ||
            (auth && auth->kind == CCZI_DOOR_NOBODY && !auth->peer.attested &&
             (strcmp(err->where, "kms:admin-required") == 0 ||
              strcmp(err->where, "door:auth-required") == 0));

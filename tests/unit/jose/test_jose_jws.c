@@ -578,6 +578,30 @@ static void test_jwt_typ(void)
     CHECK_OK(jwt(&r, "{\"alg\":\"ES256\",\"typ\":\"AT+JWT\"}", claims));
     CHECK_REFUSED(jwt(&r, H, claims), CCZ_E_FORMAT, "jwt:typ");
     CHECK_REFUSED(jwt(&r, "{\"alg\":\"ES256\",\"typ\":\"JWT\"}", claims), CCZ_E_FORMAT, "jwt:typ");
+    /* RFC 9068, 4 has both spellings, RFC 7515, 4.1.9 says when they are one */
+    static const char *const spellings[] = {"at+jwt", "application/at+jwt"};
+    for (size_t i = 0; i < 2; i++) {
+        r.typ = spellings[i];
+        CHECK_OK(jwt(&r, "{\"alg\":\"ES256\",\"typ\":\"at+jwt\"}", claims));
+        CHECK_OK(jwt(&r, "{\"alg\":\"ES256\",\"typ\":\"application/at+jwt\"}", claims));
+        CHECK_OK(jwt(&r, "{\"alg\":\"ES256\",\"typ\":\"Application/AT+JWT\"}", claims));
+        static const char *const others[] = {"application/",       "application/application/at+jwt",
+                                             "text/at+jwt",        "application/at+jwt/",
+                                             "application/jwt",    "applicationat+jwt",
+                                             "xapplication/at+jwt"};
+        for (size_t k = 0; k < sizeof(others) / sizeof(others[0]); k++) {
+            char header[80];
+            (void)snprintf(header, sizeof(header), "{\"alg\":\"ES256\",\"typ\":\"%s\"}", others[k]);
+            CHECK_REFUSED(jwt(&r, header, claims), CCZ_E_FORMAT, "jwt:typ");
+        }
+    }
+    r.typ = "text/x";
+    CHECK_OK(jwt(&r, "{\"alg\":\"ES256\",\"typ\":\"text/x\"}", claims));
+    CHECK_REFUSED(jwt(&r, "{\"alg\":\"ES256\",\"typ\":\"application/text/x\"}", claims),
+                  CCZ_E_FORMAT, "jwt:typ");
+    r.typ = NULL;
+    CHECK_OK(jwt(&r, "{\"alg\":\"ES256\",\"typ\":\"application/jwt\"}", claims));
+    r.typ = "at+jwt";
     CHECK_REFUSED(jwt(&r, "{\"alg\":\"ES256\",\"typ\":\"at\\u000bjwt\"}", claims), CCZ_E_FORMAT,
                   "jwt:typ"); /* '+' but for the bit that is the case of letters */
     free_issuer();

@@ -598,6 +598,31 @@ static void test_keys_drain(void)
     ccz_loop_free(site.loop);
 }
 
+/* What went wrong here is no question who calls, and no reason to send his user to the issuer. */
+static void test_statuses(void)
+{
+    static const struct {
+        ccz_rc rc;
+        const char *where;
+        unsigned status;
+    } t[] = {
+        {CCZ_E_NOMEM, "door:token-payload", 503},
+        {CCZ_E_NOMEM, "door:token", 503},
+        {CCZ_E_INTERNAL, "door:token-signature", 500},
+        {CCZ_E_UNAVAILABLE, "door:token-keys", 503},
+        {CCZ_E_SIG, "door:token-signature", 401},
+        {CCZ_E_DENIED, "door:token-subject", 401},
+        {CCZ_E_LIMIT, "door:token", 401},
+    };
+    for (size_t i = 0; i < sizeof(t) / sizeof(*t); i++) {
+        struct ccz_err err = {0};
+        ccz_fail(&err, t[i].rc, t[i].where, 0, "x");
+        if (cczi_door_status(&err, NULL) != t[i].status)
+            fprintf(stderr, "%s: %u\n", t[i].where, cczi_door_status(&err, NULL));
+        CHECK(cczi_door_status(&err, NULL) == t[i].status);
+    }
+}
+
 static void test_issuer_config(void)
 {
     struct ccz_err err;
@@ -653,6 +678,7 @@ static const struct ccz_test tests[] = {
     {"door.token_keys_url", test_keys_url},
     {"door.token_keys_stop", test_keys_stop},
     {"door.token_keys_drain", test_keys_drain},
+    {"door.token_statuses", test_statuses},
     {"door.issuer_config", test_issuer_config},
 };
 
