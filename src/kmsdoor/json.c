@@ -78,19 +78,17 @@ static const uint8_t *take_escape(struct ccz_buf *out, const uint8_t *p)
     return p;
 }
 
-/* Content of a string: borrowed from the text, or put together in @p room where there are escapes. */
-static ccz_rc take_string(struct ccz_span *out, struct ccz_buf *room, const struct place *at,
-                          struct ccz_err *err)
+ccz_rc cczi_json_str(struct ccz_span *out, struct ccz_buf *room, const struct ccz_jnode *v)
 {
-    if (ccz_jnode_type(at->value) != CCZ_JSON_STRING)
-        return refuse(err, "door:json-type", at);
-    *out = ccz_jnode_str(at->value);
-    if (out->ptr)
-        return CCZ_OK;
-    struct ccz_span raw = ccz_jnode_raw(at->value); /* with its quotes */
-    const uint8_t *p = raw.ptr + 1, *end = raw.ptr + raw.size - 1;
+    struct ccz_span raw = ccz_jnode_raw(v); /* with its quotes */
+    *out = ccz_jnode_str(v);
     ccz_buf_init(room, raw.size);
     room->wipe = true;
+    if (ccz_jnode_type(v) != CCZ_JSON_STRING)
+        return CCZ_E_FORMAT;
+    if (out->ptr)
+        return CCZ_OK;
+    const uint8_t *p = raw.ptr + 1, *end = raw.ptr + raw.size - 1;
     while (p < end) {
         if (*p == '\\')
             p = take_escape(room, p);
@@ -98,7 +96,16 @@ static ccz_rc take_string(struct ccz_span *out, struct ccz_buf *room, const stru
             ccz_buf_u8(room, *p++);
     }
     *out = ccz_buf_span(room);
-    return room->bad ? ccz_fail(err, CCZ_E_NOMEM, "door:json-size", 0, "out of memory") : CCZ_OK;
+    return room->bad ? CCZ_E_NOMEM : CCZ_OK;
+}
+
+static ccz_rc take_string(struct ccz_span *out, struct ccz_buf *room, const struct place *at,
+                          struct ccz_err *err)
+{
+    ccz_rc rc = cczi_json_str(out, room, at->value);
+    if (rc == CCZ_E_NOMEM)
+        return ccz_fail(err, rc, "door:json-size", 0, "out of memory");
+    return rc == CCZ_OK ? rc : refuse(err, "door:json-type", at);
 }
 
 static ccz_rc put_string(struct ccz_buf *out, const struct place *at, struct ccz_err *err)

@@ -24,4 +24,13 @@ CCZ_MUST_USE ccz_rc cczi_json_get(struct ccz_buf *out, const struct cczi_shape *
  */
 CCZ_MUST_USE ccz_rc cczi_json_put(struct ccz_buf *out, const struct cczi_shape *shape,
                                   struct ccz_span message, struct ccz_err *err);
+
+/* Content of a string, for doors with bodies of their own: writers of JSON may escape any character, and some do so in base64
+ * ("\/", "\u003d").
+ * @param[out] out   borrowed from the text, or from @p room where there are escapes
+ * @param[out] room  made here, to be wiped; ccz_buf_free() it in any case
+ * @retval CCZ_E_FORMAT  not a string, or NULL  @retval CCZ_E_NOMEM */
+struct ccz_jnode; /* codec.h */
+CCZ_MUST_USE ccz_rc cczi_json_str(struct ccz_span *out, struct ccz_buf *room,
+                                  const struct ccz_jnode *v);
 #endif

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Evidence as the KBS protocol carries it. Nothing is judged here: what comes out is what a verifier would get from the TEE itself. */
+#include "json.h"
 #include "kbs_priv.h"
 
 #include <string.h>
@@ -8,10 +9,14 @@
 static ccz_rc intel_get(struct ccz_buf *out, const struct ccz_jnode *primary, struct ccz_err *err)
 {
     struct ccz_err why = {0};
-    struct ccz_span text = ccz_jnode_str(ccz_jnode_get(primary, "quote"));
-    if (text.size == 0)
+    struct ccz_span text;
+    CCZ_AUTO_BUF room;
+    ccz_rc rc = cczi_json_str(&text, &room, ccz_jnode_get(primary, "quote"));
+    if (rc == CCZ_E_NOMEM)
+        return ccz_fail(err, rc, "kbs:memory", 0, "out of memory");
+    if (rc != CCZ_OK || text.size == 0)
         return cczi_kbs_missing(err, "quote", "a quote in base64");
-    ccz_rc rc = ccz_base64_get(out, text, CCZ_BASE64_STD, &why);
+    rc = ccz_base64_get(out, text, CCZ_BASE64_STD, &why);
     if (rc == CCZ_OK)
         return rc;
     return ccz_fail(err, rc, rc == CCZ_E_LIMIT ? "kbs:evidence-size" : "kbs:base64", why.aux,

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Bodies of the KBS protocol, as clients send them. What is not needed is not looked at; what is needed is there, of its type, once. */
+#include "json.h"
 #include "kbs_priv.h"
 
 #include <cczoo/crypto.h>
@@ -116,23 +117,12 @@ ccz_rc cczi_kbs_resource(char name[CCZI_KBS_NAME_SIZE], const char *path, struct
 /* Appends the content of a string, its escapes decoded. @return false: it is none, or too long */
 static bool take_text(struct ccz_buf *out, const struct ccz_jnode *n)
 {
-    struct ccz_span plain = ccz_jnode_str(n), raw = ccz_jnode_raw(n);
-    if (plain.ptr) {
-        ccz_buf_put_span(out, plain);
-        return !out->bad;
-    }
-    if (ccz_jnode_type(n) != CCZ_JSON_STRING)
-        return false;
-    CCZ_AUTO_BUF one; /* the reader of trees decodes, and wants a document */
-    CCZ_AUTO(ccz_json) j = NULL;
-    ccz_buf_init(&one, raw.size + 2);
-    ccz_buf_u8(&one, '[');
-    ccz_buf_put_span(&one, raw);
-    ccz_buf_u8(&one, ']');
-    if (one.bad || ccz_json_parse(&j, ccz_buf_span(&one), NULL) != CCZ_OK)
-        return false;
-    ccz_buf_put_span(out, ccz_json_bytes(ccz_json_at(j, 0)));
-    return !out->bad;
+    CCZ_AUTO_BUF room;
+    struct ccz_span text;
+    ccz_rc rc = cczi_json_str(&text, &room, n);
+    if (rc == CCZ_OK)
+        ccz_buf_put_span(out, text);
+    return rc == CCZ_OK && !out->bad;
 }
 
 static ccz_rc take_nonce(char out[CCZ_NONCE_TEXT_SIZE + 1], const struct ccz_jnode *runtime,

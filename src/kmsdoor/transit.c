@@ -62,6 +62,18 @@ static const enum cczi_transit_op ops[CCZI_TRANSIT_OPS] = {
     CCZI_TRANSIT_ENCRYPT, CCZI_TRANSIT_DECRYPT, CCZI_TRANSIT_REWRAP,
     CCZI_TRANSIT_CREATE,  CCZI_TRANSIT_ROTATE,  CCZI_TRANSIT_READ};
 
+/* Whoever asks for a wrapped answer does not want the value in the open one. */
+static ccz_rc check_wrap(const struct cczi_door_req *r, struct ccz_err *err)
+{
+    static const char name[] = "X-Vault-Wrap-TTL";
+    const char *ttl = ccz_http_header(r->http, name);
+    bool none = !ttl || ttl[0] == 0 || strcmp(ttl, "0") == 0;
+    if (none && ccz_http_header_count(r->http, name) <= 1)
+        return CCZ_OK;
+    ccz_fail(err, CCZ_E_UNSUPPORTED, "transit:unsupported", 0, "%s: answers are not wrapped", name);
+    return ccz_hint(err, CCZ_E_UNSUPPORTED, "ask without -wrap-ttl");
+}
+
 static void start(struct cczi_door_req *r, enum cczi_transit_op op, const char *segment)
 {
     char key[CCZ_KMS_NAME_SIZE];
@@ -69,7 +81,9 @@ static void start(struct cczi_door_req *r, enum cczi_transit_op op, const char *
     CCZ_AUTO_BUF body;
     ccz_buf_init(&body, CCZ_KMS_MESSAGE_SIZE_MAX);
     body.wipe = true;
-    ccz_rc rc = cczi_transit_key(key, ccz_http_header(r->http, "X-Vault-Namespace"), segment, &err);
+    ccz_rc rc = check_wrap(r, &err);
+    if (rc == CCZ_OK)
+        rc = cczi_transit_key(key, ccz_http_header(r->http, "X-Vault-Namespace"), segment, &err);
     if (rc == CCZ_OK)
         rc = cczi_transit_get(&body, op, key, ccz_http_body(r->http), &err);
     ccz_http_wipe(r->http); /* it may hold a text in the clear */
@@ -147,9 +161,10 @@ static void read_key(struct cczi_door_req *r)
     struct reading *g = calloc(1, sizeof(*g));
     CCZ_AUTO_BUF body;
     ccz_buf_init(&body, 2 * CCZ_KMS_ITEM_SIZE);
-    ccz_rc rc =
-        g ? cczi_transit_key(g->key, ccz_http_header(r->http, "X-Vault-Namespace"), r->rest, &err)
-          : ccz_fail(&err, CCZ_E_NOMEM, "transit:response", 0, "out of memory");
+    ccz_rc rc = g ? check_wrap(r, &err)
+                  : ccz_fail(&err, CCZ_E_NOMEM, "transit:response", 0, "out of memory");
+    if (rc == CCZ_OK)
+        rc = cczi_transit_key(g->key, ccz_http_header(r->http, "X-Vault-Namespace"), r->rest, &err);
     if (rc == CCZ_OK)
         rc = cczi_transit_get(&body, CCZI_TRANSIT_READ, g->key, (struct ccz_span){0}, &err);
     if (rc != CCZ_OK) {

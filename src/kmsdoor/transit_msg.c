@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* JSON of Vault's transit engine to and from messages of the KMS. One table per operation says all there is. */
+#include "json.h"
 #include "transit.h"
 
 #include "kms/kms_keys.h"
@@ -99,19 +100,22 @@ static ccz_rc refuse_type(struct ccz_err *err, const struct member *m, const cha
     return ccz_refuse(err, CCZ_E_FORMAT, "transit:type", m->name, want);
 }
 
-/* Texts here need no escapes: base64, digits and names. */
-static ccz_rc take_text(struct ccz_span *out, const struct member *m, const struct ccz_jnode *v,
-                        struct ccz_err *err)
+/* @param[out] room  as of cczi_json_str() */
+static ccz_rc take_text(struct ccz_span *out, struct ccz_buf *room, const struct member *m,
+                        const struct ccz_jnode *v, struct ccz_err *err)
 {
-    *out = ccz_jnode_str(v);
-    return out->ptr ? CCZ_OK : refuse_type(err, m, "a string without escapes");
+    ccz_rc rc = cczi_json_str(out, room, v);
+    if (rc == CCZ_E_NOMEM)
+        return ccz_fail(err, rc, "transit:size", 0, "out of memory");
+    return rc == CCZ_OK ? rc : refuse_type(err, m, "a string");
 }
 
 static ccz_rc put_base64(struct ccz_buf *out, const struct member *m, const struct ccz_jnode *v,
                          struct ccz_err *err)
 {
     struct ccz_span text;
-    ccz_rc rc = take_text(&text, m, v, err);
+    CCZ_AUTO_BUF room;
+    ccz_rc rc = take_text(&text, &room, m, v, err);
     if (rc != CCZ_OK)
         return rc;
     CCZ_AUTO_BUF bytes;
@@ -139,7 +143,8 @@ static ccz_rc put_ciphertext(struct ccz_buf *out, const struct member *m, const 
 {
     static const char prefix[] = "vault:v";
     struct ccz_span text;
-    ccz_rc rc = take_text(&text, m, v, err);
+    CCZ_AUTO_BUF room;
+    ccz_rc rc = take_text(&text, &room, m, v, err);
     if (rc != CCZ_OK)
         return rc;
     uint64_t version = 0;
@@ -193,7 +198,8 @@ static ccz_rc put_kind(struct ccz_buf *out, const struct member *m, const struct
                        struct ccz_err *err)
 {
     struct ccz_span text;
-    ccz_rc rc = take_text(&text, m, v, err);
+    CCZ_AUTO_BUF room;
+    ccz_rc rc = take_text(&text, &room, m, v, err);
     if (rc != CCZ_OK)
         return rc;
     for (size_t i = 0; i < KINDS; i++) {
@@ -242,10 +248,20 @@ static ccz_rc check_neutral(const struct member *m, const struct ccz_jnode *v, s
                     "one text at a time, under keys that are neither derived nor convergent");
 }
 
+static ccz_rc put_text(struct ccz_buf *out, const struct member *m, const struct ccz_jnode *v,
+                       struct ccz_err *err)
+{
+    struct ccz_span text;
+    CCZ_AUTO_BUF room;
+    ccz_rc rc = take_text(&text, &room, m, v, err);
+    if (rc == CCZ_OK && text.size > 0)
+        ccz_pb_put_bytes(out, m->number, text);
+    return rc;
+}
+
 static ccz_rc put_member(struct ccz_buf *out, const struct member *m, const struct ccz_jnode *v,
                          struct ccz_err *err)
 {
-    struct ccz_span text;
     switch (m->kind) {
     case BASE64:
         return put_base64(out, m, v, err);
@@ -261,12 +277,8 @@ static ccz_rc put_member(struct ccz_buf *out, const struct member *m, const stru
         return put_duration(out, m, v, err);
     case NEUTRAL:
         return check_neutral(m, v, err);
-    case TEXT: {
-        ccz_rc rc = take_text(&text, m, v, err);
-        if (rc == CCZ_OK && text.size > 0)
-            ccz_pb_put_bytes(out, m->number, text);
-        return rc;
-    }
+    case TEXT:
+        return put_text(out, m, v, err);
     case IGNORED:
         break;
     }

@@ -269,6 +269,10 @@ static void test_quote(void)
     CCZ_AUTO_BUF out = {0};
     CHECK(evidence_of(&out, CCZ_TEE_SGX, ccz_span_str(quote_evidence), NULL) == CCZ_OK);
     CHECK(ccz_span_eq(ccz_buf_span(&out), CCZ_SPAN("\0\1\2", 3)));
+    CCZ_AUTO_BUF escaped = {0}; /* as some writers of JSON have it */
+    CHECK(evidence_of(&escaped, CCZ_TEE_TDX, ccz_span_str("{\"quote\":\"\\/\\/8\\u003d\"}"),
+                      NULL) == CCZ_OK);
+    CHECK(ccz_span_eq(ccz_buf_span(&escaped), CCZ_SPAN("\xff\xff", 2)));
     CCZ_AUTO_BUF big;
     CCZ_AUTO_BUF none = {0};
     ccz_buf_init(&big, 1 << 20);

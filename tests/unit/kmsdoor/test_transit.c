@@ -28,6 +28,16 @@ static void test_requests(void)
               "\x0a\x01k\x22\x01"
               "a");
     CHECK_GET(CCZI_TRANSIT_ENCRYPT, "{\"plaintext\":\"\"}", "\x0a\x01k\x22\x00");
+    /* as PHP and Gson write "//8=" */
+    CHECK_GET(CCZI_TRANSIT_ENCRYPT, "{\"plaintext\":\"\\/\\/8\\u003d\"}",
+              "\x0a\x01k\x22\x02\xff\xff");
+    CHECK_GET(CCZI_TRANSIT_DECRYPT, "{\"ciphertext\":\"vault:v1:+\\/8\\u003D\"}",
+              "\x0a\x01k\x2a\x0a"
+              "ccz1:1:-_8");
+    CHECK_GET(CCZI_TRANSIT_CREATE, "{\"type\":\"ed2551\\u0039\",\"policy\":\"a\\/p\"}",
+              "\x0a\x01k\x12\x07"
+              "ed25519\x22\x03"
+              "a/p");
     CHECK_GET(
         CCZI_TRANSIT_ENCRYPT,
         "{\"key_version\":2,\"associated_data\":\"Yg==\",\"plaintext\":\"YQ==\",\"context\":\"\","
@@ -82,7 +92,6 @@ static void test_requests_refused(void)
         {CCZI_TRANSIT_ENCRYPT, "{\"plaintext\":\"YR==\"}", "transit:base64"},
         {CCZI_TRANSIT_ENCRYPT, "{\"plaintext\":\"-_8=\"}", "transit:base64"},
         {CCZI_TRANSIT_ENCRYPT, "{\"plaintext\":5}", "transit:type"},
-        {CCZI_TRANSIT_ENCRYPT, "{\"plaintext\":\"Y\\u0051==\"}", "transit:type"},
         {CCZI_TRANSIT_ENCRYPT, "{\"plaintext\":\"YQ==\",\"plain\":1}", "transit:member"},
         {CCZI_TRANSIT_ENCRYPT, "{\"plaintext\":\"YQ==\",\"ciphertext\":\"x\"}", "transit:member"},
         {CCZI_TRANSIT_ENCRYPT, "{\"plaintext\":\"YQ==\",\"context\":\"YQ==\"}",
@@ -363,6 +372,36 @@ static void test_round(void)
     kit_close(&k);
 }
 
+/* Whoever asks for a wrapped answer gets none in the open. */
+static void test_wrap(void)
+{
+    struct kit k;
+    struct reply r;
+    char body[1024];
+    static const char *const no[] = {"X-Vault-Wrap-TTL: 60s", "x-vault-wrap-ttl: 1",
+                                     "X-Vault-Wrap-TTL: 0\r\nX-Vault-Wrap-TTL: 60s"};
+    static const char *const fine[] = {"X-Vault-Wrap-TTL;", "X-Vault-Wrap-TTL: 0"};
+    open_transit(&k, &(struct kit_opts){0});
+    CHECK(ask(&k, &r, "seal", "/v1/transit/encrypt/seal", "{\"plaintext\":\"YQ==\"}") == 200);
+    (void)snprintf(body, sizeof(body), "{\"ciphertext\":\"%s\"}", data_of(&r, "ciphertext"));
+    struct ask open = {.path = "/v1/transit/decrypt/seal", .body = body, .as = "seal"};
+    struct ask read = {.path = "/v1/transit/keys/seal", .as = "auditor"};
+    struct ask rotate = {.path = "/v1/transit/keys/seal/rotate", .body = "{}", .as = "admin"};
+    for (size_t i = 0; i < sizeof(no) / sizeof(no[0]); i++) {
+        open.header = read.header = rotate.header = no[i];
+        CHECK(kit_ask(&k, &r, &open) == 400 && refused(&r, 400, "transit:unsupported"));
+        CHECK(!strstr(r.body, "plaintext") && !strstr(r.body, "YQ=="));
+        CHECK(kit_ask(&k, &r, &read) == 400 && refused(&r, 400, "transit:unsupported"));
+        CHECK(kit_ask(&k, &r, &rotate) == 400 && refused(&r, 400, "transit:unsupported"));
+    }
+    for (size_t i = 0; i < sizeof(fine) / sizeof(fine[0]); i++) {
+        open.header = read.header = fine[i];
+        CHECK(kit_ask(&k, &r, &open) == 200 && strcmp(data_of(&r, "plaintext"), "YQ==") == 0);
+        CHECK(kit_ask(&k, &r, &read) == 200 && strstr(r.body, "\"latest_version\":1"));
+    }
+    kit_close(&k);
+}
+
 /* Changed, of another key, of a version that is not there, under other associated data: one answer, 400. */
 static void test_damaged(void)
 {
@@ -603,9 +642,9 @@ int main(int argc, char **argv)
     static const struct ccz_test tests[] = {
         {"transit.requests", test_requests}, {"transit.requests_refused", test_requests_refused},
         {"transit.names", test_names},       {"transit.answers", test_answers},
-        {"transit.round", test_round},       {"transit.damaged", test_damaged},
-        {"transit.who", test_who},           {"transit.shapes", test_shapes},
-        {"transit.openbao", test_openbao},
+        {"transit.round", test_round},       {"transit.wrap", test_wrap},
+        {"transit.damaged", test_damaged},   {"transit.who", test_who},
+        {"transit.shapes", test_shapes},     {"transit.openbao", test_openbao},
     };
     return ccz_test_main(tests, sizeof(tests) / sizeof(tests[0]), argc, argv);
 }
