@@ -186,7 +186,9 @@ static ccz_rc begin_attempt(struct cczi_door_req *r, struct attempt *a)
     a->full = asks(r, "claims", "full");
     a->keep = asks(r, "evidence", "keep");
     ccz_buf_init(&a->evidence, CCZI_KBS_EVIDENCE_MAX);
-    ccz_rc rc = cczi_kbs_attestation_get(&a->said, ccz_http_body(r->http), &a->err);
+    ccz_rc rc = cczi_kbs_may_resume(cookie, &a->err);
+    if (rc == CCZ_OK)
+        rc = cczi_kbs_attestation_get(&a->said, ccz_http_body(r->http), &a->err);
     if (rc == CCZ_OK)
         rc = cczi_kbs_resume(&a->open, a->kbs->sessions, cookie, ccz_span_str(a->said.nonce),
                              cczi_door_now_s(r->door), &a->err);

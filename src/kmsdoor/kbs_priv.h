@@ -101,6 +101,9 @@ struct cczi_kbs_open {
     uint8_t nonce[CCZ_NONCE_SIZE];
     enum ccz_tee tee;
 };
+/* Whether a cookie looks like one of ours, as far as can be told without its nonce: before a body is read.
+ * @retval CCZ_E_DENIED "kbs:no-session", "kbs:session" */
+ccz_rc cczi_kbs_may_resume(struct ccz_span cookie, struct ccz_err *err);
 /* Cookie and nonce belong together, and to us.
  * @param cookie  its value, empty = there is none
  * @retval CCZ_E_DENIED "kbs:no-session", "kbs:session" (no id of ours), "kbs:nonce-session" (the nonce of another session)

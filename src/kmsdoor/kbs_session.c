@@ -178,6 +178,22 @@ ccz_rc cczi_kbs_begin(struct cczi_kbs_begun *out, const struct cczi_kbs_sessions
     return CCZ_OK;
 }
 
+static ccz_rc begun_id_get(uint8_t id[CCZI_KBS_ID_SIZE], struct ccz_span cookie,
+                           struct ccz_err *err)
+{
+    ccz_rc rc = id_get(id, cookie, err);
+    if (rc == CCZ_OK && (id[0] < CCZ_TEE_SGX || id[0] > CCZ_TEE_SNP))
+        rc = ccz_refuse(err, CCZ_E_DENIED, "kbs:session", "an id that was not made here",
+                        "the cookie of POST /kbs/v0/auth");
+    return rc;
+}
+
+ccz_rc cczi_kbs_may_resume(struct ccz_span cookie, struct ccz_err *err)
+{
+    uint8_t id[CCZI_KBS_ID_SIZE];
+    return begun_id_get(id, cookie, err);
+}
+
 ccz_rc cczi_kbs_resume(struct cczi_kbs_open *out, const struct cczi_kbs_sessions *s,
                        struct ccz_span cookie, struct ccz_span nonce, int64_t now_s,
                        struct ccz_err *err)
@@ -185,10 +201,7 @@ ccz_rc cczi_kbs_resume(struct cczi_kbs_open *out, const struct cczi_kbs_sessions
     uint8_t want[CCZI_KBS_ID_SIZE];
     struct cczi_kbs_open o;
     *out = (struct cczi_kbs_open){.tee = CCZ_TEE_NONE};
-    ccz_rc rc = id_get(o.id, cookie, err);
-    if (rc == CCZ_OK && (o.id[0] < CCZ_TEE_SGX || o.id[0] > CCZ_TEE_SNP))
-        rc = ccz_refuse(err, CCZ_E_DENIED, "kbs:session", "an id that was not made here",
-                        "the cookie of POST /kbs/v0/auth");
+    ccz_rc rc = begun_id_get(o.id, cookie, err);
     if (rc == CCZ_OK)
         rc = ccz_nonce_check(o.nonce, nonce, s->nonce_key, now_s, s->auth_s, CCZI_KBS_SKEW_S, err);
     if (rc == CCZ_OK)

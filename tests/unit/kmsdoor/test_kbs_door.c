@@ -581,6 +581,17 @@ static void test_bodies(void)
     free(big);
     kit_ask(&k, &r, &(struct ask){.path = "/kbs/v0/attest", .body = "{}", .header = p.cookie});
     CHECK(refused(&r, 400, "kbs:member"));
+    /* who has no session is told so, and his body is not read */
+    kit_ask(&k, &r, &(struct ask){.path = "/kbs/v0/attest", .body = "{\"tee-evidence"});
+    CHECK(refused(&r, 401, "kbs:no-session"));
+    static const char *const forms[] = {"Cookie: kbs-session-id=01",
+                                        "Cookie: kbs-session-id=ff112233445566778899aabbccddeeff"};
+    for (size_t i = 0; i < 2; i++) {
+        kit_ask(&k, &r, &(struct ask){.path = "/kbs/v0/attest", .body = "{", .header = forms[i]});
+        CHECK(refused(&r, 401, "kbs:session"));
+    }
+    kit_ask(&k, &r, &(struct ask){.path = "/kbs/v0/attest", .body = "{", .header = p.cookie});
+    CHECK(refused(&r, 400, "kbs:json"));
     peer_close(&p);
     stop(&k);
 }
