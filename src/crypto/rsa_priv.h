@@ -14,7 +14,7 @@ enum { CCZI_RSA_SIZE_MAX = 512 };
 
 /* Whether a key that somebody shows may be used to check what he signed: an RSA key of 2048 to 4096 bits, its exponent odd and at most
  * 2^64 - 1. OpenSSL bounds the exponent of moduli above 3,072 bits alone; with one as long as the modulus, which costs its owner
- * nothing, each check is a full exponentiation, seven times as much work as a whole handshake. */
+ * nothing, each check is a full exponentiation and costs several times a whole handshake. */
 bool cczi_rsa_cheap(const EVP_PKEY *key);
 
 /* RSASSA-PSS (MGF1 with the same hash, salt as long as the hash) or RSASSA-PKCS1-v1_5.
