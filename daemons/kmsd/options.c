@@ -99,7 +99,7 @@ static const struct row {
     {RUN, TEXT, AT(prov_port_file), "secret-prov-port-file", "FILE",
      "write its port here when it listens"},
     {RUN, NUMBER, AT(prov_rate), "secret-prov-rate", "N",
-     "its connections a second from one address; default 100"},
+     "its connections a second from one address, and of one workload; default 100"},
     {RUN, NUMBER, AT(prov_total_rate), "secret-prov-total-rate", "N", "and in all; default 1000"},
     {RUN, TEXT, AT(https), "https", "ADDR", "serve HTTPS here, too: REST, health"},
     {RUN, TEXT, AT(https_port_file), "https-port-file", "FILE", "write its port here"},

@@ -42,7 +42,8 @@ struct ccz_kms_prov_cfg {
     int64_t timeout_ms;       /**< for handshake and request, and again for the answer; 0 = 10 s */
     /** Connections a second, and beside them how many at once (0 = twice that): what is more is closed before its handshake, whose
      *  evidence is what costs most. At most CCZ_KMS_RATE_MAX. */
-    uint32_t address_rate, address_burst; /**< of one IPv4 address or IPv6 /64; 0 = 100 */
+    uint32_t address_rate,
+        address_burst; /**< of one IPv4 address or IPv6 /64; 0 = 100. And requests of one workload on one platform */
     uint32_t total_rate,
         total_burst; /**< of everybody; 0 = 1000, or address_rate if that is more */
 };
@@ -76,9 +77,11 @@ struct ccz_kms_prov_stats {
     uint64_t open;     /**< connections that have not made their request, now */
     uint64_t accepted; /**< connections that came */
     uint64_t released; /**< values handed out */
-    uint64_t refused;  /**< clients: certificate, evidence, request, map, or by the KMS */
-    uint64_t dropped;  /**< clients: too slow, gone, or to make room */
+    uint64_t
+        refused; /**< clients: certificate, evidence, request, rate_workload, map, or by the KMS */
+    uint64_t dropped;                  /**< clients: too slow, gone, or to make room */
     uint64_t rate_address, rate_total; /**< connections closed at once: beyond a rate */
+    uint64_t rate_workload;            /**< of those refused: one workload asked too often */
 };
 CCZ_API void ccz_kms_prov_stats(struct ccz_kms_prov_stats *out, const struct ccz_kms_prov *p);
 /** Appends them for Prometheus; ccz_kms_door_cfg.metrics with the door as its arg. Any thread. */

@@ -26,8 +26,9 @@ enum {
     LINGER_MS = 2000,    /* for a refused client to read its alert */
     PLAIN_SIZE_MAX = 256 /* of bytes in one read; only the first 35 count */
 };
-enum rate_of { OF_ADDRESS, OF_ALL, RATES };
-static const char *const too_fast[RATES] = {"prov:rate-address", "prov:rate-total"};
+enum rate_of { OF_ADDRESS, OF_WORKLOAD, OF_ALL, RATES };
+static const char *const too_fast[RATES] = {"prov:rate-address", "prov:rate-workload",
+                                            "prov:rate-total"};
 static const char release_path[] = "/cczoo.kms.v1.Kms/Release";
 
 /* One way through: it has not asked; the KMS was asked; it has its value or its refusal and is waited for to take it. All three
@@ -73,7 +74,7 @@ struct ccz_kms_prov {
     pthread_mutex_t lock;     /* site */
     struct cczi_prov_site *site;
     struct cczi_rate rate[RATES];
-    struct cczi_rates by_address;
+    struct cczi_rates by_address, by_workload;
     struct cczi_bucket total, log_lines;
     uint64_t unlogged; /* since the last line */
     atomic_ullong open, accepted, released, refused, dropped, limited[RATES];
@@ -343,6 +344,27 @@ static ccz_rc start_call(struct conn *c, const char *item, struct ccz_err *err)
     return CCZ_OK;
 }
 
+static ccz_rc too_many(struct ccz_kms_prov *p, enum rate_of of, uint32_t wait_s,
+                       struct ccz_err *err)
+{
+    atomic_fetch_add(&p->limited[of], 1);
+    return ccz_fail(err, CCZ_E_LIMIT, too_fast[of], wait_s, "too many connections, %u a second",
+                    p->rate[of].rate);
+}
+
+/* A refusal of the KMS is a line of its audit log: what was measured on one platform does not make them from many addresses. */
+static ccz_rc check_workload(struct conn *c, struct ccz_err *err)
+{
+    struct ccz_kms_prov *p = c->prov;
+    uint8_t id[32];
+    uint32_t wait_s;
+    ccz_rc rc = ccz_claims_identity(id, &c->peer->claims, err);
+    if (rc != CCZ_OK || cczi_rates_take(&wait_s, &p->by_workload, CCZ_SPAN(id, sizeof(id)),
+                                        p->rate[OF_WORKLOAD], ccz_mono_ms()))
+        return rc;
+    return too_many(p, OF_WORKLOAD, wait_s, err);
+}
+
 static ccz_rc ask_kms(struct conn *c, struct ccz_err *err)
 {
     const char *item;
@@ -350,7 +372,9 @@ static ccz_rc ask_kms(struct conn *c, struct ccz_err *err)
         !c->peer
              ->attested) /* the handshake was done without the hook: a bug below must not open the door */
         return ccz_fail(err, CCZ_E_INTERNAL, "prov:unverified", 0, "no evidence was verified");
-    ccz_rc rc = cczi_prov_map_find(&item, c->site->map, &c->peer->claims, err);
+    ccz_rc rc = check_workload(c, err);
+    if (rc == CCZ_OK)
+        rc = cczi_prov_map_find(&item, c->site->map, &c->peer->claims, err);
     if (rc == CCZ_OK)
         rc = set_deadline(c, err);
     return rc == CCZ_OK ? start_call(c, item, err) : rc;
@@ -507,10 +531,8 @@ static bool may_come(struct ccz_kms_prov *p, int fd, const char *address)
     if (of == RATES)
         return true;
     struct ccz_err err = {0};
-    (void)ccz_fail(&err, CCZ_E_LIMIT, too_fast[of], wait_s, "too many connections, %u a second",
-                   p->rate[of].rate);
+    (void)too_many(p, of, wait_s, &err);
     log_line(p, "refused", address, &err);
-    atomic_fetch_add(&p->limited[of], 1);
     close(fd);
     return false;
 }
@@ -556,10 +578,10 @@ static ccz_rc take_rates(struct ccz_kms_prov *p, const struct ccz_kms_prov_cfg *
     if (one > CCZ_KMS_RATE_MAX || all > CCZ_KMS_RATE_MAX)
         return ccz_fail(err, CCZ_E_ARG, "prov:config", one > all ? one : all,
                         "rates of at most %d a second", CCZ_KMS_RATE_MAX);
-    p->rate[OF_ADDRESS] = rate_of(one, cfg->address_burst);
+    p->rate[OF_ADDRESS] = p->rate[OF_WORKLOAD] = rate_of(one, cfg->address_burst);
     p->rate[OF_ALL] = rate_of(all, cfg->total_burst);
     cczi_bucket_init(&p->total, p->rate[OF_ALL], ccz_mono_ms());
-    return cczi_rates_init(&p->by_address) == CCZ_OK
+    return cczi_rates_init(&p->by_address) == CCZ_OK && cczi_rates_init(&p->by_workload) == CCZ_OK
                ? CCZ_OK
                : ccz_fail(err, CCZ_E_UNAVAILABLE, "prov:random", 0, "no random bytes");
 }
@@ -673,6 +695,7 @@ void ccz_kms_prov_stats(struct ccz_kms_prov_stats *out, const struct ccz_kms_pro
                                        .refused = atomic_load(&p->refused),
                                        .dropped = atomic_load(&p->dropped),
                                        .rate_address = atomic_load(&p->limited[OF_ADDRESS]),
+                                       .rate_workload = atomic_load(&p->limited[OF_WORKLOAD]),
                                        .rate_total = atomic_load(&p->limited[OF_ALL])};
 }
 
@@ -694,6 +717,7 @@ void ccz_kms_prov_metrics(void *prov, struct ccz_buf *out)
     } by_reason[] = {{"refused", s.refused},
                      {"dropped", s.dropped},
                      {"rate_address", s.rate_address},
+                     {"rate_workload", s.rate_workload},
                      {"rate_total", s.rate_total}};
     for (size_t i = 0; i < sizeof(by_reason) / sizeof(*by_reason); i++)
         ccz_buf_printf(out, "cczoo_kms_prov_refused_total{reason=\"%s\"} %llu\n",

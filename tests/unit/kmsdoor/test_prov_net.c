@@ -680,6 +680,23 @@ static void test_rates(void)
     s = stats(&w);
     CHECK(s.rate_address == 0 && s.open >= BURST && s.open <= may);
     go(fds);
+    ccz_kms_prov_free(w.prov);
+
+    cfg.address_rate = 1; /* one workload, wherever it comes from */
+    cfg.address_burst = FAST;
+    cfg.total_rate = 0;
+    serve_with(&w, &cfg);
+    const char *got = "";
+    for (size_t i = 0; i < FAST; i++)
+        got = got ? get(&w, 0xaa) : NULL;
+    CHECK(got && strcmp(got, "open sesame") == 0);
+    pc_from = 2; /* another address, with a rate of its own */
+    for (size_t i = 0; got && i < FAST; i++)
+        got = get(&w, 0xaa);
+    CHECK(!got && get(&w, 0xee) != NULL); /* another one is not affected */
+    WAIT_FOR(stats(&w).rate_workload == 1);
+    CHECK(stats(&w).refused == 1 && stats(&w).rate_address == 0);
+    pc_from = 1;
     tear_down(&w);
 }
 
