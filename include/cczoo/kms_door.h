@@ -51,12 +51,15 @@ struct ccz_kms_door_issuer {
 struct ccz_kms_door_limits {
     size_t body_size_max;   /**< 0 = CCZ_KMS_DOOR_BODY_SIZE_MAX; routes may have less */
     size_t header_size_max; /**< request line and headers; 0 = 16 KiB */
-    uint32_t connections;   /**< open at once; 0 = 1024 */
+    /** Open at once; 0 = 1024. Whoever comes then takes the place of the connection that has been idle for longest, one of its own
+     *  address first; only where all wait for answers it is cut itself. */
+    uint32_t connections;
     uint32_t
         per_address; /**< of them from one address; 0 = an eighth, but 16 if there are as many */
     size_t
-        kept_size_max; /**< bytes of requests that are not answered, of all connections; an address has an eighth. Who has been
-                                 sending for longest is cut. Not less than eight largest requests; 0 = 64 MiB */
+        kept_size_max; /**< memory of requests that are not answered and of answers that are not taken, of all connections; an
+                                 address has an eighth. Who has been at it for longest is cut. Not less than eight largest
+                                 requests; 0 = 64 MiB */
     uint32_t requests; /**< that wait for their answer; 0 = 512 */
     int64_t
         request_ms; /**< for the handshake, and from one answer to the end of the next request; 0 = 30 s */
@@ -65,6 +68,9 @@ struct ccz_kms_door_limits {
     uint32_t principal_rate,
         principal_burst; /**< one key, subject or workload of the KBS protocol; 0 = 100, 200 */
     uint32_t total_rate, total_burst; /**< everybody; 0 = 5000, 10000 */
+    /** Handshakes of everybody: the thread of the door does them. 0 = 1000, or address_rate if that is more; twice the rate. Who is
+     *  over it is cut before the handshake. */
+    uint32_t handshake_total_rate, handshake_total_burst;
 };
 #define CCZ_KMS_DOOR_BODY_SIZE_MAX                                                                 \
     ((size_t)2 << 20) /**< the largest message in base64, and some room */

@@ -71,6 +71,8 @@ CCZ_DEFINE_AUTO(ccz_timer)
  * Replaces what was set before. Negative delays count as 0.
  */
 CCZ_API void ccz_timer_set(struct ccz_timer *t, int64_t delay_ms, int64_t period_ms);
+/** Fires once, in this turn of the loop, before it looks at any socket again. On the loop's thread. */
+CCZ_API void ccz_timer_now(struct ccz_timer *t);
 CCZ_API void ccz_timer_cancel(struct ccz_timer *t); /**< fn is not called any more */
 
 /* ------------------------------------------------------------------------------- connections */
@@ -211,6 +213,13 @@ struct ccz_http_req;
     ((size_t)16 << 10)                            /**< default limit of request line and headers */
 #define CCZ_HTTP_BODY_SIZE_MAX ((size_t)64 << 20) /**< default limit of a request body */
 
+/** Told of each change of what a connection holds: bytes that came in and were not taken by the parser, before and after; bytes of
+ *  answers that the socket has not taken. On the loop's thread; must not close the connection, but may shut its socket down. */
+struct ccz_http_counter {
+    void (*input)(struct ccz_http_counter *c, size_t before, size_t now);
+    void (*output)(struct ccz_http_counter *c, size_t now);
+};
+
 struct ccz_http_server_cfg {
     const char *listen; /**< as ccz_listen_cfg.address */
     bool reuse_port;
@@ -240,7 +249,9 @@ struct ccz_http_server_cfg {
     size_t kept_size_max;
     int64_t
         request_timeout_ms; /**< from its first byte, or that of a handshake, to its last; 0 = 120 s */
-    bool counts_itself;     /**< new_ssl() bounds all that for itself: nothing is counted here */
+    /** new_ssl() bounds all that for itself, nothing is counted here; whom to tell what is held of a connection, which lives as long
+     *  as its TLS object. NULL = counted here. */
+    struct ccz_http_counter *(*counter_of)(struct ssl_st *ssl);
 };
 /** @retval as ccz_listen() */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_http_server_new(struct ccz_http_server **out, struct ccz_loop *loop,

@@ -15,7 +15,9 @@ enum {
     KEPT_FREE =
         32
         << 10, /* of one connection: handshakes and small requests, as many as there may be connections */
-    KEPT_SHARE = 8 /* of the bytes of all, one address may have this part */
+    CHAIN_SIZE = 8 << 10, /* what libevent allocates at least: net/http_bound.c */
+    UNREAD_MAX = 8 << 20, /* more than the kernel keeps of one connection */
+    KEPT_SHARE = 8        /* of the bytes of all, one address may have this part */
 };
 
 /* ------------------------------------------------------------------------------------ life */
@@ -36,6 +38,15 @@ static void on_freed(void *arg)
     free(c);
 }
 
+/* What has come already would still be read: a handshake and its work, or what there is no room for. */
+static void forget_unread(int fd)
+{
+    char junk[16384];
+    size_t all = 0;
+    for (ssize_t n; all < UNREAD_MAX && (n = recv(fd, junk, sizeof(junk), MSG_DONTWAIT)) > 0;)
+        all += (size_t)n;
+}
+
 /* The server below notices, and frees it. */
 static void cut(struct cczi_door_conn *c, enum cczi_door_refusal why)
 {
@@ -47,16 +58,19 @@ static void cut(struct cczi_door_conn *c, enum cczi_door_refusal why)
     c->kept = 0;
     cczi_door_refused(c->door, why);
     (void)shutdown(fd, SHUT_RDWR);
+    forget_unread(fd);
 }
 
-/* ----------------------------------------------------------------------------------- bytes */
+/* ---------------------------------------------------------------------------------- memory */
 
-/* Who has been sending for longest, of @p addr (NULL = of any). An honest client is through in milliseconds. */
-static struct cczi_door_conn *longest(struct ccz_kms_door *d, const struct cczi_rate_addr *addr)
+/* Who has been sending, or taking its answer, for longest, of @p addr (NULL = of any), but for @p spared. An honest client is
+ * through in milliseconds. */
+static struct cczi_door_conn *longest(struct ccz_kms_door *d, const struct cczi_rate_addr *addr,
+                                      const struct cczi_door_conn *spared)
 {
     struct cczi_door_conn *found = NULL;
     for (struct cczi_door_conn *c = d->conns; c; c = c->next)
-        if (!c->cut && !c->busy && c->kept > KEPT_FREE &&
+        if (!c->cut && !c->busy && c != spared && c->kept > KEPT_FREE &&
             (!addr || memcmp(&c->addr, addr, sizeof(*addr)) == 0) &&
             (!found || c->large_ms <= found->large_ms)) /* newer ones are first in the list */
             found = c;
@@ -71,38 +85,92 @@ static size_t kept_from(const struct ccz_kms_door *d, const struct cczi_rate_add
     return n;
 }
 
-/* The server below keeps what comes until there is a whole request, whatever its route may take and whoever it is. So who is not
- * heard yet is bounded here: each, those of an address, all. */
-static void on_bytes(void *arg, size_t size)
+/* @param spared  is not cut: an answer alone may be larger than what an address has */
+static void make_room(struct cczi_door_conn *c, const struct cczi_door_conn *spared)
 {
-    struct cczi_door_conn *c = arg, *victim;
     struct ccz_kms_door *d = c->door;
-    if (c->cut)
-        return;
-    bool was_small = c->kept <= KEPT_FREE;
-    c->kept += size;
-    d->kept += size;
-    if (c->kept > d->limits.body_size_max + d->limits.header_size_max + KEPT_FREE) {
-        cut(c, CCZI_REFUSED_BYTES); /* requests that do not wait for answers */
-        return;
+    struct cczi_door_conn *victim = c;
+    while (!c->cut && victim && kept_from(d, &c->addr) > d->limits.kept_size_max / KEPT_SHARE) {
+        victim = longest(d, &c->addr, spared);
+        if (victim || !spared)
+            cut(victim ? victim : c, CCZI_REFUSED_BYTES);
     }
-    if (c->kept <= KEPT_FREE)
-        return;
-    if (was_small)
-        c->large_ms = ccz_mono_ms();
-    while (kept_from(d, &c->addr) > d->limits.kept_size_max / KEPT_SHARE) {
-        victim = longest(d, &c->addr);
-        cut(victim ? victim : c, CCZI_REFUSED_BYTES);
-        if (!victim || victim == c)
-            return;
-    }
-    while (d->kept > d->limits.kept_size_max) {
-        victim = longest(d, NULL);
-        cut(victim ? victim : c, CCZI_REFUSED_BYTES);
-        if (!victim || victim == c)
-            return;
+    victim = c;
+    while (!c->cut && victim && d->kept > d->limits.kept_size_max) {
+        victim = longest(d, NULL, spared);
+        if (victim || !spared)
+            cut(victim ? victim : c, CCZI_REFUSED_BYTES);
     }
 }
+
+static void set_kept(struct cczi_door_conn *c, size_t size)
+{
+    if (c->kept <= KEPT_FREE && size > KEPT_FREE)
+        c->large_ms = ccz_mono_ms();
+    c->door->kept = c->door->kept - c->kept + size;
+    c->kept = size;
+}
+
+/* The server below keeps what comes until there is a whole request, whatever its route may take and whoever it is. So who is not
+ * heard yet is bounded here: each, those of an address, all. */
+static void take_in(struct cczi_door_conn *c, size_t size)
+{
+    const struct ccz_kms_door_limits *l = &c->door->limits;
+    set_kept(c, c->kept + size);
+    /* with room for the sizes of chunks; those of a few bytes each are nobody's who means well */
+    if (c->kept > 2 * l->body_size_max + l->header_size_max + KEPT_FREE)
+        cut(c, CCZI_REFUSED_BYTES); /* or requests that do not wait for answers */
+    else if (c->kept > KEPT_FREE)
+        make_room(c, NULL);
+}
+
+/* Of the handshake, which the server below sees nothing of. */
+static void on_record(void *arg, size_t size)
+{
+    struct cczi_door_conn *c = arg;
+    if (!c->cut && !c->heard)
+        take_in(c, size);
+}
+
+/* Memory, not bytes: libevent takes a whole chain for what comes into an empty buffer, and evhttp takes that over with the one byte
+ * of a chunk in it. */
+static void on_input(struct ccz_http_counter *counter, size_t before, size_t now)
+{
+    struct cczi_door_conn *c = (struct cczi_door_conn *)counter; /* its first member */
+    size_t more = now > before ? now - before : 0;
+    c->heard = true;
+    c->input = now;
+    if (before == 0)
+        c->room = 0;
+    size_t fits = more < c->room ? more : c->room;
+    c->room -= fits;
+    more -= fits;
+    if (c->cut || more == 0)
+        return;
+    size_t chains = (more + CHAIN_SIZE - 1) / CHAIN_SIZE * CHAIN_SIZE;
+    c->room = chains - more;
+    take_in(c, chains);
+}
+
+static void on_output(struct ccz_http_counter *counter, size_t now)
+{
+    struct cczi_door_conn *c = (struct cczi_door_conn *)counter;
+    size_t before = c->output;
+    c->output = now;
+    if (c->cut)
+        return;
+    set_kept(c, c->kept - before + now);
+    if (now > before && c->kept > KEPT_FREE)
+        make_room(c, c);
+}
+
+struct ccz_http_counter *cczi_door_counter_of(struct ssl_st *ssl)
+{
+    struct cczi_door_conn *c = cczi_web_conn_arg(ssl);
+    return c ? &c->counter : NULL;
+}
+
+/* ------------------------------------------------------------------------------------ place */
 
 struct ssl_st *cczi_door_new_ssl(void *door)
 {
@@ -110,7 +178,8 @@ struct ssl_st *cczi_door_new_ssl(void *door)
     struct cczi_door_conn *c = calloc(1, sizeof(*c));
     if (!c)
         return NULL;
-    *c = (struct cczi_door_conn){.door = d, .from_ms = ccz_mono_ms()};
+    *c = (struct cczi_door_conn){
+        .counter = {on_input, on_output}, .door = d, .from_ms = ccz_mono_ms()};
     pthread_mutex_lock(&d->tls_lock);
     c->ssl = cczi_web_conn(d->tls, on_freed, c);
     pthread_mutex_unlock(&d->tls_lock);
@@ -118,7 +187,7 @@ struct ssl_st *cczi_door_new_ssl(void *door)
         free(c);
         return NULL;
     }
-    cczi_web_on_bytes(c->ssl, on_bytes);
+    cczi_web_on_bytes(c->ssl, on_record);
     c->next = d->conns;
     if (c->next)
         c->next->prev = c;
@@ -126,7 +195,7 @@ struct ssl_st *cczi_door_new_ssl(void *door)
     d->conns_len++;
     atomic_store(&d->conns_now, d->conns_len);
     atomic_fetch_add(&d->conns_all, 1);
-    ccz_timer_set(d->place, 0, 0); /* it has no socket before this returns */
+    ccz_timer_now(d->place); /* it has no socket before this returns */
     return c->ssl;
 }
 
@@ -147,13 +216,43 @@ static uint32_t count_open(const struct ccz_kms_door *d)
 }
 
 /* The loop does handshakes itself, and one is dearer than most requests. Not of the rate of requests: who has used that up may be
- * the one who asks for /healthz. */
+ * the one who asks for /healthz. By address first, so that one alone does not use up what there is for all; there are more
+ * addresses (a /48 has 65,536) than the loop can serve. */
 static bool may_shake(struct ccz_kms_door *d, const struct cczi_rate_addr *addr, int64_t now_ms)
 {
-    const struct cczi_rate rate = {d->limits.address_rate, d->limits.address_burst};
+    const struct ccz_kms_door_limits *l = &d->limits;
     uint32_t wait_s;
     return cczi_rates_take(&wait_s, &d->handshakes, CCZ_SPAN(addr->bytes, sizeof(addr->bytes)),
-                           rate, now_ms);
+                           (struct cczi_rate){l->address_rate, l->address_burst}, now_ms) &&
+           cczi_bucket_take(&wait_s, &d->handshakes_total,
+                            (struct cczi_rate){l->handshake_total_rate, l->handshake_total_burst},
+                            now_ms);
+}
+
+/* Whose last answer, or beginning, is longest ago, of @p addr (NULL = of any). */
+static struct cczi_door_conn *idle_longest(struct ccz_kms_door *d,
+                                           const struct cczi_rate_addr *addr)
+{
+    struct cczi_door_conn *found = NULL;
+    for (struct cczi_door_conn *c = d->conns; c; c = c->next)
+        if (c->placed && !c->cut && !c->busy &&
+            (!addr || memcmp(&c->addr, addr, sizeof(*addr)) == 0) &&
+            (!found || c->from_ms <= found->from_ms)) /* newer ones are first in the list */
+            found = c;
+    return found;
+}
+
+/* Places are for those who use them: a few addresses that keep all of them open, idle, would keep everybody else out. Of the
+ * newcomer's own address first, so that nobody gains by coming again. */
+static void make_place(struct cczi_door_conn *c)
+{
+    struct ccz_kms_door *d = c->door;
+    if (count_open(d) < d->limits.connections)
+        return;
+    struct cczi_door_conn *victim = idle_longest(d, &c->addr);
+    if (!victim)
+        victim = idle_longest(d, NULL);
+    cut(victim ? victim : c, CCZI_REFUSED_CONNECTIONS);
 }
 
 void cczi_door_place(void *door)
@@ -164,12 +263,12 @@ void cczi_door_place(void *door)
         if (c->placed)
             continue;
         cczi_rate_addr_of_socket(&c->addr, cczi_web_fd(c->ssl));
-        if (count_open(d) >= d->limits.connections)
-            cut(c, CCZI_REFUSED_CONNECTIONS);
-        else if (count_from(d, &c->addr) >= d->limits.per_address)
+        if (count_from(d, &c->addr) >= d->limits.per_address)
             cut(c, CCZI_REFUSED_ADDRESS_CONNECTIONS);
         else if (!may_shake(d, &c->addr, now_ms))
             cut(c, CCZI_REFUSED_RATE_HANDSHAKES);
+        else
+            make_place(c);
         c->placed = true;
     }
 }
@@ -188,9 +287,7 @@ void cczi_door_conn_busy(const struct cczi_door_req *r, bool busy)
     if (!c)
         return;
     c->busy = busy;
-    if (!busy) {
-        c->door->kept -= c->kept;
-        c->kept = 0;
-    }
+    if (!busy && !c->cut) /* what is left belongs to the next requests */
+        set_kept(c, c->input + c->output);
     c->from_ms = ccz_mono_ms();
 }

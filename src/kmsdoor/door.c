@@ -19,7 +19,8 @@ enum {
     HEADER_SIZE = 16 << 10,
     REQUEST_MS = 30000,
     KEPT_SIZE = 64 << 20,
-    FEW = 16 /* connections that a single client may open at once */
+    HANDSHAKES = 1000, /* a second: most of what one loop can do */
+    FEW = 16           /* connections that a single client may open at once */
 };
 
 /* ---------------------------------------------------------------------------- configuration */
@@ -51,6 +52,9 @@ static void set_limits(struct ccz_kms_door_limits *out, const struct ccz_kms_doo
     set_default(&out->principal_burst, 2 * out->principal_rate);
     set_default(&out->total_rate, 5000);
     set_default(&out->total_burst, 2 * out->total_rate);
+    set_default(&out->handshake_total_rate,
+                out->address_rate > HANDSHAKES ? out->address_rate : HANDSHAKES);
+    set_default(&out->handshake_total_burst, 2 * out->handshake_total_rate);
 }
 
 /* "127.0.0.1:8080", "[::1]:8080", "unix:/path" */
@@ -195,7 +199,7 @@ static ccz_rc open_port(struct ccz_kms_door *d, const char *listen, struct ccz_e
         .address_connections_max = d->limits.connections, /* plain: a proxy's */
         .kept_size_max = d->limits.kept_size_max,
         .request_timeout_ms = d->limits.request_ms,
-        .counts_itself = true, /* conn.c; but plain HTTP is counted there */
+        .counter_of = cczi_door_counter_of, /* conn.c; but plain HTTP is counted there */
     };
     ccz_rc rc = ccz_loop_new(&d->loop, err);
     if (rc == CCZ_OK && (ccz_timer_new(&d->tick, d->loop, on_tick, d) != CCZ_OK ||
@@ -228,6 +232,10 @@ static ccz_rc copy_cfg(struct ccz_kms_door *d, const struct ccz_kms_door_cfg *cf
     d->log_lines = (struct cczi_bucket){.at_ms = ccz_mono_ms(), .milli = 50000};
     cczi_bucket_init(&d->total, (struct cczi_rate){d->limits.total_rate, d->limits.total_burst},
                      ccz_mono_ms());
+    cczi_bucket_init(
+        &d->handshakes_total,
+        (struct cczi_rate){d->limits.handshake_total_rate, d->limits.handshake_total_burst},
+        ccz_mono_ms());
     return CCZ_OK;
 }
 

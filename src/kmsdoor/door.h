@@ -92,7 +92,8 @@ struct ccz_loop *cczi_door_loop(struct ccz_kms_door *d);
 
 /* ------------------------------------------------------------------------------- replies */
 
-/* All: on the door's thread, once for each request, which is freed. Cache-Control: no-store is added unless the answer has one. */
+/* All: on the door's thread, once for each request, which is freed. Cache-Control: no-store is added unless the answer has one. The
+ * body of the request is wiped first: answers must not borrow from it. */
 void cczi_door_reply(struct cczi_door_req *r, const struct ccz_http_answer *answer);
 /* Content-Type: application/json */
 void cczi_door_reply_json(struct cczi_door_req *r, unsigned status, struct ccz_span json);

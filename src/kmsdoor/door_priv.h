@@ -13,6 +13,7 @@
 
 /* One TLS connection, from accept() until its SSL is freed. */
 struct cczi_door_conn {
+    struct ccz_http_counter counter; /* first: a connection is found by it */
     struct ccz_kms_door *door;
     struct cczi_door_conn *prev, *next;
     struct ssl_st *ssl; /* NULL: there is none yet */
@@ -21,11 +22,16 @@ struct cczi_door_conn {
     bool cut;         /* shut down, its end is on the way */
     bool busy;        /* a request waits for its answer */
     int64_t from_ms;  /* when its time began */
-    size_t kept;      /* bytes since the last answer: nothing has taken them away */
+    bool heard;       /* something came after the handshake */
+    size_t kept;      /* memory of what came since the last answer, and of answers on their way */
+    size_t input;     /* bytes that wait to be parsed */
+    size_t room;      /* in the chain that they lie in */
+    size_t output;    /* bytes of answers that the socket has not taken */
     int64_t large_ms; /* since when there are more than is free */
 };
 /* ccz_http_server_cfg.new_ssl */
 struct ssl_st *cczi_door_new_ssl(void *door);
+struct ccz_http_counter *cczi_door_counter_of(struct ssl_st *ssl);
 /* Cuts connections whose time is over. */
 void cczi_door_sweep(struct ccz_kms_door *d, int64_t now_ms);
 void cczi_door_conn_busy(const struct cczi_door_req *r, bool busy);
@@ -65,6 +71,7 @@ struct cczi_door_job {
     struct cczi_door_job *next;
     const struct cczi_door_route *route;
     int64_t from_us;
+    uint8_t paid[32]; /* whom the rate of principals was charged to; zeros = nobody */
     /* call.c */
     bool calling;
     cczi_door_done_fn done;
@@ -164,7 +171,7 @@ struct ccz_kms_door {
     size_t kept;       /* by all that are not cut */
     uint32_t requests; /* that wait for their answer */
     struct cczi_rates by_address, by_principal, handshakes;
-    struct cczi_bucket total, log_lines;
+    struct cczi_bucket total, handshakes_total, log_lines;
     uint64_t unlogged; /* refusals since the last line */
 
     pthread_mutex_t tls_lock;

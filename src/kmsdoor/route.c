@@ -109,6 +109,7 @@ void cczi_door_reply(struct cczi_door_req *r, const struct ccz_http_answer *answ
     atomic_fetch_add(&count->by_class[a.status / 100 % 6], 1);
     atomic_fetch_add(&count->us, (uint64_t)(ccz_mono_ns() / 1000 - j->from_us));
     cczi_door_conn_busy(r, false);
+    ccz_http_wipe(r->http); /* who was refused before the handler may have sent a secret */
     ccz_http_reply(r->http, &a);
     d->requests--;
     atomic_store(&d->requests_now, d->requests);
@@ -389,10 +390,16 @@ static ccz_rc take_principal(struct ccz_kms_door *d, const uint8_t id[32], int64
     return slow_down(d, CCZI_REFUSED_RATE_PRINCIPAL, "door:rate-principal", wait_s, err);
 }
 
+/* Once for each request. */
 static ccz_rc check_principal(struct cczi_door_req *r, int64_t now_ms, struct ccz_err *err)
 {
-    return r->auth.kind == CCZI_DOOR_NOBODY ? CCZ_OK
-                                            : take_principal(r->door, r->auth.id, now_ms, err);
+    struct cczi_door_job *j = (struct cczi_door_job *)r;
+    if (r->auth.kind == CCZI_DOOR_NOBODY || memcmp(j->paid, r->auth.id, sizeof(j->paid)) == 0)
+        return CCZ_OK;
+    ccz_rc rc = take_principal(r->door, r->auth.id, now_ms, err);
+    if (rc == CCZ_OK)
+        memcpy(j->paid, r->auth.id, sizeof(j->paid));
+    return rc;
 }
 
 ccz_rc cczi_door_workload(struct cczi_door_req *r, const struct ccz_claims *claims,
@@ -600,6 +607,7 @@ void cczi_door_admin(struct cczi_door_req *r, cczi_door_fn fn, void *arg)
 
 static void refuse_plainly(struct ccz_http_req *http)
 {
+    ccz_http_wipe(http);
     ccz_http_reply(http, &(struct ccz_http_answer){.status = 503, .close = true});
 }
 

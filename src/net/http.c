@@ -94,20 +94,52 @@ size_t ccz_http_header_count(const struct ccz_http_req *req, const char *name)
     return n;
 }
 
+/* Where it lies, chain by chain: moved together first, it would be in two places. */
+static void wipe(struct evbuffer *in)
+{
+    struct evbuffer_ptr at;
+    struct evbuffer_iovec part;
+    size_t left = evbuffer_get_length(in), step = 0;
+    for (; left; left -= step) {
+        if (evbuffer_ptr_set(in, &at, step, step ? EVBUFFER_PTR_ADD : EVBUFFER_PTR_SET) != 0 ||
+            evbuffer_peek(in, -1, &at, &part, 1) < 1 || part.iov_len == 0)
+            return; /* not reached: there are so many bytes */
+        ccz_wipe(part.iov_base, part.iov_len);
+        step = part.iov_len;
+    }
+}
+
+/* Moves the chains together, once, and leaves nothing where they were: evbuffer_pullup() would. */
+static bool gather(struct evbuffer *in)
+{
+    const size_t size = evbuffer_get_length(in);
+    struct evbuffer_iovec room;
+    if (evbuffer_get_contiguous_space(in) == size)
+        return true;
+    struct evbuffer *whole = evbuffer_new();
+    bool ok = whole && evbuffer_reserve_space(whole, (ev_ssize_t)size, &room, 1) == 1 &&
+              evbuffer_copyout(in, room.iov_base, size) == (ev_ssize_t)size;
+    if (ok) {
+        room.iov_len = size;
+        wipe(in);
+        ok = evbuffer_commit_space(whole, &room, 1) == 0 && evbuffer_drain(in, size) == 0 &&
+             evbuffer_add_buffer(in, whole) == 0;
+    }
+    if (whole)
+        evbuffer_free(whole);
+    return ok;
+}
+
 struct ccz_span ccz_http_body(const struct ccz_http_req *req)
 {
     struct evbuffer *in = evhttp_request_get_input_buffer(req->ev);
-    size_t size = evbuffer_get_length(in);
-    const uint8_t *body = evbuffer_pullup(in, -1); /* moves the chunks together once */
-    return body ? CCZ_SPAN(body, size) : (struct ccz_span){0};
+    const uint8_t *body = gather(in) ? evbuffer_pullup(in, -1) : NULL;
+    return body ? CCZ_SPAN(body, evbuffer_get_length(in)) : (struct ccz_span){0};
 }
 
 void ccz_http_wipe(struct ccz_http_req *req)
 {
-    struct evbuffer *in = evhttp_request_get_input_buffer(req->ev);
-    uint8_t *body = evbuffer_pullup(in, -1);
-    if (body)
-        ccz_wipe(body, evbuffer_get_length(in));
+    wipe(evhttp_request_get_input_buffer(req->ev));
 }
 
 const char *ccz_http_peer(const struct ccz_http_req *req)
@@ -214,7 +246,8 @@ void ccz_http_reply(struct ccz_http_req *req, const struct ccz_http_answer *answ
 /* Refuses and closes: what follows on the connection cannot be trusted to be a request. */
 static void refuse(struct evhttp_request *ev, int status)
 {
-    evhttp_send_error(ev, status, NULL); /* adds "Connection: close" */
+    wipe(evhttp_request_get_input_buffer(ev)); /* nobody is asked whether it was a secret */
+    evhttp_send_error(ev, status, NULL);       /* adds "Connection: close" */
 }
 
 /* ----------------------------------------------------------------------------------- dispatch */
@@ -326,6 +359,27 @@ static struct bufferevent *new_tls(struct ccz_http_server *s, bool *refused)
     return bev;
 }
 
+static void on_input(struct evbuffer *in, const struct evbuffer_cb_info *info, void *arg)
+{
+    struct ccz_http_counter *c = arg;
+    c->input(c, info->orig_size, evbuffer_get_length(in));
+}
+
+static void on_output(struct evbuffer *out, const struct evbuffer_cb_info *info, void *arg)
+{
+    struct ccz_http_counter *c = arg;
+    (void)info;
+    c->output(c, evbuffer_get_length(out));
+}
+
+/* The callbacks go with the buffers, which are freed together with the TLS object. */
+static bool tell(const struct ccz_http_server *s, struct bufferevent *bev)
+{
+    struct ccz_http_counter *c = s->cfg.counter_of(bufferevent_openssl_get_ssl(bev));
+    return c && evbuffer_add_cb(bufferevent_get_input(bev), on_input, c) &&
+           evbuffer_add_cb(bufferevent_get_output(bev), on_output, c);
+}
+
 static struct bufferevent *new_connection(struct event_base *base, void *arg)
 {
     struct ccz_http_server *s = arg;
@@ -333,8 +387,8 @@ static struct bufferevent *new_connection(struct event_base *base, void *arg)
     struct bufferevent *bev = s->cfg.new_ssl
                                   ? new_tls(s, &refused)
                                   : bufferevent_socket_new(base, -1, BEV_OPT_CLOSE_ON_FREE);
-    const bool own = s->cfg.new_ssl && s->cfg.counts_itself && !refused;
-    if (bev && !own && !cczi_http_bound_add(s->counted, bev, refused)) {
+    const bool own = s->cfg.new_ssl && s->cfg.counter_of && !refused;
+    if (bev && !(own ? tell(s, bev) : cczi_http_bound_add(s->counted, bev, refused))) {
         bufferevent_free(bev);
         bev = NULL; /* on_http() refuses what comes of it */
     }

@@ -419,6 +419,14 @@ void ccz_timer_set(struct ccz_timer *t, int64_t delay_ms, int64_t period_ms)
     timer_arm(t);
 }
 
+void ccz_timer_now(struct ccz_timer *t)
+{
+    t->due_ms = ccz_mono_ms();
+    t->period_ms = 0;
+    event_del(t->ev);
+    event_active(t->ev, EV_TIMEOUT, 0);
+}
+
 void ccz_timer_cancel(struct ccz_timer *t)
 {
     t->period_ms = 0;

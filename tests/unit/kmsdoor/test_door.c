@@ -440,17 +440,6 @@ static void test_connections(void)
     for (int i = 1; i < 4; i++)
         close(fds[i]);
     kit_close(&k);
-    kit_open(&k, &(struct kit_opts){.limits = {.connections = 2}});
-    for (int i = 0; i < 2; i++)
-        fds[i] = kit_dial(&k);
-    while (atomic_load(&k.door->conns_now) < 2)
-        usleep(1000);
-    fds[2] = kit_dial(&k);
-    CHECK(ends_within(fds[2], 10000));
-    CHECK(atomic_load(&k.door->refused[CCZI_REFUSED_CONNECTIONS]) == 1);
-    for (int i = 0; i < 3; i++)
-        close(fds[i]);
-    kit_close(&k);
 }
 
 /* Who says nothing, or one byte now and then, is cut; who asks now and then is not. */

@@ -163,6 +163,10 @@ static void test_timer(void)
     ccz_timer_set(t.timer, -1, 0); /* replaces; negative is at once */
     CHECK(ccz_loop_run(t.loop, NULL) == CCZ_OK);
     CHECK(ccz_mono_ms() - t.start_ms < 4000 && t.ticks == 11);
+    ccz_timer_set(t.timer, 5000, 5000);
+    ccz_timer_now(t.timer);
+    CHECK(ccz_loop_run(t.loop, NULL) == CCZ_OK);
+    CHECK(ccz_mono_ms() - t.start_ms < 4000 && t.ticks == 12);
     ccz_timer_free(t.timer);
 
     t.ticks = 0;
