@@ -5,6 +5,8 @@
 #include "json.h"
 #include "kms/kms_methods.h"
 
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
@@ -72,17 +74,59 @@ static void on_call(struct cczi_door_req *r, void *arg)
     cczi_door_call(r, &call, on_answer, (void *)(uintptr_t)m);
 }
 
+/* Made once: it takes longer than all else that a stranger may ask for. */
+struct document {
+    struct ccz_buf json;
+    char etag[2 + 64 + 1];
+};
+
+static void document_free(void *arg)
+{
+    struct document *doc = arg;
+    ccz_buf_free(&doc->json);
+    free(doc);
+}
+
+static ccz_rc document_new(struct document **out, struct ccz_kms_door *d, struct ccz_err *err)
+{
+    uint8_t digest[32];
+    char hex[65];
+    struct document *doc = calloc(1, sizeof(*doc));
+    if (!doc)
+        return cczi_door_no_memory(err);
+    ccz_buf_init(&doc->json, OPENAPI_SIZE_MAX);
+    ccz_kms_door_openapi(&doc->json);
+    if (doc->json.bad || ccz_sha256(digest, ccz_buf_span(&doc->json)) != CCZ_OK ||
+        cczi_door_at_free(d, document_free, doc) != CCZ_OK) {
+        document_free(doc);
+        return cczi_door_no_memory(err);
+    }
+    ccz_hex(hex, digest, sizeof(digest));
+    (void)snprintf(doc->etag, sizeof(doc->etag), "\"%s\"", hex);
+    *out = doc;
+    return CCZ_OK;
+}
+
 static void on_openapi(struct cczi_door_req *r, void *arg)
 {
-    (void)arg;
-    CCZ_AUTO_BUF json;
-    ccz_buf_init(&json, OPENAPI_SIZE_MAX);
-    ccz_kms_door_openapi(&json);
-    cczi_door_reply_built(r, &json);
+    const struct document *doc = arg;
+    const struct ccz_http_field headers[] = {{"Cache-Control", "no-cache"}, {"ETag", doc->etag}};
+    const char *have = ccz_http_header(r->http, "If-None-Match");
+    bool same = have && strstr(have, doc->etag) != NULL;
+    cczi_door_reply(
+        r, &(struct ccz_http_answer){.status = same ? 304 : 200,
+                                     .content_type = "application/json",
+                                     .body = same ? (struct ccz_span){0} : ccz_buf_span(&doc->json),
+                                     .headers = headers,
+                                     .headers_len = sizeof(headers) / sizeof(*headers)});
 }
 
 ccz_rc cczi_door_add_rest(struct ccz_kms_door *d, struct ccz_err *err)
 {
+    struct document *doc = NULL;
+    ccz_rc rc = document_new(&doc, d, err);
+    if (rc != CCZ_OK)
+        return rc;
     const struct cczi_door_route rest = {.name = "rest",
                                          .methods = "POST",
                                          .path = "/v1/",
@@ -93,7 +137,8 @@ ccz_rc cczi_door_add_rest(struct ccz_kms_door *d, struct ccz_err *err)
                                             .methods = "GET",
                                             .path = "/openapi.json",
                                             .flags = CCZI_DOOR_OWN_AUTH,
-                                            .fn = on_openapi};
-    ccz_rc rc = cczi_door_route(d, &rest, err);
+                                            .fn = on_openapi,
+                                            .arg = doc};
+    rc = cczi_door_route(d, &rest, err);
     return rc == CCZ_OK ? cczi_door_route(d, &openapi, err) : rc;
 }

@@ -246,10 +246,47 @@ static void test_document(void)
     kit_close(&k);
 }
 
+/* The linker sends the door here (--wrap): how often the document was made. */
+static atomic_uint made;
+void __real_ccz_kms_door_openapi(struct ccz_buf *out);
+void __wrap_ccz_kms_door_openapi(struct ccz_buf *out);
+void __wrap_ccz_kms_door_openapi(struct ccz_buf *out)
+{
+    atomic_fetch_add(&made, 1);
+    __real_ccz_kms_door_openapi(out);
+}
+
+/* Once for a door, however many ask; who has it already is told that. */
+static void test_document_once(void)
+{
+    struct kit k;
+    static struct reply r, again;
+    char etag[80], have[128];
+    atomic_store(&made, 0);
+    kit_open(&k, &(struct kit_opts){0});
+    CHECK(kit_ask(&k, &r, &(struct ask){.path = "/openapi.json"}) == 200 && r.size > 100000);
+    CHECK(kit_ask(&k, &again, &(struct ask){.path = "/openapi.json"}) == 200);
+    CHECK(r.size == again.size && memcmp(r.body, again.body, r.size) == 0);
+    const char *at = strstr(r.headers, "ETag: \"");
+    CHECK(at && sscanf(at, "ETag: %79[\"0-9a-f]", etag) == 1 && strlen(etag) == 66);
+    CHECK(strstr(again.headers, etag) && strstr(r.headers, "Cache-Control: no-cache\r\n"));
+    (void)snprintf(have, sizeof(have), "If-None-Match: %s", etag);
+    CHECK(kit_ask(&k, &r, &(struct ask){.path = "/openapi.json", .header = have}) == 304);
+    CHECK(r.size == 0 && strstr(r.headers, etag));
+    have[strlen(have) - 2] ^= 1;
+    CHECK(kit_ask(&k, &r, &(struct ask){.path = "/openapi.json", .header = have}) == 200);
+    CHECK(atomic_load(&made) == 1);
+    kit_close(&k);
+}
+
 static const struct ccz_test tests[] = {
-    {"door.rest", test_rest},        {"door.rest_refused", test_refused},
-    {"door.rest_audit", test_audit}, {"door.rest_workload", test_workload},
-    {"door.rest_large", test_large}, {"door.rest_document", test_document},
+    {"door.rest", test_rest},
+    {"door.rest_refused", test_refused},
+    {"door.rest_audit", test_audit},
+    {"door.rest_workload", test_workload},
+    {"door.rest_large", test_large},
+    {"door.rest_document", test_document},
+    {"door.rest_document_once", test_document_once},
 };
 
 int main(int argc, char **argv)
