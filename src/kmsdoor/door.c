@@ -14,6 +14,8 @@
 
 enum {
     TICK_MS = 1000,
+    DAY_S = 86400,
+    SOON_S = 14 * DAY_S,
     PEM_SIZE_MAX = 256 << 10,
     KEY_SIZE_MAX = 16384,
     HEADER_SIZE = 16 << 10,
@@ -151,6 +153,7 @@ static ccz_rc load_identity(struct ccz_kms_door *d, struct ccz_err *err)
     ccz_log(now_s < from_s || now_s > until_s ? CCZ_LOG_WARN : CCZ_LOG_INFO, "kms-door",
             "identity=%s until=%s%s", d->cert_file ? "file" : "evidence", until,
             now_s < from_s || now_s > until_s ? " NOT VALID NOW" : "");
+    atomic_store(&d->cert_until_s, until_s > 0 ? until_s : 0);
     pthread_mutex_lock(&d->tls_lock);
     struct cczi_web *old = d->tls;
     d->tls = web;
@@ -171,9 +174,26 @@ ccz_rc ccz_kms_door_reload(struct ccz_kms_door *d)
 
 /* -------------------------------------------------------------------------------- new, free */
 
+/* Once a day, in time for somebody to get another one. */
+static void warn_of_end(struct ccz_kms_door *d)
+{
+    int64_t until_s = atomic_load(&d->cert_until_s), now_s = cczi_door_now_s(d);
+    bool told = d->warned_s && now_s >= d->warned_s && now_s - d->warned_s < DAY_S;
+    if (until_s == 0 || until_s - now_s >= SOON_S || told)
+        return;
+    char until[21];
+    ccz_time_format(until, until_s);
+    d->warned_s = now_s;
+    ccz_log(CCZ_LOG_WARN, "kms-door", "identity=%s until=%s %s", d->cert_file ? "file" : "evidence",
+            until,
+            now_s > until_s ? "HAS ENDED: clients refuse it"
+                            : "ENDS SOON: replace it, then send SIGHUP");
+}
+
 static void on_tick(void *arg)
 {
     struct ccz_kms_door *d = arg;
+    warn_of_end(d);
     cczi_door_sweep(d, ccz_mono_ms());
     cczi_door_deliver(d);
 }

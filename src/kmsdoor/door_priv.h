@@ -166,6 +166,7 @@ struct ccz_kms_door {
     struct ccz_err health; /* what it said; rc CCZ_OK = well */
 
     /* of the door's thread */
+    int64_t warned_s; /* when it was last said that the certificate ends; 0 = never */
     struct cczi_door_conn *conns;
     uint32_t conns_len;
     size_t kept;       /* by all that are not cut */
@@ -189,5 +190,6 @@ struct ccz_kms_door {
     struct cczi_door_count count[CCZI_DOOR_ROUTES_MAX + 1]; /* the last: no route */
     _Atomic uint64_t refused[CCZI_REFUSALS];
     _Atomic uint64_t conns_now, conns_all, requests_now;
+    _Atomic int64_t cert_until_s; /* 0 = there is no certificate */
 };
 #endif

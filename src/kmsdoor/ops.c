@@ -190,6 +190,9 @@ void ccz_kms_door_metrics(void *door, struct ccz_buf *out)
                     atomic_load(&d->conns_all));
     cczi_metric_one(out, "http_requests_in_flight", "gauge", "Requests that wait for their answer.",
                     atomic_load(&d->requests_now));
+    cczi_metric_one(out, "http_certificate_expires_seconds", "gauge",
+                    "When the certificate of this door ends, since 1970; 0 = there is none.",
+                    (uint64_t)atomic_load(&d->cert_until_s));
     pthread_mutex_lock(&d->lock); /* the others may be gone once the door has stopped */
     if (d->cfg.service && !d->stopping)
         ccz_kms_service_metrics(d->cfg.service, out);

@@ -691,6 +691,61 @@ static void test_reload(void)
     kit_close(&k);
 }
 
+static unsigned times_heard(const char *text)
+{
+    unsigned n = 0;
+    for (const char *p = heard_lines; (p = strstr(p, text)) != NULL; p++)
+        n++;
+    return n;
+}
+
+static void hear_end(void *arg, enum ccz_log_level level, const char *module, const char *text)
+{
+    if (strstr(text, "until="))
+        hear(arg, level, module, text);
+    atomic_fetch_add((atomic_uint *)arg, strstr(text, " ENDS SOON") || strstr(text, " HAS ENDED"));
+}
+
+/* That the certificate ends is in the metrics, and in the log once a day from two weeks before. */
+static void test_certificate_ends(void)
+{
+    enum { DAY_S = 86400 };
+    const int64_t until_s = INT64_C(4000000000);
+    static atomic_uint said;
+    struct kit k;
+    struct reply r;
+    kit_open(&k, &(struct kit_opts){0});
+    kit_now_s = until_s - 14 * DAY_S;
+    heard_lines[0] = 0;
+    ccz_log_install(hear_end, &said, CCZ_LOG_INFO);
+    CHECK(kit_ask(&k, &r, &(struct ask){.path = "/metrics", .as = "auditor"}) == 200);
+    CHECK(strstr(r.body, "\ncczoo_kms_http_certificate_expires_seconds 4000000000\n"));
+    usleep(2500000); /* some ticks */
+    CHECK(atomic_load(&said) == 0);
+    kit_now_s = until_s - 14 * DAY_S + 1;
+    while (atomic_load(&said) < 1)
+        usleep(10000);
+    kit_now_s = until_s - 13 * DAY_S;
+    usleep(2500000);
+    CHECK(atomic_load(&said) == 1);
+    kit_now_s = until_s - 13 * DAY_S + 1;
+    while (atomic_load(&said) < 2)
+        usleep(10000);
+    kit_now_s = until_s + 1;
+    while (atomic_load(&said) < 3)
+        usleep(10000);
+    kit_close(&k);
+    ccz_log_install(NULL, NULL, CCZ_LOG_INFO);
+    CHECK(times_heard("until=2096-10-02T07:06:40Z ENDS SOON") == 2 &&
+          times_heard("until=2096-10-02T07:06:40Z HAS ENDED") == 1);
+    kit_open(&k, &(struct kit_opts){.plain = true});
+    CCZ_AUTO_BUF open;
+    ccz_buf_init(&open, 65536);
+    ccz_kms_door_metrics(k.door, &open);
+    CHECK(strstr(ccz_buf_str(&open), "\ncczoo_kms_http_certificate_expires_seconds 0\n"));
+    kit_close(&k);
+}
+
 static ccz_rc try_new(const struct ccz_kms_door_cfg *cfg, struct ccz_err *err)
 {
     struct ccz_kms_door *d;
@@ -789,6 +844,7 @@ static const struct ccz_test tests[] = {
     {"door.ready", test_ready},
     {"door.metrics", test_metrics},
     {"door.reload", test_reload},
+    {"door.certificate_ends", test_certificate_ends},
     {"door.config", test_config},
 };
 
