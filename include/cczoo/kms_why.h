@@ -111,6 +111,8 @@ struct ccz_kms_replay {
  * @param at_s      judged at this time, 0 = now: a later one shows what is left when a grace has ended
  * @param fn        called for each workload, on this thread; NULL = only count
  * @retval CCZ_E_NOT_FOUND  "kms:not-found" no such policy, "kms:not-staged"
+ * @retval CCZ_E_MISMATCH   "kms:staged-changed", "kms:replay-changed" what judges was changed by somebody meanwhile: run it again
+ * @retval CCZ_E_LIMIT      "kms:look-rate" readers of the namespace have used up their time
  */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_replay_policy(struct ccz_kms_replay *out,
                                                   struct ccz_rpc_client *c, const char *policy,

@@ -44,7 +44,12 @@ static void reset(struct cczi_kms_entry *e, struct ccz_kms_store *s)
     e->decision[0] = 0;
     e->at = *e->req;
     e->call = (struct cczi_kms_call){
-        .store = s, .req = &e->at, .work = &e->work, .system = e->method == &cczi_kms_rotate_due};
+        .store = s,
+        .req = &e->at,
+        .work = &e->work,
+        .system = e->method == &cczi_kms_rotate_due,
+        .reads = e->method && !e->method->recorded,
+    };
     e->later = false;
     ccz_buf_free(&e->answer); /* freed, not cleared: it may hold a value */
     ccz_buf_clear(&e->proof);
@@ -93,11 +98,28 @@ static ccz_rc run_one(struct ccz_kms_store *s, struct cczi_kms_entry *e, struct 
     return cczi_kms_record(&e->receipt, &e->call, op_of(e), &e->err, err);
 }
 
-/* @param guess  what they read is asked ahead; not again where that may be why it failed
+/* The calls in their order, until they have had their time. @param[in,out] len  of them; of those that were run */
+static ccz_rc run_all(struct ccz_kms_store *s, struct cczi_kms_entry *entries, size_t *len,
+                      struct ccz_err *err)
+{
+    const int64_t until_ms = s->batch_ms ? ccz_mono_ms() + s->batch_ms : INT64_MAX;
+    ccz_rc rc = CCZ_OK;
+    size_t n = 0;
+    do
+        rc = run_one(s, &entries[n], err);
+    while (++n < *len && rc == CCZ_OK && (!s->batch_ms || ccz_mono_ms() < until_ms));
+    if (rc == CCZ_OK)
+        *len = n;
+    return rc;
+}
+
+/* @param[in,out] all  how many calls there are; of which so many were run, and the rest are for another transaction
+ * @param guess  what they read is asked ahead; not again where that may be why it failed
  * @param[out] begun  false: the store itself does not answer, whatever the calls are */
 static ccz_rc try_once(bool *begun, struct ccz_kms_store *s, struct cczi_kms_entry *entries,
-                       size_t len, bool guess, struct ccz_err *err)
+                       size_t *all, bool guess, struct ccz_err *err)
 {
+    const size_t len = *all;
     for (size_t i = 0; i < len; i++)
         reset(&entries[i], s);
     ccz_rc rc = cczi_kms_begin(s, err);
@@ -106,8 +128,8 @@ static ccz_rc try_once(bool *begun, struct ccz_kms_store *s, struct cczi_kms_ent
         entries[i].at.now_s = ccz_clock_now_s(*s->clock);
     if (rc == CCZ_OK && guess)
         rc = cczi_kms_ahead(s, entries, len, err);
-    for (size_t i = 0; rc == CCZ_OK && i < len; i++)
-        rc = run_one(s, &entries[i], err);
+    if (rc == CCZ_OK)
+        rc = run_all(s, entries, all, err);
     if (rc == CCZ_OK)
         rc = cczi_kms_watch_flush(s, err);
     if (rc == CCZ_OK)
@@ -127,13 +149,13 @@ static bool is_away(struct ccz_kms_store *s, struct ccz_err *err)
     return true;
 }
 
-/* From the start again where the database says that it may succeed then. */
+/* From the start again where the database says that it may succeed then. @param[in,out] len  as of try_once() */
 static ccz_rc transact(bool *begun, struct ccz_kms_store *s, struct cczi_kms_entry *entries,
-                       size_t len, struct ccz_err *err)
+                       size_t *len, struct ccz_err *err)
 {
     *begun = false;
     if (is_away(s, err)) {
-        for (size_t i = 0; i < len; i++)
+        for (size_t i = 0; i < *len; i++)
             reset(&entries[i], s);
         return err->rc;
     }
@@ -145,7 +167,7 @@ static ccz_rc transact(bool *begun, struct ccz_kms_store *s, struct cczi_kms_ent
     for (unsigned n = 1; n < CCZI_KMS_RETRIES && rc != CCZ_OK &&
                          s->db.fault == CCZI_KMS_FAULT_AGAIN && ccz_mono_ms() < until;
          n++) {
-        ccz_log(CCZ_LOG_WARN, "kms", "a transaction of %zu calls starts again: where=%s %s", len,
+        ccz_log(CCZ_LOG_WARN, "kms", "a transaction of %zu calls starts again: where=%s %s", *len,
                 err->where, err->msg);
         cczi_kms_retry_pause(n);
         rc = try_once(begun, s, entries, len, false, err);
@@ -270,7 +292,8 @@ static void handle_one(struct ccz_kms_store *s, struct cczi_kms_entry *e)
 {
     struct ccz_err err = {0};
     bool begun;
-    ccz_rc rc = transact(&begun, s, e, 1, &err);
+    size_t one = 1;
+    ccz_rc rc = transact(&begun, s, e, &one, &err);
     if (rc == CCZ_OK) {
         finish(s, e, 1);
     } else if (!begun || s->db.fault != CCZI_KMS_FAULT_NONE) {
@@ -283,32 +306,36 @@ static void handle_one(struct ccz_kms_store *s, struct cczi_kms_entry *e)
     }
 }
 
-static void pass(struct ccz_kms_store *s, struct cczi_kms_entry *entries, size_t len)
+/* @return how many of them, from the first on */
+static size_t pass(struct ccz_kms_store *s, struct cczi_kms_entry *entries, size_t len)
 {
     struct ccz_err err = {0};
     bool begun = true;
-    ccz_rc rc = len > 1 ? transact(&begun, s, entries, len, &err) : CCZ_OK;
-    if (len > 1 && rc == CCZ_OK) {
+    const bool several = len > 1;
+    ccz_rc rc = several ? transact(&begun, s, entries, &len, &err) : CCZ_OK;
+    if (several && rc == CCZ_OK) {
         finish(s, entries, len);
-        return;
+        return len;
     }
     if (rc != CCZ_OK && (!begun || s->db.fault != CCZI_KMS_FAULT_NONE)) {
         give_up(s, entries, len, rc, &err);
-        return;
+        return len;
     }
-    if (len > 1)
+    if (several)
         ccz_log(CCZ_LOG_WARN, "kms", "a batch of %zu calls is handled one by one: where=%s %s", len,
                 err.where, err.msg);
     for (size_t i = 0; i < len; i++)
         handle_one(s, &entries[i]);
+    return len;
 }
 
-void cczi_kms_batch_pass(struct ccz_kms_store *s, struct cczi_kms_entry *entries, size_t len)
+size_t cczi_kms_batch_pass(struct ccz_kms_store *s, struct cczi_kms_entry *entries, size_t len)
 {
-    pass(s, entries, len);
-    for (size_t i = 0; i < len; i++)
+    const size_t passed = pass(s, entries, len);
+    for (size_t i = 0; i < passed; i++)
         if (!entries[i].later)
             cczi_kms_tell(&entries[i]); /* behind the last line that is for us */
+    return passed;
 }
 
 void cczi_kms_entry_give_up(struct cczi_kms_entry *e, const char *where, const char *why)
@@ -321,7 +348,8 @@ void cczi_kms_entry_give_up(struct cczi_kms_entry *e, const char *where, const c
 
 void cczi_kms_handle_batch(struct ccz_kms_store *s, struct cczi_kms_entry *entries, size_t len)
 {
-    cczi_kms_batch_pass(s, entries, len);
+    for (size_t passed = 0; passed < len;)
+        passed += cczi_kms_batch_pass(s, entries + passed, len - passed);
     for (size_t i = 0; i < len; i++) {
         struct cczi_kms_entry *e = &entries[i];
         for (unsigned n = 1; e->later && n < CCZI_KMS_PASSES_MAX; n++) {

@@ -113,13 +113,30 @@ static bool take_replayed(struct ccz_kms_replayed *r, struct ccz_span in)
 struct walk {
     bool (*row)(struct walk *w, struct ccz_span in);
     bool more;
-    uint8_t next[32], sha256[32];
-    bool has_sha256;
+    uint8_t next[32], sha256[32], state[32];
+    bool has_sha256, has_state;
     ccz_kms_workload_fn workload;
     ccz_kms_replayed_fn replayed;
     void *arg;
     struct ccz_kms_replay sum;
 };
+
+/* Half of it was judged by another policy in force, or by other reference values. A server that is older does not say. */
+static ccz_rc take_state(struct walk *w, struct ccz_span in, struct ccz_err *err)
+{
+    uint8_t state[32];
+    if (in.size == 0)
+        return CCZ_OK;
+    if (!take_digest(state, in))
+        return cczi_kms_malformed(err);
+    if (w->has_state && memcmp(state, w->state, 32) != 0) {
+        ccz_refuse_bytes(err, CCZ_E_MISMATCH, "kms:replay-changed", state, 32, w->state, 32);
+        return cczi_kms_hint(err, CCZ_E_MISMATCH);
+    }
+    memcpy(w->state, state, 32);
+    w->has_state = true;
+    return CCZ_OK;
+}
 
 static ccz_rc take_page(struct walk *w, struct ccz_span in, struct ccz_err *err)
 {
@@ -144,8 +161,9 @@ static ccz_rc take_page(struct walk *w, struct ccz_span in, struct ccz_err *err)
     if (p.sha256.size)
         memcpy(w->sha256, sha256, 32);
     w->has_sha256 = p.sha256.size != 0;
-    if (!w->more)
-        return CCZ_OK;
+    ccz_rc rc = take_state(w, p.state, err);
+    if (rc != CCZ_OK || !w->more)
+        return rc;
     /* "more", and no further than before: would go on for ever */
     if (p.next.size != 32 || memcmp(p.next.ptr, w->next, 32) <= 0)
         return cczi_kms_malformed(err);

@@ -195,6 +195,7 @@ struct ccz_kms_store {
     cczi_kms_batch_fn on_batch;         /* cczi_kms_sign_batch() */
     void *on_batch_arg;
     int64_t resolve_ms;    /* CCZI_KMS_RESOLVE_MS; less in tests */
+    int64_t batch_ms;      /* how long calls go into one transaction; 0 = all that there are */
     int64_t away_until_ms; /* the database is away: `away` says why; 0 = it is not */
     struct ccz_err away;
     _Atomic uint64_t
@@ -719,7 +720,8 @@ struct cczi_kms_call {
     uint64_t proposal;
     char principal[65], given[CCZ_KMS_ROLES_SIZE]; /* who gets which roles */
     bool system;                                   /* nobody's call but our own */
-    bool quiet;                  /* accepted, and nothing was done: leaves no line */
+    bool reads; /* of a method that leaves no line: its time is that of the readers (looks.h) */
+    bool quiet; /* accepted, and nothing was done: leaves no line */
     struct cczi_kms_work **work; /* use_priv.h: of the entry */
     bool later;                  /* ended because its work is not done */
     bool hides_policy;           /* the caller named a policy, and is not told what became of it */
@@ -891,6 +893,10 @@ ccz_rc cczi_kms_take_receipt(struct ccz_kms_receipt *out, struct ccz_span in, st
 /* methods.c: a policy by its name, which the audit line names from here on. @param[out] out  borrowed until the next one is asked for */
 ccz_rc cczi_kms_policy_parsed(const struct ccz_policy **out, struct cczi_kms_call *call,
                               const char *policy, struct ccz_err *err);
+/* methods.c: for what is about to be stored as policy call->ref.name: it parses, and its sets are there (cczi_kms_references_check());
+ * in the time of its namespace (looks.h). */
+ccz_rc cczi_kms_policy_storable(const struct cczi_kms_call *call, struct ccz_span json,
+                                struct ccz_err *err);
 /* methods.c: a policy by its name over the peer's claims; the audit line names it from here on. */
 ccz_rc cczi_kms_judge_by(struct cczi_kms_call *call, const char *policy, struct ccz_err *err);
 /* methods.c: whether a version may be released to the caller now: item, policy, door, state. From here on the audit line names it. @p it
@@ -945,6 +951,9 @@ void cczi_kms_log_call(const struct cczi_kms_call *call, const char *op, const s
  * does not take the others with it.
  */
 #define CCZI_KMS_BATCH_MAX 256
+/* No call begins in a transaction that has been at calls for so long, whatever these cost: other servers wait for it, up to their
+ * lock_timeout. A full batch of releases takes about half of it. */
+#define CCZI_KMS_BATCH_MS 50
 struct cczi_kms_entry {
     const struct ccz_kms_request *req; /* in; borrowed */
     struct ccz_kms_request at;         /* the same at the time of this try */
@@ -964,8 +973,9 @@ void cczi_kms_entry_init(struct cczi_kms_entry *e, const struct ccz_kms_request 
 void cczi_kms_entry_deinit(struct cczi_kms_entry *e); /* wipes the answer */
 /* Decides all of them, and does their work here. */
 void cczi_kms_handle_batch(struct ccz_kms_store *s, struct cczi_kms_entry *entries, size_t len);
-/* Decides those that need no work, or whose work is done; the others are `later`. */
-void cczi_kms_batch_pass(struct ccz_kms_store *s, struct cczi_kms_entry *entries, size_t len);
+/* Decides those that need no work, or whose work is done; the others are `later`. @return how many from the first on, at least one
+ * of them: what goes beyond the time of a transaction (s->batch_ms) is as it was, for another pass */
+size_t cczi_kms_batch_pass(struct ccz_kms_store *s, struct cczi_kms_entry *entries, size_t len);
 /* For alarms: whether the store takes lines, without which nothing is answered. Any thread. */
 void cczi_kms_batch_metrics(struct ccz_kms_store *s, struct ccz_buf *out);
 #define CCZI_KMS_PASSES_MAX 4 /* of one call: its key may change while its work is done */

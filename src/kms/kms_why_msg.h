@@ -37,7 +37,7 @@ struct cczi_msg_replayed {
     struct ccz_span where, got, expected, reason, references;
 };
 struct cczi_msg_page { /* what comes behind the rows of Workloads and Replay */
-    struct ccz_span next, sha256;
+    struct ccz_span next, sha256, state;
 };
 struct cczi_msg_stage_req {
     struct ccz_span policy, json;

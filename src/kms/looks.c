@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Time for looks at all rows, by namespace. */
+/* Time for looks at all rows and for what takes as long, by namespace. */
 #include "looks.h"
 
 #include "kms_priv.h"
 #include "rate.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -44,8 +45,10 @@ ccz_rc cczi_kms_looks_may(struct cczi_kms_looks *l, const char *ns, int64_t now_
         return ccz_fail(err, rc, "kms:look-rate", 0, "cannot hash a namespace");
     if (cczi_rates_take(&wait_s, &l->rates, CCZ_SPAN(key, 32), rate, now_ms))
         return CCZ_OK;
+    size_t len = strcspn(ns, "/");
     ccz_fail(err, CCZ_E_LIMIT, "kms:look-rate", wait_s,
-             "all rows were looked at too often for namespace \"%s\"", ns);
+             "%s namespace \"%.*s\" have used up the time for what holds up all others",
+             ns[len] ? "readers of" : "changes in", (int)len, ns);
     return cczi_kms_hint(err, CCZ_E_LIMIT);
 }
 
@@ -66,18 +69,28 @@ void cczi_kms_looks_pay(struct cczi_kms_looks *l, const char *ns, int64_t now_ms
     charge(l, ns, l->last_ms, now_ms);
 }
 
+/* Whose time a call takes. */
+enum { ACCOUNT_SIZE = CCZ_KMS_NAME_SIZE + 1 };
+static const char *account(char out[ACCOUNT_SIZE], const struct cczi_kms_call *call)
+{
+    (void)snprintf(out, ACCOUNT_SIZE, "%s%s", call->ns, call->reads ? "/" : "");
+    return out;
+}
+
 ccz_rc cczi_kms_looks_begin(int64_t *from_ms, const struct cczi_kms_call *call, struct ccz_err *err)
 {
+    char of[ACCOUNT_SIZE];
     *from_ms = ccz_mono_ms();
     return call->approved && !call->store->trial
                ? CCZ_OK
-               : cczi_kms_looks_may(call->store->looks, call->ns, *from_ms, err);
+               : cczi_kms_looks_may(call->store->looks, account(of, call), *from_ms, err);
 }
 
 void cczi_kms_looks_end(const struct cczi_kms_call *call, int64_t from_ms)
 {
+    char of[ACCOUNT_SIZE];
     int64_t now_ms = ccz_mono_ms();
-    charge(call->store->looks, call->ns, now_ms - from_ms, now_ms);
+    charge(call->store->looks, account(of, call), now_ms - from_ms, now_ms);
 }
 
 ccz_rc cczi_kms_look_whole(const struct cczi_kms_call *call, struct ccz_err *err)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The methods, each inside a transaction and after handle.c has checked who calls. */
 #include "kms_priv.h"
+#include "looks.h"
 #include "quota.h"
 #include "use_priv.h"
 
@@ -325,6 +326,21 @@ static ccz_rc run_put_secret(struct ccz_buf *response, struct cczi_kms_call *cal
     return rc == CCZ_OK ? put_item(response, call, &m, m.value, err) : rc;
 }
 
+ccz_rc cczi_kms_policy_storable(const struct cczi_kms_call *call, struct ccz_span json,
+                                struct ccz_err *err)
+{
+    int64_t from_ms;
+    CCZ_AUTO(ccz_policy) parsed = NULL;
+    ccz_rc rc = cczi_kms_looks_begin(&from_ms, call, err);
+    if (rc != CCZ_OK)
+        return rc;
+    rc = ccz_policy_parse(&parsed, json, err);
+    if (rc == CCZ_OK)
+        rc = cczi_kms_references_check(parsed, call->store, call->ref.name, err);
+    cczi_kms_looks_end(call, from_ms);
+    return rc;
+}
+
 static ccz_rc run_put_policy(struct ccz_buf *response, struct cczi_kms_call *call,
                              struct ccz_err *err)
 {
@@ -340,11 +356,8 @@ static ccz_rc run_put_policy(struct ccz_buf *response, struct cczi_kms_call *cal
     rc = cczi_kms_guard(call, err);
     if (rc != CCZ_OK)
         return rc;
-    CCZ_AUTO(ccz_policy)
-    parsed = NULL; /* what does not parse must not wait for the first release to say so */
-    rc = ccz_policy_parse(&parsed, m.json, err);
-    if (rc == CCZ_OK)
-        rc = cczi_kms_references_check(parsed, call->store, call->ref.name, err);
+    /* what does not parse must not wait for the first release to say so */
+    rc = cczi_kms_policy_storable(call, m.json, err);
     if (rc == CCZ_OK)
         rc = ccz_sha256(call->policy_sha256, m.json);
     if (rc != CCZ_OK)

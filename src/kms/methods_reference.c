@@ -2,6 +2,7 @@
 /* PutReference, GetReference, ListReferences, DeleteReference: what policies accept without saying it themselves. So whatever changes
  * a set takes what changing a policy takes. */
 #include "kms_priv.h"
+#include "looks.h"
 #include "quota.h"
 
 #include <cczoo/codec.h>
@@ -248,10 +249,15 @@ static ccz_rc on_staged(void *arg, const struct cczi_kms_staged *st, struct ccz_
 static ccz_rc check_unused(const struct cczi_kms_call *call, struct ccz_err *err)
 {
     struct user u = {.set = call->ref.name};
+    int64_t from_ms;
+    ccz_rc rc = cczi_kms_looks_begin(&from_ms, call, err);
+    if (rc != CCZ_OK)
+        return rc;
     /* policies name sets of their own namespace alone */
-    ccz_rc rc = cczi_kms_policies_of(call->store, call->ref.name, on_policy, &u, err);
+    rc = cczi_kms_policies_of(call->store, call->ref.name, on_policy, &u, err);
     if (rc == CCZ_OK)
         rc = cczi_kms_staged_of(call->store, call->ref.name, on_staged, &u, err);
+    cczi_kms_looks_end(call, from_ms); /* all of them were parsed */
     if (rc != CCZ_OK || !u.policy[0])
         return rc;
     ccz_refuse(err, CCZ_E_DENIED, "kms:reference-in-use", u.policy,

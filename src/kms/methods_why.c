@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Why, Workloads, Replay; policies on trial: StagePolicy, Unstage, GetStaged, ListStaged, RollOut. */
 #include "kms_priv.h"
+#include "looks.h"
 #include "quota.h"
 
 #include <cczoo/codec.h>
@@ -11,7 +12,7 @@
 
 enum {
     WORKLOADS_PAGE = 100, /* with claims, a few KB each */
-    REPLAY_PAGE = 256,    /* what one page does to those who wait: a few milliseconds */
+    REPLAY_PAGE = 256,    /* judged in a few milliseconds, by small policies */
     STAGED_PAGE = 256
 };
 
@@ -230,9 +231,10 @@ struct walk {
     int64_t at_s;
 };
 
-static void end_walk(const struct walk *w, struct ccz_span sha256)
+static void end_walk(const struct walk *w, struct ccz_span sha256, struct ccz_span state)
 {
-    const struct cczi_msg_page p = {.next = CCZ_SPAN(w->last, 32), .sha256 = sha256};
+    const struct cczi_msg_page p = {
+        .next = CCZ_SPAN(w->last, 32), .sha256 = sha256, .state = state};
     if (w->n > w->max)
         ccz_pb_put_uint(w->response, CCZI_MSG_MORE, 1);
     cczi_msg_put(w->response, cczi_msg_page, &p);
@@ -297,7 +299,7 @@ ccz_rc cczi_kms_run_workloads(struct ccz_buf *response, struct cczi_kms_call *ca
         rc = cczi_kms_evidence_page(call->store, m.policy.size ? policy : NULL, after,
                                     WORKLOADS_PAGE + 1, on_workload, &w, err);
     if (rc == CCZ_OK)
-        end_walk(&w, (struct ccz_span){0});
+        end_walk(&w, (struct ccz_span){0}, (struct ccz_span){0});
     return rc;
 }
 
@@ -387,45 +389,78 @@ static ccz_rc try_set(struct ccz_policy *p, const struct cczi_msg_replay_req *m,
                         : rc;
 }
 
+/* What pages of one replay must have in common beside the text that is tried: the policy in force, and the sets of both. */
+static ccz_rc state_of(uint8_t out[32], const struct cczi_kms_policy *live,
+                       const struct cczi_kms_parsed *now, const struct cczi_kms_parsed *then,
+                       struct ccz_err *err)
+{
+    const struct ccz_span parts[] = {CCZ_SPAN(live->sha256, 32), CCZ_SPAN(now->sets, 32),
+                                     CCZ_SPAN(then->sets, 32)};
+    ccz_rc rc = ccz_hash(out, CCZ_SHA256, parts, 3);
+    return rc == CCZ_OK ? rc : ccz_fail(err, rc, "kms:replay", 0, "cannot hash");
+}
+
+/* A page of it. */
+static ccz_rc replay(struct walk *w, const struct cczi_msg_replay_req *m, const char *policy,
+                     struct cczi_kms_policy *live, const uint8_t after[32], struct ccz_err *err)
+{
+    struct cczi_kms_call *call = w->call;
+    struct ccz_kms_store *s = call->store;
+    struct cczi_kms_parsed *now = NULL, then = {0};
+    CCZ_AUTO(ccz_policy) other = NULL;
+    uint8_t sha256[32], state[32];
+    ccz_rc rc =
+        cczi_kms_or_not_found(err, cczi_kms_policy_get(live, s, policy, err), "policy", policy);
+    if (rc == CCZ_OK)
+        rc = parse_other(&other, sha256, call, policy,
+                         m->reference.size && !m->json.size ? ccz_buf_span(&live->json) : m->json,
+                         err);
+    then.policy = other;
+    if (rc == CCZ_OK)
+        rc = cczi_kms_parsed_resolve(&then, s, policy, err);
+    if (rc == CCZ_OK && m->reference.size)
+        rc = try_set(other, m, err);
+    if (rc == CCZ_OK)
+        rc = cczi_kms_policies_get(&now, s->policies, policy, live, err);
+    if (rc == CCZ_OK)
+        rc = cczi_kms_parsed_resolve(now, s, policy, err);
+    if (rc == CCZ_OK)
+        rc = state_of(state, live, now, &then, err);
+    if (rc != CCZ_OK)
+        return rc;
+    w->now = now->policy;
+    w->then = other;
+    rc = cczi_kms_evidence_page(s, policy, after, REPLAY_PAGE + 1, on_replay, w, err);
+    if (rc == CCZ_OK)
+        end_walk(w, CCZ_SPAN(sha256, 32), CCZ_SPAN(state, 32));
+    return rc;
+}
+
 ccz_rc cczi_kms_run_replay(struct ccz_buf *response, struct cczi_kms_call *call,
                            struct ccz_err *err)
 {
     struct cczi_msg_replay_req m = {0};
     struct cczi_kms_policy live = {0};
-    struct cczi_kms_parsed *now = NULL;
     char policy[CCZ_KMS_NAME_SIZE] = "";
-    uint8_t after[32], sha256[32];
-    CCZ_AUTO(ccz_policy) other = NULL;
-    struct walk w = {.call = call, .response = response, .max = REPLAY_PAGE};
+    uint8_t after[32];
+    int64_t from_ms;
     ccz_rc rc = cczi_msg_get(&m, cczi_msg_replay_req, call->req->body, err);
     if (rc == CCZ_OK)
         rc = cczi_kms_name(policy, m.policy, err);
     if (rc == CCZ_OK)
         rc = take_after(after, m.after, err);
+    if (rc == CCZ_OK) /* parses what the caller brings, and judges a page of workloads by it */
+        rc = cczi_kms_looks_begin(&from_ms, call, err);
+    if (rc != CCZ_OK)
+        return rc;
+    struct walk w = {.call = call,
+                     .response = response,
+                     .max = REPLAY_PAGE,
+                     .at_s = m.at_s ? (int64_t)m.at_s : call->req->now_s};
     ccz_buf_init(&live.json, CCZ_POLICY_SIZE_MAX);
-    if (rc == CCZ_OK)
-        rc = cczi_kms_or_not_found(err, cczi_kms_policy_get(&live, call->store, policy, err),
-                                   "policy", policy);
-    if (rc == CCZ_OK)
-        rc = parse_other(&other, sha256, call, policy,
-                         m.reference.size && !m.json.size ? ccz_buf_span(&live.json) : m.json, err);
-    if (rc == CCZ_OK)
-        rc = cczi_kms_resolve(other, call->store, policy, err);
-    if (rc == CCZ_OK && m.reference.size)
-        rc = try_set(other, &m, err);
-    if (rc == CCZ_OK)
-        rc = cczi_kms_policies_get(&now, call->store->policies, policy, &live, err);
-    if (rc == CCZ_OK)
-        rc = cczi_kms_parsed_resolve(now, call->store, policy, err);
+    rc = replay(&w, &m, policy, &live, after, err);
     ccz_buf_free(&live.json);
-    w.now = now ? now->policy : NULL;
-    w.then = other;
-    w.at_s = m.at_s ? (int64_t)m.at_s : call->req->now_s;
-    if (rc == CCZ_OK)
-        rc =
-            cczi_kms_evidence_page(call->store, policy, after, REPLAY_PAGE + 1, on_replay, &w, err);
-    if (rc == CCZ_OK)
-        end_walk(&w, CCZ_SPAN(sha256, 32));
+    cczi_kms_looks_end(call, from_ms);
     return rc;
 }
 
@@ -473,7 +508,6 @@ ccz_rc cczi_kms_run_stage(struct ccz_buf *response, struct cczi_kms_call *call, 
     struct cczi_msg_stage_req m = {0};
     struct cczi_kms_staged st = {0}, old;
     struct cczi_kms_row keep;
-    CCZ_AUTO(ccz_policy) parsed = NULL;
     ccz_rc rc = cczi_msg_get(&m, cczi_msg_stage_req, call->req->body, err);
     if (rc == CCZ_OK)
         rc = take_policy(call, m.policy, err);
@@ -482,9 +516,7 @@ ccz_rc cczi_kms_run_stage(struct ccz_buf *response, struct cczi_kms_call *call, 
     if (rc == CCZ_OK)
         rc = check_end((int64_t)m.ends_s, call->req->now_s, err);
     if (rc == CCZ_OK)
-        rc = ccz_policy_parse(&parsed, m.json, err);
-    if (rc == CCZ_OK)
-        rc = cczi_kms_references_check(parsed, call->store, call->ref.name, err);
+        rc = cczi_kms_policy_storable(call, m.json, err);
     if (rc == CCZ_OK)
         rc = ccz_sha256(st.sha256, m.json);
     if (rc != CCZ_OK)
@@ -655,13 +687,10 @@ ccz_rc cczi_kms_run_roll_out(struct ccz_buf *response, struct cczi_kms_call *cal
     cczi_kms_row_init(&keep);
     rc = not_staged(err, cczi_kms_staged_get(&st, &keep, call->store, call->ref.name, err),
                     call->ref.name);
-    CCZ_AUTO(ccz_policy) parsed = NULL; /* an older version of this program may have staged it */
     if (rc == CCZ_OK)
         rc = check_roll_out(call, &st, m.sha256, err);
-    if (rc == CCZ_OK)
-        rc = ccz_policy_parse(&parsed, st.json, err);
-    if (rc == CCZ_OK)
-        rc = cczi_kms_references_check(parsed, call->store, call->ref.name, err);
+    if (rc == CCZ_OK) /* an older version of this program may have staged it */
+        rc = cczi_kms_policy_storable(call, st.json, err);
     if (rc == CCZ_OK)
         rc = cczi_kms_guard(call, err);
     if (rc == CCZ_OK) {

@@ -71,6 +71,7 @@ const struct cczi_msg_field cczi_msg_replayed[] = {
 const struct cczi_msg_field cczi_msg_page[] = {
     SPAN(3, cczi_msg_page, next, 32),
     SPAN(4, cczi_msg_page, sha256, 32),
+    SPAN(5, cczi_msg_page, state, 32),
     END,
 };
 const struct cczi_msg_field cczi_msg_stage_req[] = {

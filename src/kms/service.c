@@ -93,6 +93,15 @@ static void queue_add(struct queue *q, struct job *j)
     q->len++;
 }
 
+static void queue_add_first(struct queue *q, struct job *j)
+{
+    j->next = q->first;
+    q->first = j;
+    if (!j->next)
+        q->last = &j->next;
+    q->len++;
+}
+
 static struct job *queue_take(struct queue *q)
 {
     struct job *j = q->first;
@@ -239,7 +248,7 @@ static ccz_rc look_up(struct ccz_kms_store *store, const uint8_t id[32], struct 
     return rc == CCZ_OK && !known ? refuse_unknown(id, err) : rc;
 }
 
-/* Behind the calls that came with it, so that its answer says that the worker gets through. */
+/* Behind the calls that were handled with it, so that its answer says that the worker gets through. */
 static void answer_probe(struct ccz_kms_service *s, struct job *j)
 {
     struct ccz_err err = {0};
@@ -277,6 +286,20 @@ static void look_for_pins(struct ccz_kms_service *s)
     pthread_mutex_unlock(&s->pins_lock);
 }
 
+/* Calls that found no room in a transaction are the first of the next one. */
+static void put_back(struct ccz_kms_service *s, struct job *const *of, struct cczi_kms_entry *e,
+                     size_t len)
+{
+    pthread_mutex_lock(&s->lock);
+    for (size_t i = len; i-- > 0;) {
+        of[i]->work = e[i].work;
+        e[i].work = NULL;
+        cczi_kms_entry_deinit(&e[i]);
+        queue_add_first(&s->calls, of[i]); /* it was admitted before: no limit applies */
+    }
+    pthread_mutex_unlock(&s->lock);
+}
+
 static void handle_jobs(struct ccz_kms_service *s, struct queue *jobs)
 {
     struct job *of[CCZI_KMS_BATCH_MAX];
@@ -311,9 +334,10 @@ static void handle_jobs(struct ccz_kms_service *s, struct queue *jobs)
         e->work = j->work;
         j->work = NULL;
     }
-    cczi_kms_batch_pass(s->cfg.store, s->batch, len);
-    for (size_t i = 0; i < len; i++)
+    const size_t passed = len ? cczi_kms_batch_pass(s->cfg.store, s->batch, len) : 0;
+    for (size_t i = 0; i < passed; i++)
         conclude(s, of[i], &s->batch[i]);
+    put_back(s, of + passed, s->batch + passed, len - passed);
     for (struct job *j; (j = queue_take(&probes)) != NULL;) {
         if (j->pins)
             look_for_pins(s);
@@ -698,6 +722,7 @@ ccz_rc ccz_kms_service_new(struct ccz_kms_service **out, const struct ccz_kms_se
         return ccz_fail(err, CCZ_E_NOMEM, "kms:service", 0, "out of memory");
     s->cfg = *cfg;
     s->cfg.store->clock = &s->cfg.clock;
+    s->cfg.store->batch_ms = CCZI_KMS_BATCH_MS;
     warn_clock(s);
     cczi_kms_quotas_limit(s->cfg.store->quotas, &cfg->quota);
     queue_init(&s->calls);
