@@ -6,6 +6,7 @@
  */
 #include "ahead.h"
 #include "kms_priv.h"
+#include "unable.h"
 #include "use_priv.h"
 
 #include <cczoo/codec.h>
@@ -95,7 +96,9 @@ static ccz_rc run_one(struct ccz_kms_store *s, struct cczi_kms_entry *e, struct 
     if (rc != CCZ_OK || e->later)
         return rc;
     cczi_kms_watch_note(&e->call);
-    return cczi_kms_record(&e->receipt, &e->call, op_of(e), &e->err, err);
+    e->call.quiet =
+        e->call.system && !cczi_kms_unable_is_news(s->watch->unable, &e->call, e->err.where);
+    return e->call.quiet ? CCZ_OK : cczi_kms_record(&e->receipt, &e->call, op_of(e), &e->err, err);
 }
 
 /* The calls in their order, until they have had their time. @param[in,out] len  of them; of those that were run */
@@ -268,7 +271,9 @@ static void finish(struct ccz_kms_store *s, struct cczi_kms_entry *entries, size
             fail(e, rc, &err);
         else if (recorded)
             put_receipt(e);
-        if (recorded || e->rc != CCZ_OK)
+        if (e->call.system && e->rc != CCZ_OK && e->receipt.audit_seq)
+            cczi_kms_unable_recorded(s->watch->unable, &e->call, e->err.where);
+        if (recorded || (e->rc != CCZ_OK && !e->call.quiet))
             cczi_kms_log_call(&e->call, op_of(e), e->rc == CCZ_OK ? NULL : &e->err, &e->receipt);
     }
 }

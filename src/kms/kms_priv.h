@@ -721,7 +721,8 @@ struct cczi_kms_call {
     char principal[65], given[CCZ_KMS_ROLES_SIZE]; /* who gets which roles */
     bool system;                                   /* nobody's call but our own */
     bool reads; /* of a method that leaves no line: its time is that of the readers (looks.h) */
-    bool quiet; /* accepted, and nothing was done: leaves no line */
+    bool
+        quiet; /* leaves no line: accepted, and nothing was done; or refused as before (unable.h) */
     struct cczi_kms_work **work; /* use_priv.h: of the entry */
     bool later;                  /* ended because its work is not done */
     bool hides_policy;           /* the caller named a policy, and is not told what became of it */

@@ -48,10 +48,12 @@ void cczi_kms_tell(struct cczi_kms_entry *e);
 struct cczi_kms_seen;
 struct cczi_kms_trials;
 struct cczi_kms_still;
+struct cczi_kms_unable;
 struct cczi_kms_watch {
     struct cczi_kms_seen *seen;
     struct cczi_kms_trials *trials;
-    struct cczi_kms_still *still; /* kms_still.h */
+    struct cczi_kms_still *still;   /* kms_still.h */
+    struct cczi_kms_unable *unable; /* unable.h */
 };
 ccz_rc cczi_kms_watch_new(struct cczi_kms_watch **out);
 void cczi_kms_watch_free(struct cczi_kms_watch *w);

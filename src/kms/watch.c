@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What is watched beside the decisions, along with the transactions that they are made in. */
 #include "kms_priv.h"
+#include "unable.h"
 
 #include <stdlib.h>
 
@@ -15,6 +16,8 @@ ccz_rc cczi_kms_watch_new(struct cczi_kms_watch **out)
         rc = cczi_kms_trials_new(&w->trials);
     if (rc == CCZ_OK)
         rc = cczi_kms_still_new(&w->still);
+    if (rc == CCZ_OK)
+        rc = cczi_kms_unable_new(&w->unable);
     if (rc != CCZ_OK) {
         cczi_kms_watch_free(w);
         *out = NULL;
@@ -29,6 +32,7 @@ void cczi_kms_watch_free(struct cczi_kms_watch *w)
     cczi_kms_seen_free(w->seen);
     cczi_kms_trials_free(w->trials);
     cczi_kms_still_free(w->still);
+    cczi_kms_unable_free(w->unable);
     free(w);
 }
 

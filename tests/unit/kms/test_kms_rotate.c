@@ -2,6 +2,8 @@
 /* Keys that rotate by themselves: when, once, and whatever the clock does; and calls whose work is done between two transactions. */
 #define _GNU_SOURCE
 #include "ccz_test.h"
+#include "kms/quota.h"
+#include "kms/unable.h"
 #include "kms/use_fixture.h"
 
 #include <pthread.h>
@@ -212,6 +214,77 @@ static void test_crowd(void)
     ccz_kms_store_free(s);
 }
 
+/* A key that cannot rotate is tried again and again; that is on record once an hour, and each reason of its own at once. */
+static void test_quiet(void)
+{
+    struct ccz_kms_store *s = store();
+    make_with_period(s, "t/k", "aes-256-gcm", NULL, HOUR_S);
+    make_with_period(s, "t/l", "aes-256-gcm", NULL, HOUR_S);
+    const int64_t now_s = FIX_NOW + HOUR_S;
+    const struct ccz_kms_quota full = {.versions = 1};
+    cczi_kms_quotas_limit(s->quotas, &full);
+    IS(rotate_due(s, "t/k", now_s), CCZ_E_LIMIT, "kms:quota-versions");
+    CHECK(lines_of(s).system == 1);
+    for (int again = 0; again < 3; again++)
+        IS(rotate_due(s, "t/k", now_s + HOUR_S - 1), CCZ_E_LIMIT, "kms:quota-versions");
+    CHECK(lines_of(s).system == 1);
+    IS(rotate_due(s, "t/l", now_s), CCZ_E_LIMIT, "kms:quota-versions"); /* another key */
+    CHECK(lines_of(s).system == 2);
+    IS(rotate_due(s, "t/k", now_s + HOUR_S), CCZ_E_LIMIT, "kms:quota-versions");
+    IS(rotate_due(s, "t/k", now_s + HOUR_S), CCZ_E_LIMIT, "kms:quota-versions");
+    CHECK(lines_of(s).system == 3);
+    IS(rotate_due(s, "t/k", now_s), CCZ_E_LIMIT, "kms:quota-versions"); /* the clock was put back */
+    CHECK(lines_of(s).system == 4);
+    /* for another reason, at the same time */
+    const struct ccz_kms_quota narrow = {.versions = 100, .bytes = 1};
+    cczi_kms_quotas_limit(s->quotas, &narrow);
+    IS(rotate_due(s, "t/k", now_s), CCZ_E_LIMIT, "kms:quota-bytes");
+    IS(rotate_due(s, "t/k", now_s), CCZ_E_LIMIT, "kms:quota-bytes");
+    CHECK(lines_of(s).system == 5);
+    /* a caller's refusal is on record each time */
+    for (unsigned i = 1; i <= 2; i++) {
+        const struct cczi_msg_key_set_req m = {.name = fix_str("t/k")};
+        IS(fix_msg_at(NULL, s, FIX_ADMIN, "Rotate", cczi_msg_rotate_req, &m, now_s, &use_err),
+           CCZ_E_LIMIT, "kms:quota-bytes");
+        CHECK(lines_of(s).others == i);
+    }
+    cczi_kms_quotas_limit(s->quotas, &(struct ccz_kms_quota){0});
+    IS(rotate_due(s, "t/k", now_s), CCZ_OK, "");
+    CHECK(lines_of(s).system == 6 && use_meta(s, "t/k").latest == 2);
+    (void)fix_check(s);
+    ccz_kms_store_free(s);
+}
+
+/* What was not recorded is not taken for recorded; and of a namespace with many such keys there are lines for some. */
+static void test_quiet_many(void)
+{
+    struct ccz_kms_store *s = store();
+    const struct ccz_kms_quota full = {.versions = 1};
+    const int64_t now_s = FIX_NOW + HOUR_S;
+    char name[32];
+    make_with_period(s, "u/k", "aes-256-gcm", NULL, HOUR_S);
+    for (int i = 0; i < 2 * CCZI_KMS_UNABLE_NS_MAX; i++) {
+        (void)snprintf(name, sizeof(name), "t/%03d", i);
+        make_with_period(s, name, "aes-256-gcm", NULL, HOUR_S);
+    }
+    cczi_kms_quotas_limit(s->quotas, &full);
+    CHECK(cczi_kms_db_exec(&s->db, "ALTER TABLE audit RENAME TO elsewhere", NULL) == CCZ_OK);
+    CHECK(rotate_due(s, "u/k", now_s) != CCZ_OK);
+    CHECK(cczi_kms_db_exec(&s->db, "ALTER TABLE elsewhere RENAME TO audit", NULL) == CCZ_OK);
+    CHECK(lines_of(s).system == 0);
+    IS(rotate_due(s, "u/k", now_s), CCZ_E_LIMIT, "kms:quota-versions");
+    CHECK(lines_of(s).system == 1);
+    for (int pass = 0; pass < 2; pass++)
+        for (int i = 0; i < 2 * CCZI_KMS_UNABLE_NS_MAX; i++) {
+            (void)snprintf(name, sizeof(name), "t/%03d", i);
+            IS(rotate_due(s, name, now_s), CCZ_E_LIMIT, "kms:quota-versions");
+        }
+    CHECK(lines_of(s).system == 1 + CCZI_KMS_UNABLE_NS_MAX);
+    IS(rotate_due(s, "u/k", now_s + HOUR_S), CCZ_E_LIMIT, "kms:quota-versions");
+    CHECK(lines_of(s).system == 2 + CCZI_KMS_UNABLE_NS_MAX); /* others' room is not theirs */
+    ccz_kms_store_free(s);
+}
+
 /* ----------------------------------------------------------------- between transactions */
 
 /* Adds a use of an RSA key. */
@@ -301,6 +374,8 @@ int main(int argc, char **argv)
         {"kms.rotate_at_start", test_at_start},
         {"kms.rotate_pick", test_pick},
         {"kms.rotate_crowd", test_crowd},
+        {"kms.rotate_quiet", test_quiet},
+        {"kms.rotate_quiet_many", test_quiet_many},
         {"kms.later", test_later},
         {"kms.changed_meanwhile", test_changed_meanwhile},
     };
