@@ -9,6 +9,7 @@
 
 struct cczi_kms_call;
 struct cczi_kms_entry;
+struct cczi_kms_staged;
 
 /* How the staged policy of the same name judged. */
 struct cczi_kms_shadow {
@@ -108,6 +109,5 @@ bool cczi_kms_trials_due(const struct cczi_kms_trials *t);
 ccz_rc cczi_kms_trials_flush(struct ccz_kms_store *s, struct ccz_err *err);
 /* Adds what this server has counted since the row was written. */
 void cczi_kms_trials_pending(uint64_t *would_accept, uint64_t *would_refuse,
-                             const struct cczi_kms_trials *t, const char *policy,
-                             const uint8_t sha256[32]);
+                             const struct cczi_kms_trials *t, const struct cczi_kms_staged *st);
 #endif

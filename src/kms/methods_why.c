@@ -576,8 +576,7 @@ static void put_staged(struct ccz_buf *out, const struct cczi_kms_call *call,
         .would_refuse = st->would_refuse,
         .json = json,
     };
-    cczi_kms_trials_pending(&m.would_accept, &m.would_refuse, call->store->watch->trials,
-                            st->policy, st->sha256);
+    cczi_kms_trials_pending(&m.would_accept, &m.would_refuse, call->store->watch->trials, st);
     cczi_msg_put(out, cczi_msg_staged, &m);
 }
 
@@ -695,7 +694,7 @@ ccz_rc cczi_kms_run_roll_out(struct ccz_buf *response, struct cczi_kms_call *cal
         rc = cczi_kms_guard(call, err);
     if (rc == CCZ_OK) {
         note_sha256(call, st.sha256);
-        cczi_kms_trials_pending(&st.would_accept, &st.would_refuse, trials, st.policy, st.sha256);
+        cczi_kms_trials_pending(&st.would_accept, &st.would_refuse, trials, &st);
         (void)snprintf(call->detail, sizeof(call->detail), "tried: %llu accepted, %llu refused",
                        (unsigned long long)st.would_accept, (unsigned long long)st.would_refuse);
         cczi_kms_trials_touch(trials, st.policy);

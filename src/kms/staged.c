@@ -9,16 +9,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { TRIALS_MAX = 64 };
+/* Of what is in memory, counts that are not written must not be pushed out. So what is beyond PENDING_MAX of them at the end of
+ * a transaction is written, and the next one can add as many as it has calls. */
+enum { PENDING_MAX = CCZI_KMS_BATCH_MAX, TRIALS_MAX = PENDING_MAX + CCZI_KMS_BATCH_MAX + 1 };
 
 /* What is staged for one policy, which mostly is nothing. */
 struct trial {
-    bool taken;
-    bool known; /* `on`, sha256, ends_s are those of the database */
+    bool known; /* `on`, sha256, created_s, ends_s are those of the database */
     bool on;
     char policy[CCZ_KMS_NAME_SIZE];
     uint8_t sha256[32];
-    int64_t ends_s;
+    int64_t created_s, ends_s;
     uint64_t used;
     bool written; /* in this transaction */
     int64_t written_s, now_s;
@@ -28,6 +29,8 @@ struct trial {
 
 struct cczi_kms_trials {
     struct trial trial[TRIALS_MAX];
+    uint32_t hash[TRIALS_MAX]; /* side by side, as they are looked through for each release */
+    size_t len;                /* that were ever used */
     uint64_t turn;
     uint8_t head[32]; /* end of the audit chain as the last transaction left it */
     bool touched;     /* by this transaction */
@@ -46,23 +49,44 @@ void cczi_kms_trials_free(struct cczi_kms_trials *t)
 
 static void forget_all(struct cczi_kms_trials *t)
 {
-    for (size_t i = 0; i < TRIALS_MAX; i++)
+    for (size_t i = 0; i < t->len; i++)
         t->trial[i].known = false;
+}
+
+/* FNV-1a: only to look at few names. */
+static uint32_t hash_of(const char *policy)
+{
+    uint32_t h = 2166136261U;
+    for (; *policy; policy++)
+        h = (h ^ (uint8_t)*policy) * 16777619U;
+    return h;
 }
 
 static const struct trial *find(const struct cczi_kms_trials *t, const char *policy)
 {
-    for (size_t i = 0; i < TRIALS_MAX; i++)
-        if (t->trial[i].taken && strcmp(t->trial[i].policy, policy) == 0)
+    const uint32_t h = hash_of(policy);
+    for (size_t i = 0; i < t->len; i++)
+        if (t->hash[i] == h && strcmp(t->trial[i].policy, policy) == 0)
             return &t->trial[i];
     return NULL;
+}
+
+static bool is_pending(const struct trial *p)
+{
+    return p->on && p->accept + p->refuse + p->tx_accept + p->tx_refuse;
+}
+
+/* A trial that is staged anew is another one, also with the same text. */
+static bool is_same(const struct trial *p, const struct cczi_kms_staged *st)
+{
+    return p->created_s == st->created_s && memcmp(p->sha256, st->sha256, sizeof(p->sha256)) == 0;
 }
 
 /* ------------------------------------------------------------------------ transactions */
 
 static void end_counts(struct cczi_kms_trials *t, bool committed)
 {
-    for (size_t i = 0; i < TRIALS_MAX; i++) {
+    for (size_t i = 0; i < t->len; i++) {
         struct trial *p = &t->trial[i];
         if (committed && p->written) {
             p->written_s = p->now_s;
@@ -113,11 +137,10 @@ void cczi_kms_trials_touch(struct cczi_kms_trials *t, const char *policy)
 }
 
 void cczi_kms_trials_pending(uint64_t *would_accept, uint64_t *would_refuse,
-                             const struct cczi_kms_trials *t, const char *policy,
-                             const uint8_t sha256[32])
+                             const struct cczi_kms_trials *t, const struct cczi_kms_staged *st)
 {
-    const struct trial *p = find(t, policy);
-    if (!p || memcmp(p->sha256, sha256, 32) != 0)
+    const struct trial *p = find(t, st->policy);
+    if (!p || !is_same(p, st))
         return;
     *would_accept += p->accept + p->tx_accept;
     *would_refuse += p->refuse + p->tx_refuse;
@@ -125,29 +148,47 @@ void cczi_kms_trials_pending(uint64_t *would_accept, uint64_t *would_refuse,
 
 /* ------------------------------------------------------------------------------- trial */
 
+/* The one that was used longest ago, of those with nothing to lose. */
+static size_t oldest(const struct cczi_kms_trials *t)
+{
+    size_t at = 0;
+    for (size_t i = 1; i < t->len; i++) {
+        const struct trial *p = &t->trial[i], *best = &t->trial[at];
+        if (is_pending(p) != is_pending(best) ? is_pending(best) : p->used < best->used)
+            at = i;
+    }
+    return at;
+}
+
 static struct trial *place(struct cczi_kms_trials *t, const char *policy)
 {
     struct trial *p = (struct trial *)find(t, policy);
-    if (!p) { /* a free one was never used */
-        p = &t->trial[0];
-        for (size_t i = 1; i < TRIALS_MAX; i++)
-            p = t->trial[i].used < p->used ? &t->trial[i] : p;
-        *p = (struct trial){.taken = true};
+    if (!p) {
+        size_t at = t->len < TRIALS_MAX ? t->len++ : oldest(t);
+        p = &t->trial[at];
+        *p = (struct trial){0};
         memcpy(p->policy, policy, strlen(policy) + 1);
+        t->hash[at] = hash_of(policy);
     }
     p->used = ++t->turn;
     return p;
 }
 
-/* Another policy than before begins with no counts. */
+static void forget_counts(struct trial *p)
+{
+    p->accept = p->refuse = p->tx_accept = p->tx_refuse = 0;
+}
+
+/* Another trial than before begins with no counts. */
 static void take(struct trial *p, const struct cczi_kms_staged *st)
 {
-    if (!p->on || memcmp(p->sha256, st->sha256, sizeof(p->sha256)) != 0) {
-        p->accept = p->refuse = p->tx_accept = p->tx_refuse = 0;
+    if (!p->on || !is_same(p, st)) {
+        forget_counts(p);
         p->written_s = 0;
     }
     p->on = true;
     memcpy(p->sha256, st->sha256, sizeof(p->sha256));
+    p->created_s = st->created_s;
     p->ends_s = st->ends_s;
 }
 
@@ -234,8 +275,8 @@ void cczi_kms_shadow(struct cczi_kms_call *call)
 void cczi_kms_trials_note(struct cczi_kms_trials *t, const struct cczi_kms_call *call)
 {
     const struct cczi_kms_shadow *sh = &call->shadow;
-    struct trial *p = (struct trial *)find(t, call->policy);
-    if (!sh->tried || !p || memcmp(p->sha256, sh->sha256, sizeof(p->sha256)) != 0)
+    struct trial *p = sh->tried ? (struct trial *)find(t, call->policy) : NULL;
+    if (!p || memcmp(p->sha256, sh->sha256, sizeof(p->sha256)) != 0)
         return;
     p->now_s = call->req->now_s;
     if (sh->accept)
@@ -244,17 +285,28 @@ void cczi_kms_trials_note(struct cczi_kms_trials *t, const struct cczi_kms_call 
         p->tx_refuse++;
 }
 
-static bool due(const struct trial *p)
+/* @param crowd  there are more than may wait */
+static bool due(const struct trial *p, bool crowd)
 {
     int64_t age_s = p->now_s - p->written_s;
-    return p->taken && p->known && p->on && p->accept + p->refuse + p->tx_accept + p->tx_refuse &&
-           (age_s >= CCZI_KMS_TRIAL_EVERY_S || age_s <= -CCZI_KMS_TRIAL_EVERY_S);
+    bool old = age_s >= CCZI_KMS_TRIAL_EVERY_S || age_s <= -CCZI_KMS_TRIAL_EVERY_S;
+    return is_pending(p) && (crowd || (p->known && old));
+}
+
+/* How many have to be written, whichever. */
+static size_t excess(const struct cczi_kms_trials *t)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < t->len; i++)
+        n += is_pending(&t->trial[i]);
+    return n > PENDING_MAX ? n - PENDING_MAX : 0;
 }
 
 bool cczi_kms_trials_due(const struct cczi_kms_trials *t)
 {
-    for (size_t i = 0; i < TRIALS_MAX; i++)
-        if (due(&t->trial[i]))
+    const bool crowd = excess(t) > 0;
+    for (size_t i = 0; i < t->len; i++)
+        if (due(&t->trial[i], crowd))
             return true;
     return false;
 }
@@ -265,24 +317,32 @@ static ccz_rc write_counts(struct ccz_kms_store *s, struct trial *p, struct ccz_
     struct cczi_kms_row keep;
     cczi_kms_row_init(&keep);
     ccz_rc rc = cczi_kms_staged_get(&st, &keep, s, p->policy, err);
-    if (rc == CCZ_OK) {
+    const bool gone = rc == CCZ_E_NOT_FOUND || (rc == CCZ_OK && !is_same(p, &st));
+    if (gone) {
+        forget_counts(p);
+        rc = CCZ_OK;
+    } else if (rc == CCZ_OK) {
         st.would_accept += p->accept + p->tx_accept;
         st.would_refuse += p->refuse + p->tx_refuse;
         rc = cczi_kms_staged_put(s, &st, err);
     }
     cczi_kms_row_deinit(&keep);
-    p->written = rc == CCZ_OK;
-    return rc == CCZ_E_NOT_FOUND ? CCZ_OK : rc;
+    p->written = rc == CCZ_OK && !gone;
+    return rc;
 }
 
 ccz_rc cczi_kms_trials_flush(struct ccz_kms_store *s, struct ccz_err *err)
 {
     struct cczi_kms_trials *t = s->watch->trials;
+    size_t left = excess(t);
     ccz_rc rc = CCZ_OK;
-    for (size_t i = 0; rc == CCZ_OK && i < TRIALS_MAX; i++)
-        if (due(&t->trial[i]))
-            rc = write_counts(s, &t->trial[i], err);
-    for (size_t i = 0; rc != CCZ_OK && i < TRIALS_MAX; i++)
+    for (size_t i = 0; rc == CCZ_OK && i < t->len; i++) {
+        if (!due(&t->trial[i], left > 0))
+            continue;
+        rc = write_counts(s, &t->trial[i], err);
+        left -= left > 0;
+    }
+    for (size_t i = 0; rc != CCZ_OK && i < t->len; i++)
         t->trial[i].written = false; /* all of it is undone */
     return rc;
 }

@@ -291,6 +291,125 @@ static void test_undone(void)
     ccz_kms_store_free(s);
 }
 
+/* What the row says, without what is in memory. */
+static uint64_t written(struct ccz_kms_store *s, const char *policy)
+{
+    struct cczi_kms_staged row = {0};
+    struct cczi_kms_row keep;
+    cczi_kms_row_init(&keep);
+    CHECK(cczi_kms_begin(s, &err) == CCZ_OK);
+    CHECK(cczi_kms_staged_get(&row, &keep, s, policy, &err) == CCZ_OK);
+    cczi_kms_rollback(s);
+    cczi_kms_row_deinit(&keep);
+    return row.would_accept + row.would_refuse;
+}
+
+/* However many other policies are judged meanwhile. */
+static void test_kept(void)
+{
+    enum { OTHERS = 2 * CCZI_KMS_BATCH_MAX + 20 }; /* more than there are places */
+    struct ccz_kms_store *s = populated();
+    const struct ccz_ratls_peer ours = fix_peer(FIX_WORKLOAD);
+    char name[32];
+    CCZ_AUTO_BUF out;
+    ccz_buf_init(&out, CCZ_KMS_MESSAGE_SIZE_MAX);
+    CHECK(fix_stage(s, "server", wider, END, &err) == CCZ_OK);
+    CHECK(release_as(s, &ours, "key/model", FIX_NOW) == CCZ_OK);
+    CHECK(release_as(s, &ours, "key/model", FIX_NOW) == CCZ_OK);
+    CHECK(written(s, "server") == 1 && staged(&out, s, "server", FIX_NOW).would_accept == 2);
+    for (int i = 0; i < OTHERS; i++) {
+        (void)snprintf(name, sizeof(name), "p%03d", i);
+        const struct cczi_msg_bind_req bind = {.item = fix_str("secret/loose"),
+                                               .policy = fix_str(name)};
+        CHECK(fix_put_policy(s, name, fix_policy, false, &err) == CCZ_OK);
+        CHECK(fix_msg(NULL, s, FIX_ADMIN, "Bind", cczi_msg_bind_req, &bind, &err) == CCZ_OK);
+        CHECK(release_as(s, &ours, "secret/loose", FIX_NOW) == CCZ_OK);
+    }
+    CHECK(staged(&out, s, "server", FIX_NOW).would_accept == 2);
+    ccz_kms_store_free(s);
+}
+
+/* More trials with counts in memory than there are places, one after the other and in one transaction: none is lost. */
+static void test_crowd(void)
+{
+    enum { POLICIES = 2 * CCZI_KMS_BATCH_MAX, NEW = 20 };
+    struct ccz_kms_store *s = populated();
+    const struct ccz_ratls_peer ours = fix_peer(FIX_WORKLOAD);
+    struct fix_batch *b = &g_batch;
+    char name[32], item[40];
+    CCZ_AUTO_BUF out;
+    ccz_buf_init(&out, CCZ_KMS_MESSAGE_SIZE_MAX);
+    for (int i = 0; i < POLICIES; i++) {
+        (void)snprintf(name, sizeof(name), "p%03d", i);
+        CHECK(fix_put_policy(s, name, fix_policy, false, &err) == CCZ_OK);
+        CHECK(fix_put_secret(s, name, "v", name, false, &err) == CCZ_OK);
+        CHECK(fix_stage(s, name, fix_policy_other, END, &err) == CCZ_OK);
+        (void)snprintf(item, sizeof(item), "secret/%s", name);
+        CHECK(release_as(s, &ours, item, FIX_NOW) == CCZ_OK); /* is written */
+    }
+    CHECK(written(s, "p000") == 1 && written(s, name) == 1);
+    for (int from = 0; from < POLICIES; from += CCZI_KMS_BATCH_MAX) {
+        fix_batch_begin(b);
+        for (int i = from; i < POLICIES && i < from + CCZI_KMS_BATCH_MAX; i++) {
+            (void)snprintf(item, sizeof(item), "secret/p%03d", i);
+            fix_batch_release(b, FIX_WORKLOAD, item);
+        }
+        fix_batch_run(b, s);
+        for (size_t i = 0; i < b->len; i++)
+            CHECK(b->entry[i].rc == CCZ_OK);
+        fix_batch_end(b);
+    }
+    for (int i = 0; i < NEW; i++) { /* those of before make room for these, written or not */
+        (void)snprintf(name, sizeof(name), "q%03d", i);
+        const struct cczi_msg_bind_req bind = {.item = fix_str("secret/loose"),
+                                               .policy = fix_str(name)};
+        CHECK(fix_put_policy(s, name, fix_policy, false, &err) == CCZ_OK);
+        CHECK(fix_msg(NULL, s, FIX_ADMIN, "Bind", cczi_msg_bind_req, &bind, &err) == CCZ_OK);
+        CHECK(release_as(s, &ours, "secret/loose", FIX_NOW) == CCZ_OK);
+    }
+    unsigned pending = 0;
+    for (int i = 0; i < POLICIES; i++) {
+        (void)snprintf(name, sizeof(name), "p%03d", i);
+        CHECK(staged(&out, s, name, FIX_NOW).would_refuse == 2);
+        pending += written(s, name) == 1;
+    }
+    CHECK(pending == CCZI_KMS_BATCH_MAX); /* and no more is written than has to be */
+    ccz_kms_store_free(s);
+}
+
+/* The same text staged once more is a trial of its own. */
+static void test_anew(void)
+{
+    struct ccz_kms_store *s = populated();
+    const struct ccz_ratls_peer ours = fix_peer(FIX_WORKLOAD);
+    const struct cczi_msg_stage_req stage = {ccz_span_str("server"), ccz_span_str(wider), END, 1};
+    CCZ_AUTO_BUF out;
+    ccz_buf_init(&out, CCZ_KMS_MESSAGE_SIZE_MAX);
+    for (int i = 0; i < 2; i++) { /* seen by a release, or by GetStaged alone */
+        const int64_t now_s = FIX_NOW + 2 * i;
+        CHECK(fix_msg_at(NULL, s, FIX_ADMIN, "StagePolicy", cczi_msg_stage_req, &stage, now_s,
+                         &err) == CCZ_OK);
+        for (int n = 0; n < 3; n++)
+            CHECK(release_as(s, &ours, "key/model", now_s) == CCZ_OK);
+        CHECK(staged(&out, s, "server", now_s).would_accept == 3 && written(s, "server") == 1);
+        CHECK(fix_msg_at(NULL, s, FIX_ADMIN, "StagePolicy", cczi_msg_stage_req, &stage, now_s + 1,
+                         &err) == CCZ_OK);
+        if (i == 1)
+            CHECK(staged(&out, s, "server", now_s + 1).would_accept == 0);
+        CHECK(release_as(s, &ours, "key/model", now_s + 1) == CCZ_OK);
+        CHECK(staged(&out, s, "server", now_s + 1).would_accept == 1);
+    }
+    /* by somebody whom the table has not heard of yet: his row gets no counts of the one before */
+    struct cczi_kms_staged other = {
+        .policy = "server", .json = ccz_span_str(wider), .created_s = FIX_NOW + 10, .ends_s = END};
+    CHECK(ccz_sha256(other.sha256, other.json) == CCZ_OK);
+    CHECK(cczi_kms_begin(s, &err) == CCZ_OK && cczi_kms_staged_put(s, &other, &err) == CCZ_OK &&
+          cczi_kms_commit(s, &err) == CCZ_OK);
+    CHECK(release_as(s, &ours, "key/model", FIX_NOW + 2 * CCZI_KMS_TRIAL_EVERY_S) == CCZ_OK);
+    CHECK(written(s, "server") == 0);
+    ccz_kms_store_free(s);
+}
+
 /* A staged row that was changed behind our back stops no release, and decides none. */
 static void test_broken(void)
 {
@@ -445,6 +564,9 @@ int main(int argc, char **argv)
         {"kms.staged_undone", test_undone},
         {"kms.staged_broken", test_broken},
         {"kms.staged_many", test_many},
+        {"kms.staged_kept", test_kept},
+        {"kms.staged_crowd", test_crowd},
+        {"kms.staged_anew", test_anew},
         {"kms.staged_approvals", test_approvals},
     };
     return ccz_test_main(tests, sizeof(tests) / sizeof(tests[0]), argc, argv);
