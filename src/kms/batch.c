@@ -13,7 +13,7 @@
 
 #include <string.h>
 
-enum { RECEIPT_ROOM = 128 + CCZI_KMS_PROOF_SIZE_MAX };
+enum { RECEIPT_ROOM = 128 + CCZI_KMS_PROOF_SIZE_MAX, LOG_SIZE_MAX = CCZ_KMS_HELD_MAX * 8192 };
 
 void cczi_kms_entry_init(struct cczi_kms_entry *e, const struct ccz_kms_request *req)
 {
@@ -21,12 +21,14 @@ void cczi_kms_entry_init(struct cczi_kms_entry *e, const struct ccz_kms_request 
     ccz_buf_init(&e->answer, CCZ_KMS_MESSAGE_SIZE_MAX);
     e->answer.wipe = true;
     ccz_buf_init(&e->proof, CCZI_KMS_PROOF_SIZE_MAX);
+    ccz_buf_init(&e->log, LOG_SIZE_MAX);
 }
 
 void cczi_kms_entry_deinit(struct cczi_kms_entry *e)
 {
     ccz_buf_free(&e->answer);
     ccz_buf_free(&e->proof);
+    ccz_buf_free(&e->log);
     cczi_kms_work_free(e->work);
     e->work = NULL;
 }
@@ -48,12 +50,14 @@ static void reset(struct cczi_kms_entry *e, struct ccz_kms_store *s)
         .store = s,
         .req = &e->at,
         .work = &e->work,
+        .log = &e->log,
         .system = e->method == &cczi_kms_rotate_due,
         .reads = e->method && !e->method->recorded,
     };
     e->later = false;
     ccz_buf_free(&e->answer); /* freed, not cleared: it may hold a value */
     ccz_buf_clear(&e->proof);
+    ccz_buf_clear(&e->log);
 }
 
 /* Everything that an accepted call is, but for the commit. */
@@ -87,6 +91,7 @@ static ccz_rc run_one(struct ccz_kms_store *s, struct cczi_kms_entry *e, struct 
     }
     e->receipt = (struct ccz_kms_receipt){0};
     ccz_buf_free(&e->answer);
+    ccz_buf_clear(&e->log); /* what it recorded is undone */
     if (!cczi_kms_db_in_tx(&s->db) || s->db.fault != CCZI_KMS_FAULT_NONE) { /* all of it is lost */
         *err = e->err;
         return e->rc;
@@ -192,7 +197,7 @@ void cczi_kms_batch_metrics(struct ccz_kms_store *s, struct ccz_buf *out)
 {
     ccz_buf_printf(out,
                    "# HELP cczoo_kms_unrecorded_total Calls that were refused and are not in the "
-                   "audit log, since the store did not take it.\n"
+                   "audit log: the store did not take it, or their work found no place.\n"
                    "# TYPE cczoo_kms_unrecorded_total counter\n"
                    "cczoo_kms_unrecorded_total %llu\n",
                    (unsigned long long)atomic_load(&s->unrecorded));
@@ -255,6 +260,18 @@ static void put_receipt(struct cczi_kms_entry *e)
     fail(e, rc, &err);
 }
 
+/* Each ends with a line end, and has none in it. */
+static void log_others(const struct ccz_buf *lines)
+{
+    struct ccz_span in = ccz_buf_span(lines);
+    const uint8_t *end;
+    while (in.size && (end = memchr(in.ptr, '\n', in.size)) != NULL) {
+        ccz_log(CCZ_LOG_WARN, "kms", "%.*s", (int)(end - in.ptr), (const char *)in.ptr);
+        in.size -= (size_t)(end + 1 - in.ptr);
+        in.ptr = end + 1;
+    }
+}
+
 /* The transaction is on disk: proofs, receipts, log lines. */
 static void finish(struct ccz_kms_store *s, struct cczi_kms_entry *entries, size_t len)
 {
@@ -267,6 +284,7 @@ static void finish(struct ccz_kms_store *s, struct cczi_kms_entry *entries, size
         bool recorded = e->rc == CCZ_OK && e->receipt.audit_seq != 0;
         if (e->later)
             continue;
+        log_others(&e->log);
         if ((recorded || (e->rc == CCZ_OK && e->call.shows_log)) && rc != CCZ_OK)
             fail(e, rc, &err);
         else if (recorded)
@@ -348,6 +366,7 @@ void cczi_kms_entry_give_up(struct cczi_kms_entry *e, const char *where, const c
     struct ccz_err err = {0};
     ccz_rc rc = ccz_fail(&err, CCZ_E_LIMIT, where, CCZI_KMS_PASSES_MAX, "%s", why);
     fail(e, cczi_kms_hint(&err, rc), &err);
+    atomic_fetch_add(&e->call.store->unrecorded, 1); /* the store would have taken its line */
     cczi_kms_log_call(&e->call, op_of(e), &e->err, &e->receipt);
 }
 

@@ -269,40 +269,46 @@ static void put_log_value(struct ccz_buf *b, const char *key, const char *value)
     }
 }
 
+void cczi_kms_log_text(struct ccz_buf *b, const struct cczi_kms_call *call, const char *op,
+                       const struct ccz_err *why, const struct ccz_kms_receipt *receipt)
+{
+    ccz_buf_printf(b, "%s verdict=%s", op, why ? "reject" : "accept");
+    if (call->has_ref) {
+        char item[CCZ_KMS_ITEM_SIZE];
+        cczi_kms_ref_print(item, &call->ref);
+        put_log_value(b, "item", item);
+    }
+    if (call->version)
+        ccz_buf_printf(b, " version=%u", call->version);
+    if (call->policy[0])
+        put_log_value(b, "policy", call->policy);
+    if (call->rule[0])
+        put_log_value(b, "rule", call->rule);
+    if (call->references[0])
+        put_log_value(b, "references", call->references);
+    if (call->proposal)
+        ccz_buf_printf(b, " proposal=%llu", (unsigned long long)call->proposal);
+    if (call->has_ns)
+        put_log_value(b, "namespace", call->ns);
+    if (call->principal[0])
+        put_log_value(b, "principal", call->principal);
+    if (why) {
+        put_log_value(b, "where", why->where);
+        put_log_value(b, "got", why->got);
+        put_log_value(b, "expected", why->expected);
+    }
+    put_log_value(b, "peer", call->req->address);
+    if (receipt->audit_seq)
+        ccz_buf_printf(b, " audit=%llu", (unsigned long long)receipt->audit_seq);
+    if (call->req->peer->attested && call->req->peer->claims.simulated)
+        ccz_buf_put_str(b, " SIMULATED");
+}
+
 void cczi_kms_log_call(const struct cczi_kms_call *call, const char *op, const struct ccz_err *why,
                        const struct ccz_kms_receipt *receipt)
 {
     CCZ_AUTO_BUF b;
     ccz_buf_init(&b, ENTRY_SIZE_MAX);
-    ccz_buf_printf(&b, "%s verdict=%s", op, why ? "reject" : "accept");
-    if (call->has_ref) {
-        char item[CCZ_KMS_ITEM_SIZE];
-        cczi_kms_ref_print(item, &call->ref);
-        put_log_value(&b, "item", item);
-    }
-    if (call->version)
-        ccz_buf_printf(&b, " version=%u", call->version);
-    if (call->policy[0])
-        put_log_value(&b, "policy", call->policy);
-    if (call->rule[0])
-        put_log_value(&b, "rule", call->rule);
-    if (call->references[0])
-        put_log_value(&b, "references", call->references);
-    if (call->proposal)
-        ccz_buf_printf(&b, " proposal=%llu", (unsigned long long)call->proposal);
-    if (call->has_ns)
-        put_log_value(&b, "namespace", call->ns);
-    if (call->principal[0])
-        put_log_value(&b, "principal", call->principal);
-    if (why) {
-        put_log_value(&b, "where", why->where);
-        put_log_value(&b, "got", why->got);
-        put_log_value(&b, "expected", why->expected);
-    }
-    put_log_value(&b, "peer", call->req->address);
-    if (receipt->audit_seq)
-        ccz_buf_printf(&b, " audit=%llu", (unsigned long long)receipt->audit_seq);
-    if (call->req->peer->attested && call->req->peer->claims.simulated)
-        ccz_buf_put_str(&b, " SIMULATED");
+    cczi_kms_log_text(&b, call, op, why, receipt);
     ccz_log(why ? CCZ_LOG_WARN : CCZ_LOG_INFO, "kms", "%s", ccz_buf_str(&b));
 }

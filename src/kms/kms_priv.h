@@ -724,6 +724,7 @@ struct cczi_kms_call {
     bool
         quiet; /* leaves no line: accepted, and nothing was done; or refused as before (unable.h) */
     struct cczi_kms_work **work; /* use_priv.h: of the entry */
+    struct ccz_buf *log;         /* of the entry */
     bool later;                  /* ended because its work is not done */
     bool hides_policy;           /* the caller named a policy, and is not told what became of it */
     bool judged;                 /* by a policy: what it expects is for auditors (told.c) */
@@ -944,6 +945,9 @@ ccz_rc cczi_kms_record(struct ccz_kms_receipt *receipt, const struct cczi_kms_ca
                        const char *op, const struct ccz_err *why, struct ccz_err *err);
 void cczi_kms_log_call(const struct cczi_kms_call *call, const char *op, const struct ccz_err *why,
                        const struct ccz_kms_receipt *receipt);
+/* The same as text, appended; without a line end, and none in it. */
+void cczi_kms_log_text(struct ccz_buf *b, const struct cczi_kms_call *call, const char *op,
+                       const struct ccz_err *why, const struct ccz_kms_receipt *receipt);
 
 /*
  * batch.c: calls that share one transaction and so one fsync. Each has a savepoint: one that fails is undone alone and
@@ -959,10 +963,12 @@ struct cczi_kms_entry {
     const struct ccz_kms_request *req; /* in; borrowed */
     struct ccz_kms_request at;         /* the same at the time of this try */
     ccz_rc rc;
-    struct ccz_err err;                   /* why not; only with rc */
-    struct ccz_buf answer;                /* message to send; empty unless CCZ_OK */
-    struct ccz_kms_receipt receipt;       /* of the audit line it left; audit_seq 0 = none */
-    struct ccz_buf proof;                 /* for the receipt, filled by on_batch */
+    struct ccz_err err;             /* why not; only with rc */
+    struct ccz_buf answer;          /* message to send; empty unless CCZ_OK */
+    struct ccz_kms_receipt receipt; /* of the audit line it left; audit_seq 0 = none */
+    struct ccz_buf proof;           /* for the receipt, filled by on_batch */
+    struct ccz_buf
+        log; /* of audit lines beside that of the call: lines for the log, once they are on disk */
     char decision[CCZ_KMS_DECISION_SIZE]; /* of a refusal that is on record, else "" */
     bool later; /* not decided: its work has to be done first, see use_priv.h */
     struct cczi_kms_work
@@ -980,7 +986,7 @@ size_t cczi_kms_batch_pass(struct ccz_kms_store *s, struct cczi_kms_entry *entri
 /* For alarms: whether the store takes lines, without which nothing is answered. Any thread. */
 void cczi_kms_batch_metrics(struct ccz_kms_store *s, struct ccz_buf *out);
 #define CCZI_KMS_PASSES_MAX 4 /* of one call: its key may change while its work is done */
-/* In the log alone. @param where  "kms:busy", "kms:busy-namespace" */
+/* In the log and the metrics alone. @param where  "kms:busy", "kms:busy-namespace" */
 void cczi_kms_entry_give_up(struct cczi_kms_entry *e, const char *where, const char *why);
 
 #include "kms_still.h"

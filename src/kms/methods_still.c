@@ -86,7 +86,8 @@ static ccz_rc record_no(char decision[CCZ_KMS_DECISION_SIZE], struct cczi_kms_ca
         return rc;
     call->shows_log =
         true; /* the answer names this line, and is withheld as that of a recorded call is */
-    cczi_kms_log_call(one, "StillReleased", why, &receipt);
+    cczi_kms_log_text(call->log, one, "StillReleased", why, &receipt);
+    ccz_buf_u8(call->log, '\n');
     ccz_kms_decision_print(decision, receipt.audit_seq);
     return CCZ_OK;
 }

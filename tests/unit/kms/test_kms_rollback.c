@@ -211,11 +211,60 @@ static void test_commit_resolved(void)
     ccz_kms_store_free(a);
 }
 
+/* Lines of the process log about an audit line. */
+static unsigned logged;
+static void count_logged(void *arg, enum ccz_log_level level, const char *module, const char *line)
+{
+    (void)level;
+    (void)module;
+    CHECK(strlen(line) < 2000);
+    logged += strstr(line, "StillReleased verdict=reject") && strstr(line, "item=key/model") &&
+              strstr(line, (const char *)arg);
+}
+
+static void put_held(struct ccz_buf *b, const char *item)
+{
+    const struct cczi_msg_release_req m = {ccz_span_str(item), 1};
+    size_t mark = ccz_pb_open(b, CCZI_MSG_REPEATED);
+    cczi_msg_put(b, cczi_msg_release_req, &m);
+    ccz_pb_close(b, mark);
+}
+
+/* An answer that has become "no" leaves an audit line beside the call; the log speaks of it when it is there, and once. */
+static void test_still_log(void)
+{
+    struct ccz_kms_store *a = fix_memory_store();
+    struct ccz_ratls_peer peer = fix_peer(FIX_WORKLOAD);
+    char audit[32];
+    CCZ_AUTO_BUF held;
+    fix_populate(a);
+    peer.claims.mrenclave[0] ^= 1;
+    ccz_buf_init(&held, 4096);
+    (void)snprintf(audit, sizeof(audit), " audit=%llu", (unsigned long long)a->head.seq + 1);
+    ccz_log_install(count_logged, audit, CCZ_LOG_DEBUG);
+    put_held(&held, "key/model");
+    put_held(&held, "policy/server"); /* ends the call, and undoes what it did */
+    CHECK(fix_call_as(NULL, a, &peer, "StillReleased", ccz_buf_span(&held), &err) == CCZ_E_FORMAT);
+    CHECK(logged == 0);
+    (void)snprintf(audit, sizeof(audit), " audit=%llu", (unsigned long long)a->head.seq + 1);
+    lossy = *cczi_kms_sqlite();
+    lossy.first = lossy_first;
+    lossy.fail = lossy_fail;
+    a->db.ops = &lossy;
+    lose_commit = true; /* the first try comes to nothing */
+    ccz_buf_clear(&held);
+    put_held(&held, "key/model");
+    uint64_t before = a->head.seq;
+    CHECK(fix_call_as(NULL, a, &peer, "StillReleased", ccz_buf_span(&held), &err) == CCZ_OK);
+    CHECK(!lose_commit && a->head.seq == before + 1 && logged == 1);
+    ccz_log_install(NULL, NULL, CCZ_LOG_ERROR);
+    ccz_kms_store_free(a);
+}
+
 static const struct ccz_test tests[] = {
-    {"kms.forked_live", test_forked_live},
-    {"kms.lines_of_others", test_lines_of_others},
-    {"kms.far_behind", test_far_behind},
-    {"kms.commit_resolved", test_commit_resolved},
+    {"kms.forked_live", test_forked_live}, {"kms.lines_of_others", test_lines_of_others},
+    {"kms.far_behind", test_far_behind},   {"kms.commit_resolved", test_commit_resolved},
+    {"kms.still_log", test_still_log},
 };
 
 int main(int argc, char **argv)

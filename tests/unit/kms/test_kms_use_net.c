@@ -433,6 +433,13 @@ static void test_work_queue(void)
     ccz_kms_service_free(service);
     CHECK(other.answered == 16 && other.busy == 0);
     CHECK(d.answered == queued && d.busy > 0 && d.busy < queued);
+    CCZ_AUTO_BUF metrics; /* these have no line, and are counted */
+    char want[64];
+    ccz_buf_init(&metrics, 4096);
+    cczi_kms_batch_metrics(store, &metrics);
+    (void)snprintf(want, sizeof(want), "\ncczoo_kms_unrecorded_total %u\n", d.busy);
+    CHECK(strstr(ccz_buf_str(&metrics), want));
+    CHECK(strstr(ccz_buf_str(&metrics), "\ncczoo_kms_store_takes_lines 1\n"));
     CHECK(ccz_kms_store_check(NULL, store, NULL) == CCZ_OK);
     const struct ccz_kms_service_cfg many = {
         .store = store, .clock = {fixed_now, NULL}, .crypto_threads = 65};
