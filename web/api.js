@@ -37,9 +37,12 @@ export async function call(method, body = {}) {
 // Every page of a list. next(answer) -> the members of the next request.
 export async function all(method, member, body, next) {
   const out = [];
-  let request = body;
+  let request = body, state;
   for (let page = 0; page < 1000; page++) {
     const a = await call(method, request);
+    if (page && a.state !== state) // of a replay: half of it was judged by something else
+      throw new Refused(0, { where: 'kms:replay-changed', message: 'the policy in force, or reference values, changed meanwhile: run it again' });
+    state = a.state;
     out.push(...(a[member] ?? []));
     if (!a.more || a.more === '0') return out;
     request = { ...body, ...next(a) };
