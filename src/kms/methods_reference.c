@@ -83,17 +83,22 @@ ccz_rc cczi_kms_run_put_reference(struct ccz_buf *response, struct cczi_kms_call
     struct cczi_msg_put_reference_req m = {0};
     struct cczi_kms_reference r = {.created_s = call->req->now_s};
     CCZ_AUTO(ccz_reference) set = NULL;
+    int64_t from_ms = 0;
     ccz_rc rc = cczi_msg_get(&m, cczi_msg_put_reference_req, call->req->body, err);
     if (rc == CCZ_OK)
         rc = take_name(call, m.name, err);
     if (rc == CCZ_OK)
         rc = cczi_kms_guard(call, err);
     if (rc == CCZ_OK)
+        rc = cczi_kms_looks_begin(&from_ms, call, err);
+    if (rc == CCZ_OK)
         rc = ccz_reference_parse(&set, m.json, err);
     if (rc == CCZ_OK)
         rc = next_version(&r.version, call, set, m.replace != 0, err);
     if (rc == CCZ_OK)
         rc = ccz_sha256(r.sha256, m.json);
+    if (from_ms)
+        cczi_kms_looks_end(call, from_ms);
     if (rc != CCZ_OK)
         return rc;
     r.json = m.json;
@@ -170,16 +175,25 @@ static ccz_rc put_set(struct ccz_buf *response, struct ccz_kms_store *s, const c
     return CCZ_OK;
 }
 
-static ccz_rc put_sets(struct ccz_buf *response, struct ccz_kms_store *s,
+/* In the time of those who read the namespace of the first of them. */
+static ccz_rc put_sets(struct ccz_buf *response, struct cczi_kms_call *call,
                        const struct cczi_kms_names *names, struct ccz_err *err)
 {
+    struct ccz_kms_store *s = call->store;
     struct cczi_kms_row keep;
-    ccz_rc rc = CCZ_OK;
+    int64_t from_ms;
+    if (names->len == 0)
+        return CCZ_OK;
+    cczi_kms_ns_of(call->ns, names->name[0]);
+    ccz_rc rc = cczi_kms_looks_begin(&from_ms, call, err);
+    if (rc != CCZ_OK)
+        return rc;
     cczi_kms_row_init(&keep);
     for (size_t i = 0; rc == CCZ_OK && i < names->len; i++)
         rc = cczi_kms_or_not_found(err, put_set(response, s, names->name[i], &keep, err),
                                    "set of reference values", names->name[i]);
     cczi_kms_row_deinit(&keep);
+    cczi_kms_looks_end(call, from_ms);
     return rc;
 }
 
@@ -201,7 +215,7 @@ ccz_rc cczi_kms_run_list_references(struct ccz_buf *response, struct cczi_kms_ca
         rc = cczi_kms_names_after(names, call->store, CCZI_SQL_REFERENCE_NAMES, after, LIST_PAGE,
                                   may_see, &readable, err);
     if (rc == CCZ_OK)
-        rc = put_sets(response, call->store, names, err);
+        rc = put_sets(response, call, names, err);
     if (rc == CCZ_OK && names->more)
         ccz_pb_put_uint(response, CCZI_MSG_MORE, 1);
     cczi_kms_readable_deinit(&readable);

@@ -199,6 +199,20 @@ static ccz_rc delete_set(struct ccz_kms_store *s, const char *name)
     return fix_msg(NULL, s, FIX_ADMIN, "DeleteReference", cczi_msg_name, &m, &err);
 }
 
+static ccz_rc put_set(struct ccz_kms_store *s, const char *name)
+{
+    const struct cczi_msg_put_reference_req m = {fix_str(name), fix_str(fix_set), 1};
+    err = (struct ccz_err){0};
+    return fix_msg(NULL, s, FIX_ADMIN, "PutReference", cczi_msg_put_reference_req, &m, &err);
+}
+
+static ccz_rc list_sets(struct ccz_kms_store *s, const char *after)
+{
+    const struct cczi_msg_name m = {fix_str(after)};
+    err = (struct ccz_err){0};
+    return fix_msg(NULL, s, FIX_ADMIN, "ListReferences", cczi_msg_name, &m, &err);
+}
+
 static void drain(struct ccz_kms_store *s, const char *account)
 {
     cczi_kms_looks_took(s->looks, 1000 * CCZI_KMS_LOOKS_BURST_MS);
@@ -217,7 +231,8 @@ static void test_replay_rate(void)
     CHECK(strstr(err.msg, "readers of namespace \"t\"") &&
           strstr(err.hint, "a tenth of the time") && err.aux > 0);
     CHECK(s->head.seq == seq + 1); /* on record */
-    CHECK(replay_of(s, "u/p") == CCZ_OK);
+    REFUSED(list_sets(s, ""), CCZ_E_LIMIT, "kms:look-rate");
+    CHECK(replay_of(s, "u/p") == CCZ_OK && list_sets(s, "t/set") == CCZ_OK);
     CHECK(release_as(s, &peer, "key/t/k", FIX_NOW) == CCZ_OK);
     CHECK(fix_put_policy(s, "t/p", fix_policy, true, &err) ==
           CCZ_OK); /* nor keeps he changes away */
@@ -235,8 +250,10 @@ static void test_change_rate(void)
     REFUSED(fix_put_policy(s, "t/p", fix_policy, true, &err), CCZ_E_LIMIT, "kms:look-rate");
     REFUSED(fix_stage(s, "t/p", fix_policy, FIX_NOW + 60, &err), CCZ_E_LIMIT, "kms:look-rate");
     REFUSED(roll_out(s, "t/p", fix_policy_other, FIX_NOW), CCZ_E_LIMIT, "kms:look-rate");
+    REFUSED(put_set(s, "t/set"), CCZ_E_LIMIT, "kms:look-rate");
     REFUSED(delete_set(s, "t/set"), CCZ_E_LIMIT, "kms:look-rate");
     CHECK(fix_put_policy(s, "u/p", fix_policy, true, &err) == CCZ_OK);
+    CHECK(put_set(s, "u/set") == CCZ_OK && list_sets(s, "") == CCZ_OK);
     CHECK(delete_set(s, "u/set") == CCZ_OK && replay_of(s, "t/p") == CCZ_OK);
     CHECK(release_as(s, &peer, "key/t/k", FIX_NOW) == CCZ_OK);
     ccz_kms_store_free(s);
