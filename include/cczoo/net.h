@@ -60,7 +60,7 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_loop_on_signal(struct ccz_loop *loop, int signo,
 
 /* ------------------------------------------------------------------------------------ timers */
 
-/** Made once, set often: setting allocates nothing. */
+/** Made once, set often. */
 struct ccz_timer;
 CCZ_API CCZ_MUST_USE ccz_rc ccz_timer_new(struct ccz_timer **out, struct ccz_loop *loop,
                                           void (*fn)(void *arg), void *arg);
@@ -68,9 +68,10 @@ CCZ_API void ccz_timer_free(struct ccz_timer *t); /**< cancels; NULL is fine */
 CCZ_DEFINE_AUTO(ccz_timer)
 /**
  * Fires in @p delay_ms (never early; usually within 5 ms), then every @p period_ms if that is not 0.
- * Replaces what was set before. Negative delays count as 0.
+ * Replaces what was set before. Negative delays count as 0, INT64_MAX is never.
+ * @return false: no memory for one more timer of the loop; @p t is not set. A timer that is set already can always be moved.
  */
-CCZ_API void ccz_timer_set(struct ccz_timer *t, int64_t delay_ms, int64_t period_ms);
+CCZ_API bool ccz_timer_set(struct ccz_timer *t, int64_t delay_ms, int64_t period_ms);
 /** Fires once, in this turn of the loop, before it looks at any socket again. On the loop's thread. */
 CCZ_API void ccz_timer_now(struct ccz_timer *t);
 CCZ_API void ccz_timer_cancel(struct ccz_timer *t); /**< fn is not called any more */
@@ -94,10 +95,11 @@ struct ccz_conn_ops {
      *  ccz_conn_tell_sent() or ccz_conn_shutdown(). */
     void (*on_drained)(struct ccz_conn *c, void *arg);
     /**
-     * Once, if the connection ends without the owner's doing. After it nothing more arrives; the owner
-     * still frees @p c (or ends it, to send what is pending to a peer that only closed its side).
+     * The connection ends without the owner's doing. Once with CCZ_E_CLOSED: nothing more arrives, but the peer may only have
+     * closed its side, and what is written still reaches it. And once with any other reason, perhaps after that: nothing moves
+     * any more, nor does on_drained() come. The owner still frees @p c (or ends it, to send what is pending).
      *  - CCZ_E_CLOSED       net:eof: the peer ended its stream in order
-     *  - CCZ_E_IO           net:read, net:write: aux = errno (ECONNRESET, EPIPE, ...)
+     *  - CCZ_E_IO           net:read, net:write: aux = errno (ECONNRESET, EPIPE, ENOMEM, ...)
      *  - CCZ_E_UNAVAILABLE  net:connect: no address accepted, aux = errno of the last; net:resolve: aux = EAI_*
      *  - CCZ_E_TIMEOUT      net:connect-timeout
      */
@@ -112,7 +114,8 @@ struct ccz_conn_cfg {
     size_t out_size_max;        /**< 0 = CCZ_CONN_OUT_SIZE_MAX */
     size_t out_high;            /**< 0 = CCZ_CONN_OUT_HIGH; the low mark is a quarter of it */
     int64_t connect_timeout_ms; /**< names, all addresses and handshake together; 0 = 10 s */
-    bool keepalive; /**< SO_KEEPALIVE, with the system's times: a peer that vanished is noticed */
+    bool
+        keepalive; /**< SO_KEEPALIVE, with the system's times: a peer that vanished is noticed, unless reading is paused */
 };
 /**
  * Starts connecting; the result comes through on_open() or on_closed(). Names are resolved off the loop;
@@ -129,12 +132,16 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_conn_adopt(struct ccz_conn **out, struct ccz_loo
 CCZ_API void ccz_conn_free(struct ccz_conn *c);
 /**
  * Gives @p c up: pending output is sent, the stream ended and the peer's end awaited, all within
- * @p timeout_ms; then it is freed. No callback follows.
+ * @p timeout_ms; then it is freed, and at once if there is no memory for the limit. No callback follows.
  */
 CCZ_API void ccz_conn_end(struct ccz_conn *c, int64_t timeout_ms);
 /** As ccz_conn_free(), and the peer sees an error instead of an end (TCP: reset; unix sockets have no such thing). */
 CCZ_API void ccz_conn_reset(struct ccz_conn *c);
-/** Ends the outgoing stream behind what is pending; reading goes on. on_drained() says when it is done. */
+/** As if writing had failed with errno @p why: nothing more is sent, on_closed() says CCZ_E_IO at the end of the turn. For owners
+ *  that meet a failure where they cannot be called back; needs no memory. Nothing if @p c is not open. */
+CCZ_API void ccz_conn_fail(struct ccz_conn *c, int why);
+/** Ends the outgoing stream behind what is pending; reading goes on. on_drained() says when it is done, on_closed() if
+ *  it cannot be. */
 CCZ_API void ccz_conn_shutdown(struct ccz_conn *c);
 /** Calls on_drained(), once, when nothing is pending any more. */
 CCZ_API void ccz_conn_tell_sent(struct ccz_conn *c);
@@ -143,7 +150,7 @@ CCZ_API void ccz_conn_tell_sent(struct ccz_conn *c);
  * large data meeting an empty queue goes straight to the socket.
  * @retval CCZ_E_CLOSED  the connection is not open (any more); on_closed() tells why. Or it was shut down
  * @retval CCZ_E_LIMIT   out_size_max would be exceeded; nothing of @p data was queued
- * @retval CCZ_E_NOMEM   nothing of @p data was queued
+ * @retval CCZ_E_NOMEM   nothing of @p data was queued or sent. Where the kernel has taken a part already, on_closed() tells of it
  */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_conn_write(struct ccz_conn *c, struct ccz_span data);
 /** Sends what is queued now instead of at the end of the turn: when the peer can work on it while we go on. */

@@ -4,12 +4,15 @@
 #define _GNU_SOURCE
 #include "net/net_priv.h"
 
+#include "base/condwait.h"
+
 #include <assert.h>
 #include <errno.h>
 #include <event2/event.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -39,16 +42,15 @@ struct ccz_conn {
     int fd;
     struct event *read_ev, *write_ev, *timer_ev;
     bool paused;
-    bool eof;       /* the peer ended its stream */
-    bool told;      /* on_closed() was called */
-    bool high;      /* above the high mark since the last on_drained() */
-    bool dirty;     /* in loop->dirty */
-    bool want_send; /* write_ev is armed: the kernel takes no more for now */
+    bool eof;   /* the peer ended its stream; on_closed() told of it, and tells of a failure yet */
+    bool high;  /* above the high mark since the last on_drained() */
+    bool dirty; /* in loop->dirty */
+    bool want_send; /* the kernel takes no more for now, and write_ev tells when it does */
     bool shut_due;  /* ccz_conn_shutdown(): our end of the stream follows what is pending */
     bool shut;      /* our end of the stream was sent */
     bool tell_sent; /* on_drained() is due when nothing is pending */
     bool keepalive;
-    int send_errno; /* of a direct send, told at the end of the turn */
+    int send_errno; /* of a direct send, or ccz_conn_fail(): told at the end of the turn */
     struct ccz_buf out;
     size_t sent; /* of out; always less than half of out.size */
     size_t out_size_max, out_high;
@@ -168,7 +170,8 @@ void cczi_conn_bury(struct ccz_conn *c)
     free(c);
 }
 
-/* Tells the owner; an ended connection has none and goes away. */
+/* Tells the owner; an ended connection has none and goes away. Comes once for the peer's end and once for a failure: the
+ * first stops reading, the second everything. */
 static void conn_close(struct ccz_conn *c, const struct ccz_err *why)
 {
     if (c->state == CONN_ENDING) {
@@ -180,9 +183,6 @@ static void conn_close(struct ccz_conn *c, const struct ccz_err *why)
         unset_dirty(c);
         conn_detach(c);
     }
-    if (c->told)
-        return;
-    c->told = true;
     c->ops->on_closed(c, c->arg, why); /* last: it may free c */
 }
 
@@ -193,10 +193,19 @@ static void conn_fail_io(struct ccz_conn *c, const char *where, int e)
     conn_close(c, &err);
 }
 
-static void conn_timer(struct ccz_conn *c, int64_t ms)
+/* @return false: no memory */
+static bool conn_timer(struct ccz_conn *c, int64_t ms)
 {
     struct timeval tv = cczi_timeval(ms);
-    event_add(c->timer_ev, &tv);
+    return event_add(c->timer_ev, &tv) == 0;
+}
+
+void ccz_conn_fail(struct ccz_conn *c, int why)
+{
+    if (c->state != CONN_OPEN || c->send_errno != 0)
+        return;
+    c->send_errno = why;
+    set_dirty(c);
 }
 
 /* ------------------------------------------------------------------------------------- output */
@@ -234,11 +243,11 @@ ccz_rc ccz_conn_write(struct ccz_conn *c, struct ccz_span data)
         return CCZ_E_CLOSED;
     if (data.size > c->out_size_max - pending)
         return CCZ_E_LIMIT;
+    ssize_t n = 0;
     if (pending == 0 && data.size >= CONN_DIRECT_SIZE) {
-        ssize_t n = send_some(c->fd, data);
+        n = send_some(c->fd, data);
         if (n < 0) {
-            c->send_errno = errno; /* told at the end of the turn, not from inside this call */
-            set_dirty(c);
+            ccz_conn_fail(c, errno); /* told at the end of the turn, not from inside this call */
             return CCZ_OK;
         }
         data = (struct ccz_span){data.ptr + n, data.size - (size_t)n};
@@ -246,7 +255,10 @@ ccz_rc ccz_conn_write(struct ccz_conn *c, struct ccz_span data)
     ccz_buf_put_span(&c->out, data);
     if (c->out.bad) {
         c->out.bad = false; /* its content is what it was */
-        return CCZ_E_NOMEM;
+        if (n == 0)
+            return CCZ_E_NOMEM;
+        ccz_conn_fail(c, ENOMEM); /* a part has left: the stream cannot go on without the rest */
+        return CCZ_OK;
     }
     if (ccz_conn_pending(c) > c->out_high)
         c->high = true;
@@ -281,15 +293,15 @@ void ccz_conn_push(struct ccz_conn *c)
         out_consumed(c, (size_t)n);
 }
 
-static void set_want_send(struct ccz_conn *c, bool want)
+/* @return false: the kernel, or libevent, has no memory */
+static bool set_want_send(struct ccz_conn *c, bool want)
 {
     if (want == c->want_send)
-        return;
+        return true;
     c->want_send = want;
-    if (want)
-        event_add(c->write_ev, NULL);
-    else
-        event_del(c->write_ev);
+    if (c->eof) /* armed for good, see watch_after_eof() */
+        return true;
+    return (want ? event_add(c->write_ev, NULL) : event_del(c->write_ev)) == 0;
 }
 
 static void conn_shut(struct ccz_conn *c)
@@ -329,7 +341,10 @@ void cczi_conn_flush(struct ccz_conn *c)
         out_consumed(c, (size_t)n);
         pending = ccz_conn_pending(c);
     }
-    set_want_send(c, pending > 0);
+    if (!set_want_send(c, pending > 0)) {
+        conn_fail_io(c, "net:write", ENOMEM);
+        return;
+    }
     if (c->state == CONN_ENDING) {
         if (pending == 0)
             conn_finish(c);
@@ -372,25 +387,43 @@ void ccz_conn_end(struct ccz_conn *c, int64_t timeout_ms)
         ccz_conn_free(c);
         return;
     }
+    if (!conn_timer(c, timeout_ms)) { /* without a limit it could stay for ever */
+        ccz_conn_free(c);
+        return;
+    }
     c->state = CONN_ENDING;
     LIST_INSERT_HEAD(&c->loop->ended, c, link);
-    conn_timer(c, timeout_ms);
     if (c->paused && !c->eof)
-        event_add(c->read_ev, NULL);
+        (void)event_add(c->read_ev, NULL); /* without it the limit ends the connection */
     set_dirty(c);
 }
 
 /* -------------------------------------------------------------------------------------- input */
 
+/* Nothing reads any more, and an end that was read is readable for ever: a reset, or a peer that the system's keepalive
+ * gave up, shows as an edge of writability. @return false: no memory */
+static bool watch_after_eof(struct ccz_conn *c)
+{
+    event_del(c->write_ev);
+    return event_assign(c->write_ev, c->loop->base, c->fd, EV_WRITE | EV_PERSIST | EV_ET,
+                        on_writable, c) == 0 &&
+           event_add(c->write_ev, NULL) == 0;
+}
+
 static void conn_eof(struct ccz_conn *c)
 {
-    c->eof = true;
     event_del(c->read_ev);
-    if (c->state == CONN_ENDING) {
-        if (c->shut)
-            ccz_conn_free(c);
+    c->eof = true;
+    if (c->state == CONN_ENDING && c->shut) {
+        ccz_conn_free(c);
         return;
     }
+    if (!watch_after_eof(c)) {
+        conn_fail_io(c, "net:read", ENOMEM);
+        return;
+    }
+    if (c->state == CONN_ENDING)
+        return;
     struct ccz_err err = {0};
     ccz_fail(&err, CCZ_E_CLOSED, "net:eof", 0, "%s: the peer ended the connection", c->peer);
     conn_close(c, &err);
@@ -434,23 +467,24 @@ void ccz_conn_resume(struct ccz_conn *c)
     if (!c->paused)
         return;
     c->paused = false;
-    if (c->state == CONN_OPEN && !c->eof)
-        event_add(c->read_ev, NULL);
+    if (c->state == CONN_OPEN && !c->eof && event_add(c->read_ev, NULL) != 0)
+        ccz_conn_fail(c, ENOMEM); /* it would hear nothing any more */
 }
 
 /* ---------------------------------------------------------------------------------- connecting */
 
-static void conn_opened(struct ccz_conn *c)
+/* @return false: no memory; it would hear nothing */
+static bool conn_opened(struct ccz_conn *c)
 {
     c->state = CONN_OPEN;
     event_del(c->timer_ev);
-    set_want_send(c, false);
-    if (!c->paused)
-        event_add(c->read_ev, NULL);
+    if (!set_want_send(c, false) || (!c->paused && event_add(c->read_ev, NULL) != 0))
+        return false;
     struct sockaddr_storage ss = {.ss_family = AF_UNIX};
     socklen_t size = sizeof(ss);
     (void)getpeername(c->fd, (struct sockaddr *)&ss, &size);
     cczi_addr_text(c->peer, (struct sockaddr *)&ss, size);
+    return true;
 }
 
 /* Tries the addresses that are left; the first that begins to connect is awaited. */
@@ -463,10 +497,12 @@ static void connect_next(struct ccz_conn *c)
             int n = connect(fd, (const struct sockaddr *)&a->ss, a->size);
             if (n == 0 || errno == EINPROGRESS) {
                 c->state = CONN_CONNECTING;
-                set_want_send(c, true);
-                conn_timer(c, c->deadline_ms - ccz_mono_ms());
-                return;
+                if (set_want_send(c, true) && conn_timer(c, c->deadline_ms - ccz_mono_ms()))
+                    return;
+                errno = ENOMEM;
             }
+        } else if (fd >= 0) {
+            errno = ENOMEM;
         }
         c->connect_errno = errno;
         conn_detach(c);
@@ -504,9 +540,22 @@ static void on_connected(struct ccz_conn *c)
         connect_next(c);
         return;
     }
-    conn_opened(c);
-    if (c->ops->on_open)
+    if (!conn_opened(c))
+        conn_fail_io(c, "net:read", ENOMEM);
+    else if (c->ops->on_open)
         c->ops->on_open(c, c->arg);
+}
+
+/* Behind the peer's end, with nothing to be sent. SO_ERROR alone would also show errors that TCP gets over by itself. */
+static void on_edge(struct ccz_conn *c)
+{
+    struct pollfd p = {.fd = c->fd};
+    int e = 0;
+    socklen_t size = sizeof(e);
+    if (poll(&p, 1, 0) != 1 || !(p.revents & POLLERR))
+        return;
+    if (getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &e, &size) == 0 && e != 0)
+        conn_fail_io(c, "net:read", e);
 }
 
 static void on_writable(evutil_socket_t fd, short what, void *arg)
@@ -516,6 +565,8 @@ static void on_writable(evutil_socket_t fd, short what, void *arg)
     (void)what;
     if (c->state == CONN_CONNECTING)
         on_connected(c);
+    else if (c->state == CONN_OPEN && c->eof && !c->want_send)
+        on_edge(c);
     else
         cczi_conn_flush(c);
 }
@@ -551,21 +602,22 @@ ccz_rc ccz_conn_connect(struct ccz_conn **out, struct ccz_loop *loop, const char
     if (!c)
         return ccz_fail(err, CCZ_E_NOMEM, "net:connect", 0, "out of memory");
     int64_t timeout = cfg->connect_timeout_ms > 0 ? cfg->connect_timeout_ms : CONN_CONNECT_MS;
-    c->deadline_ms = ccz_mono_ms() + timeout;
+    c->deadline_ms = cczi_deadline_ms(timeout);
     /* until it is connected, messages show what was asked for */
     ccz_escape(c->peer, sizeof(c->peer), ccz_span_str(address));
-    if (target.literal) {
-        c->state = CONN_STARTING;
+    c->state = target.literal ? CONN_STARTING : CONN_RESOLVING;
+    /* a literal goes through the timer too, so that even an immediate failure comes by callback */
+    if (!conn_timer(c, target.literal ? 0 : timeout)) {
+        ccz_conn_free(c);
+        return ccz_fail(err, CCZ_E_NOMEM, "net:connect", 0, "out of memory");
+    }
+    if (target.literal)
         c->addrs = (struct cczi_resolved){.len = 1, .addrs = {target.addr}};
-        conn_timer(c, 0); /* from the loop, so that even an immediate failure comes by callback */
-    } else {
-        c->state = CONN_RESOLVING;
+    else
         rc = cczi_resolve_start(&c->lookup, loop, target.host, target.port, on_resolved, c);
-        if (rc != CCZ_OK) {
-            ccz_conn_free(c);
-            return ccz_fail(err, rc, "net:connect", 0, "cannot start a name look-up");
-        }
-        conn_timer(c, timeout);
+    if (rc != CCZ_OK) {
+        ccz_conn_free(c);
+        return ccz_fail(err, rc, "net:connect", 0, "cannot start a name look-up");
     }
     *out = c;
     return CCZ_OK;
@@ -581,11 +633,10 @@ ccz_rc ccz_conn_adopt(struct ccz_conn **out, struct ccz_loop *loop, int fd,
         return CCZ_E_NOMEM;
     }
     if (!conn_attach(c, fd) || evutil_make_socket_nonblocking(fd) != 0 ||
-        evutil_make_socket_closeonexec(fd) != 0) {
+        evutil_make_socket_closeonexec(fd) != 0 || !conn_opened(c)) {
         ccz_conn_free(c);
         return CCZ_E_NOMEM;
     }
-    conn_opened(c);
     *out = c;
     return CCZ_OK;
 }

@@ -400,8 +400,8 @@ static void on_accept_error(struct evconnlistener *listener, void *arg)
     struct ccz_http_server *s = arg;
     struct timeval rest = cczi_timeval(HTTP_REST_MS);
     ccz_log(CCZ_LOG_WARN, "net", "http port=%u resting: cannot accept", s->port);
-    evconnlistener_disable(listener);
-    event_add(s->rest_ev, &rest);
+    if (event_add(s->rest_ev, &rest) == 0) /* else it spins: better than to be deaf */
+        evconnlistener_disable(listener);
 }
 
 static void on_rested(evutil_socket_t fd, short what, void *arg)

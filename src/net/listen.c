@@ -63,8 +63,8 @@ static int accept_one(struct ccz_listener *l, char peer[CCZ_ADDR_TEXT_SIZE])
          */
         struct timeval rest = cczi_timeval(LISTEN_REST_MS);
         ccz_log(CCZ_LOG_WARN, "net", "listen port=%u resting: %s", l->port, strerror(errno));
-        event_del(l->accept_ev);
-        event_add(l->rest_ev, &rest);
+        if (event_add(l->rest_ev, &rest) == 0) /* else it spins: better than to be deaf */
+            event_del(l->accept_ev);
     }
     return -1; /* else: nobody waiting, or the peer has gone already (accept(2)) */
 }
@@ -92,7 +92,9 @@ static void on_rested(evutil_socket_t fd, short what, void *arg)
     struct ccz_listener *l = arg;
     (void)fd;
     (void)what;
-    event_add(l->accept_ev, NULL);
+    struct timeval rest = cczi_timeval(LISTEN_REST_MS);
+    if (event_add(l->accept_ev, NULL) != 0)
+        (void)event_add(l->rest_ev, &rest); /* whose place has just become free */
 }
 
 ccz_rc ccz_listen(struct ccz_listener **out, struct ccz_loop *loop,

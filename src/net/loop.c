@@ -2,6 +2,8 @@
 #define _GNU_SOURCE /* eventfd */
 #include "net/net_priv.h"
 
+#include "base/condwait.h"
+
 #include <errno.h>
 #include <event2/event.h>
 #include <stdlib.h>
@@ -173,10 +175,10 @@ void cczi_loop_turn_end(struct ccz_loop *loop)
         /* Output made by on_drained() waits for the next turn, or two fast ends could keep the loop
          * here for ever. */
         static const struct timeval now = {0};
-        event_add(loop->turn_ev, &now);
-    } else {
-        event_active(loop->turn_ev, EV_TIMEOUT, 0); /* goes behind the events active in this turn */
+        if (event_add(loop->turn_ev, &now) == 0)
+            return; /* else there is no memory: better in this turn than never */
     }
+    event_active(loop->turn_ev, EV_TIMEOUT, 0); /* goes behind the events active in this turn */
 }
 
 static void bury_dead(struct ccz_loop *loop)
@@ -362,10 +364,10 @@ struct ccz_timer {
     int64_t period_ms;
 };
 
-static void timer_arm(struct ccz_timer *t)
+static bool timer_arm(struct ccz_timer *t)
 {
     struct timeval tv = cczi_timeval(t->due_ms - ccz_mono_ms());
-    event_add(t->ev, &tv);
+    return event_add(t->ev, &tv) == 0;
 }
 
 static void on_timer(evutil_socket_t fd, short what, void *arg)
@@ -374,14 +376,11 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
     (void)fd;
     (void)what;
     /* libevent counts on the coarse clock and from the start of the turn, so it may be early. */
-    int64_t now = ccz_mono_ms();
-    if (now < t->due_ms) {
-        timer_arm(t);
+    if (ccz_mono_ms() < t->due_ms && timer_arm(t))
         return;
-    }
     if (t->period_ms > 0) {
-        t->due_ms = now + t->period_ms;
-        timer_arm(t);
+        t->due_ms = cczi_deadline_ms(t->period_ms);
+        (void)timer_arm(t); /* its place in libevent's heap has just become free */
     }
     t->fn(t->arg); /* last: it may free t */
 }
@@ -412,11 +411,11 @@ void ccz_timer_free(struct ccz_timer *t)
     free(t);
 }
 
-void ccz_timer_set(struct ccz_timer *t, int64_t delay_ms, int64_t period_ms)
+bool ccz_timer_set(struct ccz_timer *t, int64_t delay_ms, int64_t period_ms)
 {
-    t->due_ms = ccz_mono_ms() + (delay_ms > 0 ? delay_ms : 0);
+    t->due_ms = cczi_deadline_ms(delay_ms);
     t->period_ms = period_ms;
-    timer_arm(t);
+    return timer_arm(t);
 }
 
 void ccz_timer_now(struct ccz_timer *t)

@@ -11,6 +11,8 @@
 #define _GNU_SOURCE
 #include "tunnel/tunnel_priv.h"
 
+#include "base/condwait.h"
+
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -180,8 +182,8 @@ static void on_deadline(struct cczi_deadline *d)
     const struct ccz_tunnel_cfg *cfg = &p->worker->tunnel->cfg;
     struct ccz_err err = {0};
     if (p->state == PAIR_OPEN) {
-        int64_t end_ms = p->heard_ms + cfg->idle_timeout_ms;
-        if (ccz_mono_ms() < end_ms && cczi_deadline_set(&p->worker->deadlines, d, end_ms))
+        int64_t left_ms = cfg->idle_timeout_ms - (ccz_mono_ms() - p->heard_ms);
+        if (left_ms > 0 && cczi_deadline_set(&p->worker->deadlines, d, cczi_deadline_ms(left_ms)))
             return;
         (void)ccz_fail(&err, CCZ_E_TIMEOUT, "tunnel:idle", cfg->idle_timeout_ms,
                        "no byte in either direction for %lld ms", (long long)cfg->idle_timeout_ms);
@@ -285,7 +287,8 @@ static void pair_open(struct cczi_pair *p)
     p->heard_ms = ccz_mono_ms();
     cczi_deadline_cancel(&p->worker->deadlines, &p->deadline);
     /* without memory for a deadline there is none: the connection is good */
-    if (idle_ms && !cczi_deadline_set(&p->worker->deadlines, &p->deadline, p->heard_ms + idle_ms))
+    if (idle_ms &&
+        !cczi_deadline_set(&p->worker->deadlines, &p->deadline, cczi_deadline_ms(idle_ms)))
         ccz_log(CCZ_LOG_WARN, "tunnel", "no memory for a deadline map=%s", p->map->cfg.name);
 }
 
@@ -416,8 +419,8 @@ static ccz_rc pair_start(struct cczi_pair *p, int fd, struct ccz_err *err)
     }
     if (rc == CCZ_E_NOMEM)
         rc = ccz_fail(err, rc, "tunnel:memory", 0, "out of memory");
-    if (rc == CCZ_OK &&
-        !cczi_deadline_set(&w->deadlines, &p->deadline, ccz_mono_ms() + cfg->handshake_timeout_ms))
+    if (rc == CCZ_OK && !cczi_deadline_set(&w->deadlines, &p->deadline,
+                                           cczi_deadline_ms(cfg->handshake_timeout_ms)))
         rc = ccz_fail(err, CCZ_E_NOMEM, "tunnel:memory", 0, "out of memory");
     return rc;
 }

@@ -113,9 +113,8 @@ static void begin_stop(void *arg)
     if (w == w->tunnel->workers)
         close_ports(w->tunnel);
     w->draining = true;
-    if (w->grace_ms > 0 && w->first)
-        ccz_timer_set(w->stop_timer, w->grace_ms, 0);
-    else
+    /* without memory for the limit there is no time */
+    if (w->grace_ms <= 0 || !w->first || !ccz_timer_set(w->stop_timer, w->grace_ms, 0))
         cczi_pairs_cut(w);
     cczi_worker_left(w);
 }
@@ -150,7 +149,8 @@ static ccz_rc worker_init(struct cczi_worker *w, struct ccz_tunnel *t, struct cc
         ccz_timer_new(&w->stop_timer, w->loop, on_grace_over, w) != CCZ_OK ||
         ccz_timer_new(&w->trim_timer, w->loop, on_trim, w) != CCZ_OK)
         return ccz_fail(err, CCZ_E_NOMEM, "tunnel:memory", 0, "out of memory");
-    ccz_timer_set(w->trim_timer, TRIM_MS, TRIM_MS);
+    if (!ccz_timer_set(w->trim_timer, TRIM_MS, TRIM_MS))
+        return ccz_fail(err, CCZ_E_NOMEM, "tunnel:memory", 0, "out of memory");
     return CCZ_OK;
 }
 

@@ -31,13 +31,16 @@ static void sift_down(struct cczi_deadlines *ds, size_t i, struct cczi_deadline 
     place(ds, i, d);
 }
 
-static void arm(struct cczi_deadlines *ds)
+/* @return false: there was no timer, and there is no memory for one */
+static bool arm(struct cczi_deadlines *ds)
 {
     /* A timer that fires early for nothing is cheaper than one moved with every call. */
     if (ds->len == 0 || ds->heap[0]->at_ms >= ds->armed_ms)
-        return;
+        return true;
+    if (!ccz_timer_set(ds->timer, ds->heap[0]->at_ms - ccz_mono_ms(), 0))
+        return false;
     ds->armed_ms = ds->heap[0]->at_ms;
-    ccz_timer_set(ds->timer, ds->armed_ms - ccz_mono_ms(), 0);
+    return true;
 }
 
 static void on_timer(void *arg)
@@ -50,7 +53,7 @@ static void on_timer(void *arg)
         cczi_deadline_cancel(ds, d);
         d->fn(d);
     }
-    arm(ds);
+    (void)arm(ds); /* the timer's place has just become free; else the next deadline tries again */
 }
 
 ccz_rc cczi_deadlines_init(struct cczi_deadlines *ds, struct ccz_loop *loop)
@@ -79,8 +82,10 @@ bool cczi_deadline_set(struct cczi_deadlines *ds, struct cczi_deadline *d, int64
     }
     d->at_ms = at_ms;
     sift_up(ds, ds->len++, d);
-    arm(ds);
-    return true;
+    if (arm(ds))
+        return true;
+    cczi_deadline_cancel(ds, d);
+    return false;
 }
 
 void cczi_deadline_cancel(struct cczi_deadlines *ds, struct cczi_deadline *d)

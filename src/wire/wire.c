@@ -5,6 +5,7 @@
 
 #include "base/why.h"
 
+#include <errno.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <time.h>
@@ -26,6 +27,7 @@ struct cczi_wire {
     /* result of the job */
     struct cczi_why step;
     bool stepping;   /* the job has the engine: hands off */
+    bool failing;    /* fail_later(): no step any more, on_conn_closed() comes */
     bool held;       /* a message about evidence waits until the peer has read more */
     bool open;       /* on_ready() was called */
     bool paused;     /* by the owner */
@@ -70,7 +72,6 @@ static void tell_closed(struct cczi_wire *w, const struct ccz_err *err)
     (void)gone(w);
 }
 
-static void step_done(void *arg);
 static void start_step(struct cczi_wire *w);
 
 static void resume_reading(struct cczi_wire *w)
@@ -79,15 +80,16 @@ static void resume_reading(struct cczi_wire *w)
         ccz_conn_resume(w->conn);
 }
 
-/* Ends the wire from a place where the owner cannot be called: its loop is told to do it. */
+/* Ends the wire from a place where the owner cannot be called: at the end of the turn, and whatever memory there is. */
 static void fail_later(struct cczi_wire *w, ccz_rc rc, const char *what)
 {
     if (w->stepping || w->closed)
         return;
     struct ccz_err err;
+    w->failing = true;
     cczi_why_set(&w->step, ccz_fail(&err, rc, "wire:send", 0, "%s", what), &err);
     ccz_conn_pause(w->conn);
-    w->stepping = ccz_loop_post(w->cfg.loop, step_done, w) == CCZ_OK;
+    ccz_conn_fail(w->conn, ENOMEM);
 }
 
 static void flush(struct cczi_wire *w)
@@ -190,7 +192,7 @@ static void after_reading(struct cczi_wire *w)
 {
     if (ccz_ratls_pending(w->ratls)) /* answers of TLS itself (key update) */
         cczi_wire_send(w, (struct ccz_span){0});
-    if (w->stepping || !ccz_ratls_step_due(w->ratls))
+    if (w->stepping || w->failing || !ccz_ratls_step_due(w->ratls))
         return;
     if (cczi_wire_writable(w) || !ccz_ratls_step_answers(w->ratls)) {
         start_step(w); /* evidence is made or judged: not on this thread */
@@ -229,7 +231,7 @@ static bool tell_stepped(struct cczi_wire *w)
     return !gone(w) && !w->closed && run_timers(w);
 }
 
-/* On the loop again, after run_step() or fail_later(). */
+/* On the loop again, after run_step(). */
 static void step_done(void *arg)
 {
     struct cczi_wire *w = arg;
@@ -323,12 +325,17 @@ static void on_conn_closed(struct ccz_conn *c, void *arg, const struct ccz_err *
 {
     (void)c;
     struct cczi_wire *w = arg;
+    struct ccz_err why;
     if (w->ended && err->rc == CCZ_E_CLOSED) /* in order: what is sent may still arrive */
         return;
-    if (w->stepping)
+    if (w->stepping) {
         cczi_why_set(&w->lost, err->rc, err);
-    else
+    } else if (w->failing) {
+        (void)cczi_why_get(&w->step, &why);
+        tell_closed(w, &why);
+    } else {
         tell_closed(w, err);
+    }
 }
 
 static const struct ccz_conn_ops conn_ops = {

@@ -11,7 +11,7 @@
 
 /* Embedded in what has the deadline. Zeroed = not set. */
 struct cczi_deadline {
-    int64_t at_ms; /* ccz_mono_ms() */
+    int64_t at_ms; /* ccz_mono_ms(); INT64_MAX = never */
     size_t pos;    /* 1 + place in the heap, 0 = not set */
     void (*fn)(struct cczi_deadline *d);
 };

@@ -4,22 +4,23 @@
 /*
  * For tests that run one whole use with the k-th allocation failing, for every k. Include it in the one source of such a
  * test, behind _DEFAULT_SOURCE, and link with -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=aligned_alloc,
- * --wrap=mmap: the project's allocations come here. OpenSSL takes its allocator from nomem_openssl().
+ * --wrap=mmap: the project's allocations come here, of all threads. OpenSSL takes its allocator from nomem_openssl().
  */
 #include <openssl/crypto.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 
-static long nomem_left = -1; /* allocations until one fails; -1: none fails */
-static long nomem_used;      /* allocations that were asked for */
+static _Atomic long nomem_left = -1; /* allocations until one fails; -1: none fails */
+static _Atomic long nomem_more;      /* so many fail behind that one */
+static _Atomic long nomem_used;      /* allocations that were asked for */
 
 static bool nomem_fails(void)
 {
     nomem_used++;
-    if (nomem_left < 0)
-        return false;
-    return nomem_left-- == 0;
+    if (nomem_left >= 0)
+        return nomem_left-- == 0;
+    return nomem_more > 0 && nomem_more-- > 0;
 }
 
 void *__real_malloc(size_t size);

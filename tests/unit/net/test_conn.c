@@ -576,28 +576,128 @@ static void test_shutdown(void)
     pair_close(&p);
 }
 
-/* A reset is no end in order. */
-static void test_reset(void)
+/* As pair_open(), over TCP. @return the socket of the connection, which owns it */
+static int pair_open_tcp(struct pair *p)
 {
     struct sockaddr_in in = {.sin_family = AF_INET};
     socklen_t size = sizeof(in);
-    char byte;
     in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     int listener = socket(AF_INET, SOCK_STREAM, 0);
     CHECK(listener >= 0 && bind(listener, (struct sockaddr *)&in, sizeof(in)) == 0 &&
           listen(listener, 1) == 0 && getsockname(listener, (struct sockaddr *)&in, &size) == 0);
     int fd = net_dial(ntohs(in.sin_port)), peer = accept(listener, NULL, NULL);
-    struct pair p = {.loop = new_loop(), .fd = fd};
-    const struct ccz_conn_cfg cfg = {.ops = &pair_ops, .arg = &p, .keepalive = true};
-    CHECK(ccz_conn_adopt(&p.conn, p.loop, peer, &cfg) == CCZ_OK);
-    int on = 0;
-    size = sizeof(on);
+    close(listener);
+    *p = (struct pair){.loop = new_loop(), .fd = fd};
+    const struct ccz_conn_cfg cfg = {.ops = &pair_ops, .arg = p, .keepalive = true};
+    CHECK(ccz_conn_adopt(&p->conn, p->loop, peer, &cfg) == CCZ_OK);
+    return peer;
+}
+
+static void pair_hang_up(struct pair *p, bool reset)
+{
+    struct linger now = {.l_onoff = 1};
+    CHECK(!reset || setsockopt(p->fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now)) == 0);
+    close(p->fd);
+    p->fd = -1;
+}
+
+/* A reset is no end in order. */
+static void test_reset(void)
+{
+    struct pair p;
+    char byte;
+    int peer = pair_open_tcp(&p), on = 0;
+    socklen_t size = sizeof(on);
     CHECK(getsockopt(peer, SOL_SOCKET, SO_KEEPALIVE, &on, &size) == 0 && on);
     ccz_conn_reset(p.conn);
     ccz_conn_reset(NULL);
-    CHECK(recv(fd, &byte, 1, 0) == -1 && errno == ECONNRESET);
+    CHECK(recv(p.fd, &byte, 1, 0) == -1 && errno == ECONNRESET);
     p.conn = NULL;
-    close(listener);
+    pair_close(&p);
+}
+
+static void expect_eof(struct pair *p)
+{
+    CHECK(ccz_loop_run(p->loop, NULL) == CCZ_OK);
+    CHECK(p->closed == 1 && p->err.rc == CCZ_E_CLOSED);
+}
+
+/* Behind its end a peer may still take what is sent; when it does not any more, that is told too. */
+static void test_gone_after_end(void)
+{
+    struct pair p;
+    (void)pair_open_tcp(&p); /* who writes meets it */
+    pair_hang_up(&p, false);
+    expect_eof(&p);
+    CHECK(ccz_conn_write(p.conn, ccz_span_str("download")) == CCZ_OK);
+    for (int i = 0; i < 1000 && p.closed == 1; i++) {
+        (void)!ccz_conn_write(p.conn, ccz_span_str("download"));
+        turn(p.loop);
+    }
+    CHECK(p.closed == 2 && p.err.rc == CCZ_E_IO);
+    CHECK(ccz_conn_write(p.conn, ccz_span_str("download")) == CCZ_E_CLOSED);
+    ccz_conn_shutdown(p.conn);
+    turn(p.loop);
+    CHECK(p.closed == 2 && p.drained == 0);
+    pair_close(&p);
+
+    (void)pair_open_tcp(&p); /* and who does not */
+    CHECK(shutdown(p.fd, SHUT_WR) == 0);
+    expect_eof(&p);
+    turn(p.loop);
+    CHECK(p.closed == 1); /* nothing has happened */
+    pair_hang_up(&p, true);
+    CHECK(ccz_loop_run(p.loop, NULL) == CCZ_OK);
+    CHECK(p.closed == 2 && p.err.rc == CCZ_E_IO && strcmp(p.err.where, "net:read") == 0);
+    pair_close(&p);
+}
+
+/* More than the kernel takes at once goes on behind the peer's end, and in a connection that was given up then. */
+static void test_send_after_end(void)
+{
+    static uint8_t big[3 << 20];
+    for (int ended = 0; ended < 2; ended++) {
+        struct pair p;
+        pair_open(&p, &(struct ccz_conn_cfg){.out_high = 8 << 20}); /* told of the end only */
+        CHECK(shutdown(p.fd, SHUT_WR) == 0);
+        expect_eof(&p);
+        CHECK(ccz_conn_write(p.conn, CCZ_SPAN(big, sizeof(big))) == CCZ_OK);
+        if (ended) {
+            ccz_conn_end(p.conn, 20000);
+            p.conn = NULL;
+        } else {
+            ccz_conn_shutdown(p.conn);
+        }
+        pthread_t t = net_start(p.loop);
+        size_t got = 0;
+        ssize_t n;
+        while ((n = recv(p.fd, big, sizeof(big), 0)) > 0)
+            got += (size_t)n;
+        CHECK(n == 0 && got == sizeof(big));
+        if (ended)
+            net_join(p.loop, t);
+        else
+            CHECK(pthread_join(t, NULL) == 0); /* on_drained() stopped it */
+        CHECK(p.closed == 1 && p.drained == !ended);
+        pair_close(&p);
+    }
+}
+
+/* ccz_conn_fail() is heard of like a failed write. */
+static void test_fail(void)
+{
+    struct pair p;
+    pair_open(&p, NULL);
+    CHECK(ccz_conn_write(p.conn, ccz_span_str("lost")) == CCZ_OK);
+    ccz_conn_fail(p.conn, ENOMEM);
+    ccz_conn_fail(p.conn, EIO); /* the first reason stays */
+    CHECK(p.closed == 0 && ccz_conn_write(p.conn, ccz_span_str("x")) == CCZ_E_CLOSED);
+    CHECK(ccz_loop_run(p.loop, NULL) == CCZ_OK);
+    CHECK(p.closed == 1 && p.err.rc == CCZ_E_IO && p.err.aux == ENOMEM);
+    ccz_conn_fail(p.conn, EIO);
+    turn(p.loop);
+    char byte;
+    CHECK(p.closed == 1 && recv(p.fd, &byte, 1, 0) == 0);
     pair_close(&p);
 }
 
@@ -871,6 +971,9 @@ static const struct ccz_test tests[] = {
     {"conn.write_fails", test_write_fails},
     {"conn.shutdown", test_shutdown},
     {"conn.reset", test_reset},
+    {"conn.gone_after_end", test_gone_after_end},
+    {"conn.send_after_end", test_send_after_end},
+    {"conn.fail", test_fail},
     {"conn.end", test_end},
     {"conn.finish", test_finish},
     {"net.listen", test_listen},

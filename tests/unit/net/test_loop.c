@@ -182,6 +182,15 @@ static void test_timer(void)
     ccz_timer_set(t.other, 20, 0);
     CHECK(ccz_loop_run(t.loop, NULL) == CCZ_OK);
     CHECK(t.ticks == 5);
+
+    ccz_timer_set(t.timer, INT64_MAX, 0); /* never: no sum wraps */
+    ccz_timer_set(t.other, 20, 0);
+    CHECK(ccz_loop_run(t.loop, NULL) == CCZ_OK);
+    CHECK(t.ticks == 5);
+    ccz_timer_set(t.timer, 1, INT64_MAX); /* once */
+    ccz_timer_set(t.other, 20, 0);
+    CHECK(ccz_loop_run(t.loop, NULL) == CCZ_OK);
+    CHECK(t.ticks == 6);
     ccz_timer_free(t.timer);
     ccz_timer_free(t.other);
     ccz_timer_free(NULL);
