@@ -249,7 +249,8 @@ struct ccz_rpc_client_cfg {
 CCZ_API CCZ_MUST_USE ccz_rc ccz_rpc_client_new(struct ccz_rpc_client **out,
                                                const struct ccz_rpc_client_cfg *cfg,
                                                struct ccz_err *err);
-CCZ_API void ccz_rpc_client_free(struct ccz_rpc_client *c); /**< cancels what is running */
+/** Cancels what is running. Not inside a callback of the client (`done`): it waits for the thread that those run on. */
+CCZ_API void ccz_rpc_client_free(struct ccz_rpc_client *c);
 CCZ_DEFINE_AUTO(ccz_rpc_client)
 /** Blocks until every connection of one address is ready, or all addresses have failed: the place where a server's
  *  evidence is judged before anything is sent. @p peer (may be NULL) describes the newest connection. */
@@ -283,7 +284,7 @@ CCZ_API struct ccz_span ccz_rpc_received_message(const struct ccz_rpc_received *
 CCZ_API struct ccz_span ccz_rpc_received_details(const struct ccz_rpc_received *r);
 
 struct ccz_rpc_call_cfg {
-    int64_t timeout_ms; /**< 0 = 30 s; sent as grpc-timeout */
+    int64_t timeout_ms; /**< 0 = 30 s; sent as grpc-timeout; INT64_MAX = none */
     const struct ccz_rpc_md *metadata;
     size_t metadata_len;
     unsigned retries; /**< further attempts after UNAVAILABLE, for idempotent methods only; what a

@@ -88,7 +88,7 @@ struct ccz_rpc_chan_cfg {
     struct ccz_rpc_chan_limits limits;
     int64_t open_timeout_ms; /**< until the server opened it; 0 = 30 s */
     int64_t
-        lifetime_ms; /**< the channel's end whatever happens (the call's deadline); 0 = 7 days */
+        lifetime_ms; /**< the channel's end whatever happens (the call's deadline); 0 = 7 days, INT64_MAX = none */
     /** Wait for a server that is not there yet, up to open_timeout_ms. Refusals by appraisal count as not there, too, if
      *  the client reconnects: call ccz_rpc_client_connect() first to see them. */
     bool wait_for_ready;

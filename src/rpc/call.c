@@ -3,11 +3,15 @@
  * Calls on the server. A call belongs to the loop of its connection; what handlers do to it from
  * other threads is queued in the call and applied there, in order.
  */
+#define _DEFAULT_SOURCE
 #include "server.h"
+
+#include "base/condwait.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 static struct ccz_rpc_call *call_of(struct cczi_stream *st)
 {
@@ -91,7 +95,7 @@ static bool set_deadline(struct ccz_rpc_call *c)
 {
     if (c->st.timeout_ms < 0)
         return true;
-    c->deadline_ms = ccz_mono_ms() + c->st.timeout_ms;
+    c->deadline_ms = cczi_deadline_ms(c->st.timeout_ms);
     c->deadline.fn = on_deadline;
     return cczi_deadline_set(&c->worker->deadlines, &c->deadline, c->deadline_ms);
 }
@@ -271,6 +275,27 @@ static bool may_act(struct ccz_rpc_call *c)
     return here;
 }
 
+/* The loop must hear of it: without a deadline, a call whose last operation it does not know would never end. The lock keeps
+ * the loop alive while it is posted to. */
+static void post_ops(struct ccz_rpc_call *c)
+{
+    ccz_rpc_call_ref(c);
+    for (;;) {
+        pthread_mutex_lock(&c->lock);
+        bool over = c->closed;
+        bool done = !over && ccz_loop_post(c->loop, on_posted, c) == CCZ_OK;
+        bool here = !over && !done && ccz_loop_is_current(c->loop);
+        pthread_mutex_unlock(&c->lock);
+        if (here) /* nobody else would run it while we wait */
+            on_posted(c);
+        else if (over)
+            ccz_rpc_call_unref(c);
+        if (done || here || over)
+            return;
+        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+    }
+}
+
 /* Queues @p op (taken over; NULL: there was no memory for it) and tells the loop. */
 static void submit(struct ccz_rpc_call *c, struct cczi_op *op)
 {
@@ -285,13 +310,11 @@ static void submit(struct ccz_rpc_call *c, struct cczi_op *op)
         *c->ops_tail = op;
         c->ops_tail = &op->next;
     }
-    if (!c->posted) {
-        ccz_rpc_call_ref(c);
-        c->posted = ccz_loop_post(c->loop, on_posted, c) == CCZ_OK;
-        if (!c->posted) /* the next operation tries again */
-            atomic_fetch_sub(&c->refs, 1);
-    }
+    bool post = !c->posted;
+    c->posted = true;
     pthread_mutex_unlock(&c->lock);
+    if (post)
+        post_ops(c);
 }
 
 static struct cczi_op *new_op(enum cczi_op_kind kind, struct ccz_span key, struct ccz_span value)

@@ -297,11 +297,11 @@ static ccz_rc send_frame(struct cczi_chan *c, struct cczi_out *o, int64_t timeou
     if (rc == CCZ_OK && (c->above || c->out_size > high)) {
         rc = ccz_fail(err, CCZ_E_TIMEOUT, "chan:send-timeout", timeout_ms,
                       "the peer took nothing for %lld ms", (long long)timeout_ms);
+    } else if (rc == CCZ_OK && !kick(c)) { /* first: what is queued leaves with the next kick */
+        rc = ccz_fail(err, CCZ_E_NOMEM, "rpc:memory", 0, "out of memory");
     } else if (rc == CCZ_OK) {
         put_out(c, o);
         o = NULL;
-        if (!kick(c))
-            rc = ccz_fail(err, CCZ_E_NOMEM, "rpc:memory", 0, "out of memory");
     }
     pthread_mutex_unlock(&c->lock);
     cczi_out_free(o);

@@ -52,10 +52,7 @@ static const struct cczi_chan_side client_side = {
 static void on_started(void *user)
 {
     struct cczi_chan *c = user;
-    struct ccz_rpc_client *client = c->owner;
-    pthread_mutex_lock(&client->lock);
-    c->peer = client->peer;
-    pthread_mutex_unlock(&client->lock);
+    c->peer = call_of(c)->conn->peer; /* not of the client, which may have others */
     cczi_chan_started(c);
 }
 

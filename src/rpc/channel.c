@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Connections of a client: making and re-making them, spreading calls over them, retries. */
+#define _DEFAULT_SOURCE
 #include "client.h"
+
+#include "base/condwait.h"
 
 #include <cczoo/crypto.h>
 
@@ -49,6 +52,7 @@ static void note_state(struct ccz_rpc_client *c, const struct ccz_ratls_peer *pe
     pthread_mutex_lock(&c->lock);
     c->ready = ready;
     c->unreachable = unreachable;
+    c->final = c->failed;
     if (peer)
         c->peer = *peer;
     pthread_cond_broadcast(&c->changed);
@@ -72,6 +76,14 @@ void cczi_channel_note_failure(struct ccz_rpc_client *c, const struct ccz_err *e
     c->last_err = *err;
     c->failures++;
     pthread_mutex_unlock(&c->lock);
+}
+
+void cczi_channel_no_memory(struct ccz_rpc_client *c)
+{
+    struct ccz_err err;
+    (void)ccz_fail(&err, CCZ_E_NOMEM, "rpc:memory", 0, "no memory to try again");
+    c->failed = true;
+    cczi_channel_note_failure(c, &err);
 }
 
 void cczi_channel_changed(struct ccz_rpc_client *c)
@@ -133,9 +145,9 @@ static void slot_rest(struct cczi_slot *slot)
     slot->timer.fn = on_slot_timer;
     if (!c->cfg.reconnect) /* the slot stays empty */
         return;
-    int64_t at = ccz_mono_ms() + cczi_backoff_ms(c, slot->failures);
+    int64_t at = cczi_deadline_ms(cczi_backoff_ms(c, slot->failures));
     if (!c->failed && !cczi_deadline_set(&c->deadlines, &slot->timer, at))
-        c->failed = true; /* no memory to try again */
+        cczi_channel_no_memory(c);
 }
 
 void cczi_slot_start(struct cczi_slot *slot)
@@ -298,7 +310,8 @@ static void on_writable(void *arg)
 static void on_attested(void *arg)
 {
     struct cczi_cconn *conn = arg;
-    note_state(conn->client, cczi_wire_peer(conn->wire));
+    conn->peer = *cczi_wire_peer(conn->wire);
+    note_state(conn->client, &conn->peer);
 }
 
 static void on_closed(void *arg, const struct ccz_err *err)
@@ -383,18 +396,18 @@ static void on_keepalive(struct cczi_deadline *d)
     struct cczi_cconn *conn =
         (struct cczi_cconn *)((char *)d - offsetof(struct cczi_cconn, keepalive));
     const struct ccz_rpc_client_cfg *cfg = &conn->client->cfg;
-    int64_t now = ccz_mono_ms(), silent = now - conn->heard_ms, next = conn->heard_ms;
+    int64_t now = ccz_mono_ms(), silent = now - conn->heard_ms, next;
     int64_t patience = cfg->keepalive_ms < PING_ANSWER_MS ? cfg->keepalive_ms : PING_ANSWER_MS;
     if (silent < cfg->keepalive_ms) {
-        next += cfg->keepalive_ms;
+        next = cczi_deadline_ms(cfg->keepalive_ms - silent);
     } else if (cczi_h2_ping_pending(conn->h2)) {
-        next += cfg->keepalive_ms + patience;
+        next = conn->heard_ms + cfg->keepalive_ms + patience;
     } else if (cfg->keepalive_idle || cczi_h2_streams(conn->h2)) {
         cczi_h2_ping(conn->h2);
         conn->heard_ms = now - cfg->keepalive_ms; /* the answer has its time from here on */
         next = now + patience;
     } else {
-        next = now + cfg->keepalive_ms;
+        next = cczi_deadline_ms(cfg->keepalive_ms);
     }
     struct ccz_err err;
     if (next <= now) {
@@ -466,13 +479,15 @@ static void on_ready(void *arg)
     conn->heard_ms = ccz_mono_ms();
     conn->keepalive.fn = on_keepalive;
     if (cczi_h2_new(&conn->h2, &cfg) != CCZ_OK ||
-        !cczi_deadline_set(&c->deadlines, &conn->keepalive, conn->heard_ms + c->cfg.keepalive_ms)) {
+        !cczi_deadline_set(&c->deadlines, &conn->keepalive,
+                           cczi_deadline_ms(c->cfg.keepalive_ms))) {
         struct ccz_err err;
         (void)ccz_fail(&err, CCZ_E_NOMEM, "rpc:memory", 0, "out of memory");
         conn_lost(conn, &err);
         return;
     }
-    note_state(c, cczi_wire_peer(conn->wire));
+    conn->peer = *cczi_wire_peer(conn->wire);
+    note_state(c, &conn->peer);
     conn->busy = true;
     serve_parked(c);
     conn->busy = false;
@@ -539,7 +554,7 @@ static void slot_connect(struct cczi_slot *slot)
         c->conns->prev = conn;
     c->conns = conn;
     if (!cczi_deadline_set(&c->deadlines, &slot->timer,
-                           ccz_mono_ms() + c->cfg.connect_timeout_ms)) {
+                           cczi_deadline_ms(c->cfg.connect_timeout_ms))) {
         (void)ccz_fail(&err, CCZ_E_NOMEM, "rpc:memory", 0, "out of memory");
         conn_lost(conn, &err);
     }
@@ -636,7 +651,9 @@ static void start_on(struct cczi_cconn *conn, struct cczi_ccall *call)
     struct ccz_err err;
     struct cczi_request rq = {.authority = authority_of(call->client),
                               .path = call->path,
-                              .timeout_ms = call->deadline_ms - ccz_mono_ms(),
+                              .timeout_ms = call->deadline_ms == INT64_MAX
+                                                ? INT64_MAX
+                                                : call->deadline_ms - ccz_mono_ms(),
                               .previous_attempts = call->result.attempts,
                               .metadata = &call->metadata};
     call->result.attempts++;
@@ -748,7 +765,7 @@ static void retry(struct cczi_ccall *call, bool answered, int64_t pushback)
     int64_t rest = answered ? jittered((int64_t)RETRY_REST_MS
                                        << (call->result.attempts < 6 ? call->result.attempts : 6))
                             : 0;
-    int64_t at = ccz_mono_ms() + (pushback >= 0 ? pushback : rest);
+    int64_t at = cczi_deadline_ms(pushback >= 0 ? pushback : rest);
     /* through the timer also if the rest is none: connections may be in the middle of closing */
     if (!cczi_deadline_set(&c->deadlines, &call->timer,
                            at < call->deadline_ms ? at : call->deadline_ms)) {

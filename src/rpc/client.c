@@ -3,6 +3,8 @@
 #define _DEFAULT_SOURCE
 #include "client.h"
 
+#include "base/condwait.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -48,7 +50,7 @@ ccz_rc cczi_ccall_new(struct cczi_ccall **out, struct ccz_rpc_client *c, const c
     cczi_stream_init(&call->st, c->cfg.message_size_max);
     cczi_framer_set_stock(&call->st.framer, c->stock);
     cczi_md_init(&call->metadata);
-    call->deadline_ms = ccz_mono_ms() + (cfg->timeout_ms > 0 ? cfg->timeout_ms : CALL_TIMEOUT_MS);
+    call->deadline_ms = cczi_deadline_ms(cfg->timeout_ms > 0 ? cfg->timeout_ms : CALL_TIMEOUT_MS);
     call->retries_left = cfg->retries;
     call->wait = cfg->wait_for_ready || cfg->retries > 0;
     call->wait_refused = cfg->wait_for_ready;
@@ -401,7 +403,7 @@ ccz_rc ccz_rpc_client_connect(struct ccz_ratls_peer *peer, struct ccz_rpc_client
     /* without reconnection the first failure was the last: it is still the answer */
     uint64_t before = c->cfg.reconnect ? c->failures : 0;
     ccz_rc rc = ccz_loop_post(c->loop, on_connect, c);
-    while (rc == CCZ_OK && !c->ready && !(c->unreachable && c->failures != before))
+    while (rc == CCZ_OK && !c->ready && !c->final && !(c->unreachable && c->failures != before))
         pthread_cond_wait(&c->changed, &c->lock);
     if (rc != CCZ_OK) {
         (void)ccz_fail(err, rc, "rpc:memory", 0, "out of memory");

@@ -23,8 +23,9 @@ struct cczi_cconn {
     struct cczi_h2 *h2; /* NULL until ready */
     int64_t heard_ms;
     struct cczi_deadline keepalive;
-    bool busy, again;   /* as in the server, and while the client holds */
-    struct ccz_err why; /* it was lost, or is about to be */
+    bool busy, again;           /* as in the server, and while the client holds */
+    struct ccz_err why;         /* it was lost, or is about to be */
+    struct ccz_ratls_peer peer; /* once ready; of the wire, which a step may have on the pool */
 };
 
 /* A place for one of the parallel connections to an address. */
@@ -49,8 +50,9 @@ struct cczi_entry {
     bool is_name, started;
     /* names */
     struct ccz_lookup *lookup;
-    struct cczi_deadline timer; /* next look-up, after one that failed */
-    unsigned failures;          /* of look-ups in a row */
+    struct cczi_deadline
+        timer; /* next look-up, after one that failed; of a literal: next attempt to make its address */
+    unsigned failures; /* of these in a row */
     int64_t looked_ms;
     char (*found)[CCZ_ADDR_TEXT_SIZE];
     size_t found_len;
@@ -126,6 +128,7 @@ struct ccz_rpc_client {
     bool posted;
     bool ready;                 /* one address has all its connections */
     bool unreachable;           /* none has, and each has failed */
+    bool final;                 /* as `failed` */
     uint64_t failures;          /* connection failures so far */
     struct ccz_err last_err;    /* of the last one */
     struct ccz_ratls_peer peer; /* of the newest connection */
@@ -145,7 +148,7 @@ struct ccz_rpc_client {
     size_t parked_len;
     unsigned holds; /* while calls start together, connections do not send */
     bool feeding;   /* received bytes are worked on: what is submitted then is taken afterwards */
-    bool failed;    /* for good: reconnect is off */
+    bool failed;    /* for good: reconnect is off, or there was no memory to try again */
     bool stopping;
 };
 
@@ -176,7 +179,7 @@ void cczi_entry_lost(struct cczi_entry *e);
 void cczi_target_judge(bool *ready, bool *unreachable, const struct ccz_rpc_client *c);
 /* A connection is being made, or about to be, whose last attempt did not fail. */
 bool cczi_target_may_come(const struct ccz_rpc_client *c);
-/* There is a connection, or one is being made. */
+/* There is a connection, or one is being made or has not been tried. */
 bool cczi_target_alive(const struct ccz_rpc_client *c);
 /* The next ready connection in turn, NULL if none; another address than that of @p last, if there is one, or at least another
  * slot. */
@@ -189,6 +192,8 @@ void cczi_slot_start(struct cczi_slot *slot); /* connects; if it failed before, 
 void cczi_slot_close(struct cczi_slot *slot);
 int64_t cczi_backoff_ms(const struct ccz_rpc_client *c, unsigned failures);
 void cczi_channel_note_failure(struct ccz_rpc_client *c, const struct ccz_err *err);
+/* There was no memory to try again: a failure for good. cczi_channel_changed() follows as above. */
+void cczi_channel_no_memory(struct ccz_rpc_client *c);
 /* Addresses came, went or failed. */
 void cczi_channel_changed(struct ccz_rpc_client *c);
 void cczi_channel_recycle(struct ccz_rpc_client *c);

@@ -470,7 +470,8 @@ ccz_rc cczi_h2_request(struct cczi_h2 *h, struct cczi_stream *st, const struct c
     nv_str(&l, "content-type", "application/grpc");
     nv_str(&l, "user-agent", "cczoo");
     nv_encodings(&l, st);
-    nv_once(&l, "grpc-timeout", timeout);
+    if (rq->timeout_ms != INT64_MAX)
+        nv_once(&l, "grpc-timeout", timeout);
     (void)snprintf(attempts, sizeof(attempts), "%u", rq->previous_attempts);
     if (rq->previous_attempts)
         nv_once(&l, "grpc-previous-rpc-attempts", attempts);

@@ -3,6 +3,8 @@
 #define _DEFAULT_SOURCE
 #include "server.h"
 
+#include "base/condwait.h"
+
 #include <cczoo/crypto.h>
 
 #include <stdio.h>
@@ -149,6 +151,8 @@ static void conn_drain(struct cczi_sconn *c)
 
 int64_t cczi_spread_ms(int64_t ms)
 {
+    if (ms > INT64_MAX / 2) /* "never": the sum below must not wrap */
+        return ms;
     uint8_t r = 128;
     if (ccz_random(&r, sizeof(r)) != CCZ_OK)
         r = 128; /* only the spreading suffers */
@@ -339,15 +343,15 @@ static bool check_age(struct cczi_sconn *c, int64_t now)
     if (!c->too_old || !grace_ms || now - c->drain_ms <= grace_ms)
         return true;
     cczi_sconn_cancel_calls(c, "the connection is too old");
-    return now - c->drain_ms <= grace_ms + LAST_WORDS_MS;
+    return now - c->drain_ms - LAST_WORDS_MS <= grace_ms;
 }
 
 /* A peer that sends and takes nothing would never be asked by PING whether it is there. */
-static bool is_stuck(struct cczi_sconn *c, int64_t now, int64_t patience)
+static bool is_stuck(struct cczi_sconn *c, int64_t now, int64_t keepalive_ms, int64_t patience)
 {
     size_t size = cczi_wire_pending(c->wire);
     if (size == c->stuck_size)
-        return now - c->stuck_ms > patience;
+        return now - c->stuck_ms - keepalive_ms > patience;
     c->stuck_size = size;
     c->stuck_ms = now;
     return false;
@@ -398,12 +402,12 @@ static void check_conn(struct cczi_sconn *c, int64_t now)
         return;
     int64_t silent = now - c->heard_ms;
     int64_t patience = cfg->keepalive_ms < PING_ANSWER_MS ? cfg->keepalive_ms : PING_ANSWER_MS;
-    if (c->stuck_ms && is_stuck(c, now, cfg->keepalive_ms + patience)) {
+    if (c->stuck_ms && is_stuck(c, now, cfg->keepalive_ms, patience)) {
         ccz_log(CCZ_LOG_INFO, "rpc", "dropped peer=%s where=rpc:stuck", cczi_wire_address(c->wire));
         conn_close(c, false);
         return;
     }
-    if (cczi_h2_ping_pending(c->h2) && silent > cfg->keepalive_ms + patience) {
+    if (cczi_h2_ping_pending(c->h2) && silent - patience > cfg->keepalive_ms) {
         conn_close(c, false);
         return;
     }
@@ -432,7 +436,7 @@ static void on_tick(void *arg)
     struct cczi_worker *w = arg;
     int64_t now = ccz_mono_ms();
     (void)cczi_stock_trim(w->server->stock);
-    bool overdue = w->draining && now >= atomic_load(&w->stop_ms) + LAST_WORDS_MS;
+    bool overdue = w->draining && now - LAST_WORDS_MS >= atomic_load(&w->stop_ms);
     cczi_worker_cool(w, now);
     w->cursor = w->first;
     for (struct cczi_sconn *c; (c = next_conn(w)) != NULL;) {
@@ -503,7 +507,8 @@ static ccz_rc worker_init(struct cczi_worker *w, struct ccz_rpc_server *s, struc
     if (cczi_deadlines_init(&w->deadlines, w->loop) != CCZ_OK ||
         ccz_timer_new(&w->tick, w->loop, on_tick, w) != CCZ_OK)
         return ccz_fail(err, CCZ_E_NOMEM, "rpc:memory", 0, "out of memory");
-    ccz_timer_set(w->tick, TICK_MS, TICK_MS);
+    if (!ccz_timer_set(w->tick, TICK_MS, TICK_MS))
+        return ccz_fail(err, CCZ_E_NOMEM, "rpc:memory", 0, "out of memory");
     (void)snprintf(address, sizeof(address), "%s", s->listen);
     char *colon = strrchr(address, ':');
     if (w != s->workers && colon && s->port) /* "unix:" has no port */
@@ -522,6 +527,7 @@ static void worker_deinit(struct cczi_worker *w)
     while (w->first) /* only if the loop broke down */
         conn_close(w->first, false);
     ccz_listener_free(w->listener);
+    w->listener = NULL; /* begin_stop() may be posted still; it runs below */
     ccz_timer_free(w->tick);
     cczi_deadlines_deinit(&w->deadlines);
     ccz_loop_free(w->loop);
@@ -531,7 +537,7 @@ static void worker_deinit(struct cczi_worker *w)
 
 static void tell_workers(struct ccz_rpc_server *s, int64_t grace_ms)
 {
-    int64_t stop_ms = ccz_mono_ms() + (grace_ms > 0 ? grace_ms : 0);
+    int64_t stop_ms = cczi_deadline_ms(grace_ms);
     for (unsigned i = 0; i < s->workers_len; i++) {
         struct cczi_worker *w = &s->workers[i];
         atomic_store(&w->stop_ms, stop_ms);
@@ -549,13 +555,15 @@ static void join_workers(struct ccz_rpc_server *s)
     cczi_wire_pool_free(s->pool); /* before the loops that it reports to */
     s->pool = NULL;
     pthread_mutex_lock(&s->lock);
-    for (unsigned i = 0; i < s->workers_len; i++)
-        worker_deinit(&s->workers[i]);
-    free(s->workers);
+    struct cczi_worker *workers = s->workers;
+    unsigned len = s->workers_len;
     s->workers = NULL;
     s->workers_len = 0;
     s->running = false;
     pthread_mutex_unlock(&s->lock);
+    for (unsigned i = 0; i < len; i++) /* without the lock: on_done() may call us */
+        worker_deinit(&workers[i]);
+    free(workers);
 }
 
 void cczi_server_begin_stop(struct ccz_rpc_server *s, int64_t grace_ms)

@@ -291,12 +291,14 @@ ccz_rc ccz_rpc_stream_send(struct ccz_rpc_stream *s, struct ccz_span msg)
     while (!s->over && (s->above || s->out_size > CCZI_H2_OUT_HIGH))
         pthread_cond_wait(&s->changed, &s->lock);
     ccz_rc rc = s->over || s->half_close || s->cancel ? CCZ_E_CLOSED : CCZ_OK;
+    if (rc == CCZ_OK &&
+        !kick(s)) /* first: what is queued leaves with the next kick, whatever we return */
+        rc = CCZ_E_NOMEM;
     if (rc == CCZ_OK) {
         *s->out_tail = o;
         s->out_tail = &o->next;
         s->out_size += o->size;
         o = NULL;
-        rc = kick(s) ? CCZ_OK : CCZ_E_NOMEM;
     }
     pthread_mutex_unlock(&s->lock);
     cczi_out_free(o);
@@ -306,8 +308,8 @@ ccz_rc ccz_rpc_stream_send(struct ccz_rpc_stream *s, struct ccz_span msg)
 ccz_rc ccz_rpc_stream_half_close(struct ccz_rpc_stream *s)
 {
     pthread_mutex_lock(&s->lock);
-    s->half_close = true;
     ccz_rc rc = s->over ? CCZ_E_CLOSED : kick(s) ? CCZ_OK : CCZ_E_NOMEM;
+    s->half_close |= rc == CCZ_OK;
     pthread_mutex_unlock(&s->lock);
     return rc;
 }

@@ -7,6 +7,8 @@
 #define _DEFAULT_SOURCE
 #include "client.h"
 
+#include "base/condwait.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -84,23 +86,23 @@ static void remove_address(struct ccz_rpc_client *c, size_t at)
     free(a);
 }
 
-/* @p failures: of the attempts before this one, so that what keeps failing is not hurried. */
-static void add_address(struct cczi_entry *e, const char *text, unsigned failures)
+/* @p failures: of the attempts before this one, so that what keeps failing is not hurried. @return false: no memory */
+static bool add_address(struct cczi_entry *e, const char *text, unsigned failures)
 {
     struct ccz_rpc_client *c = e->client;
     unsigned n = c->cfg.connections;
     if ((c->addresses_len + 1) * n > SLOTS_MAX) {
         ccz_log(CCZ_LOG_WARN, "rpc", "address left out target=%s address=%s limit=%d", c->target,
                 text, SLOTS_MAX);
-        return;
+        return true;
     }
     struct cczi_address *a = calloc(1, sizeof(*a) + n * sizeof(a->slots[0]));
     struct cczi_address **list = realloc(c->addresses, (c->addresses_len + 1) * sizeof(*list));
     if (list)
         c->addresses = list;
-    if (!a || !list) { /* the next look-up tries again */
+    if (!a || !list) {
         free(a);
-        return;
+        return false;
     }
     list[c->addresses_len++] = a;
     a->entry = e;
@@ -111,6 +113,7 @@ static void add_address(struct cczi_entry *e, const char *text, unsigned failure
     }
     for (unsigned k = 0; k < n && !c->failed; k++)
         cczi_slot_start(&a->slots[k]);
+    return true;
 }
 
 static bool is_v6(const char *text)
@@ -135,16 +138,26 @@ static bool present(const struct cczi_entry *e, const char *text)
     return false;
 }
 
-/* Brings the addresses in use to what was found, of the family in use. */
+static void not_found(struct cczi_entry *e, const struct ccz_err *err);
+
+/* Brings the addresses in use to what was found, of the family in use; without memory for one, it is as if nothing had been
+ * found, so that somebody looks again. */
 static void refresh(struct cczi_entry *e)
 {
     struct ccz_rpc_client *c = e->client;
+    bool ok = true;
     for (size_t i = c->addresses_len; i-- > 0;)
         if (c->addresses[i]->entry == e && !wanted(e, c->addresses[i]->text))
             remove_address(c, i);
     for (size_t i = 0; i < e->found_len; i++)
-        if (wanted(e, e->found[i]) && !present(e, e->found[i]))
-            add_address(e, e->found[i], e->seed);
+        if (ok && wanted(e, e->found[i]) && !present(e, e->found[i]))
+            ok = add_address(e, e->found[i], e->seed);
+    if (ok)
+        return;
+    struct ccz_err err;
+    (void)ccz_fail(&err, CCZ_E_NOMEM, "rpc:memory", 0, "out of memory");
+    e->found_len = 0;
+    not_found(e, &err);
 }
 
 static bool has_family(const struct cczi_entry *e, bool v6)
@@ -157,13 +170,14 @@ static bool has_family(const struct cczi_entry *e, bool v6)
 
 /* ------------------------------------------------------------------------------------- names */
 
-static void look_up(struct cczi_entry *e);
+static void entry_start(struct cczi_entry *e);
 
 static void on_rested(struct cczi_deadline *d)
 {
-    look_up((struct cczi_entry *)((char *)d - offsetof(struct cczi_entry, timer)));
+    entry_start((struct cczi_entry *)((char *)d - offsetof(struct cczi_entry, timer)));
 }
 
+/* No addresses, and so nothing that fails later. */
 static void not_found(struct cczi_entry *e, const struct ccz_err *err)
 {
     struct ccz_rpc_client *c = e->client;
@@ -171,8 +185,9 @@ static void not_found(struct cczi_entry *e, const struct ccz_err *err)
     cczi_channel_note_failure(c, err);
     if (c->cfg.reconnect && e->found_len == 0) { /* else the next lost connection asks again */
         e->timer.fn = on_rested;
-        c->failed |= !cczi_deadline_set(&c->deadlines, &e->timer,
-                                        ccz_mono_ms() + cczi_backoff_ms(c, e->failures));
+        if (!cczi_deadline_set(&c->deadlines, &e->timer,
+                               cczi_deadline_ms(cczi_backoff_ms(c, e->failures))))
+            cczi_channel_no_memory(c);
     }
     cczi_channel_changed(c);
 }
@@ -210,6 +225,19 @@ static void look_up(struct cczi_entry *e)
         not_found(e, &err);
 }
 
+static void entry_start(struct cczi_entry *e)
+{
+    struct ccz_err err;
+    if (e->is_name) {
+        look_up(e);
+    } else if (!add_address(e, e->text, 0)) {
+        (void)ccz_fail(&err, CCZ_E_NOMEM, "rpc:memory", 0, "out of memory");
+        not_found(e, &err);
+    } else {
+        e->failures = 0;
+    }
+}
+
 void cczi_target_start(struct ccz_rpc_client *c)
 {
     for (size_t i = 0; i < c->entries_len && !c->failed; i++) {
@@ -217,10 +245,7 @@ void cczi_target_start(struct ccz_rpc_client *c)
         if (e->started)
             continue;
         e->started = true;
-        if (e->is_name)
-            look_up(e);
-        else
-            add_address(e, e->text, 0);
+        entry_start(e);
     }
 }
 
@@ -304,7 +329,7 @@ bool cczi_target_may_come(const struct ccz_rpc_client *c)
 bool cczi_target_alive(const struct ccz_rpc_client *c)
 {
     for (size_t i = 0; i < c->entries_len; i++)
-        if (c->entries[i].lookup)
+        if (c->entries[i].lookup || !c->entries[i].started)
             return true;
     for (size_t i = 0; i < c->addresses_len; i++)
         for (unsigned k = 0; k < c->cfg.connections; k++)

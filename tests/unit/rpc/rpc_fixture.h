@@ -52,6 +52,13 @@ static void refuse(struct ccz_rpc_call *call, void *arg, struct ccz_span request
     ccz_rpc_fail(call, &err);
 }
 
+/* How much time the client gives it. */
+static void time_left(struct ccz_rpc_call *call, void *arg, struct ccz_span request)
+{
+    (void)arg, (void)request;
+    ccz_rpc_reply(call, ccz_span_str(ccz_rpc_time_left_ms(call) == INT64_MAX ? "none" : "some"));
+}
+
 static void status(struct ccz_rpc_call *call, void *arg, struct ccz_span request)
 {
     (void)arg;
@@ -216,6 +223,7 @@ static void add_methods(struct fixture *f)
     CHECK(ccz_rpc_server_add_unary(s, "/t.T/Refuse", refuse, f) == CCZ_OK);
     CHECK(ccz_rpc_server_add_unary(s, "/t.T/Status", status, f) == CCZ_OK);
     CHECK(ccz_rpc_server_add_unary(s, "/t.T/Later", later, f) == CCZ_OK);
+    CHECK(ccz_rpc_server_add_unary(s, "/t.T/Left", time_left, f) == CCZ_OK);
     CHECK(ccz_rpc_server_add(s, "/t.T/Hold", &hold, f) == CCZ_OK);
     CHECK(ccz_rpc_server_add(s, "/t.T/Sum", &sum, f) == CCZ_OK);
     CHECK(ccz_rpc_server_add(s, "/t.T/Bidi", &bidi, f) == CCZ_OK);

@@ -88,6 +88,44 @@ static void expect_end(struct ccz_chan *c, const char *text)
     CHECK(ccz_chan_send(c, ccz_span_str("x"), &err) == CCZ_E_CLOSED);
 }
 
+/* The peer of a channel is the server that it leads to, whichever connection of its client is the newest. */
+static void test_peer(void)
+{
+    enum { SERVERS = 2, CHANNELS = 4 };
+    static struct fixture f[SERVERS];
+    struct ccz_rpc_chan_server *at[SERVERS];
+    struct ccz_ratls_peer peers[SERVERS];
+    struct ccz_rpc_client *client;
+    char target[160];
+    unsigned met[SERVERS] = {0};
+    for (size_t i = 0; i < SERVERS; i++) {
+        start(&f[i], (struct ccz_rpc_chan_server_cfg){0});
+        at[i] = chans;
+        CHECK(ccz_rpc_client_connect(&peers[i], f[i].client, NULL) == CCZ_OK);
+    }
+    (void)snprintf(target, sizeof(target), "%s,%s", f[0].target, f[1].target);
+    const struct ccz_rpc_client_cfg cfg = {.target = target, .ratls = f[0].client_ctx};
+    CHECK(ccz_rpc_client_new(&client, &cfg, NULL) == CCZ_OK);
+    for (size_t n = 0; n < CHANNELS || !met[0] || !met[1]; n++) { /* until both are connected */
+        struct ccz_chan *a, *b = NULL;
+        const struct ccz_rpc_chan_cfg chan = {.lifetime_ms = INT64_MAX};
+        CHECK(ccz_rpc_chan_connect(&a, client, &chan, NULL) == CCZ_OK);
+        size_t i = 0;
+        while (ccz_rpc_chan_accept(&b, at[i], NULL, NULL, 10, NULL) != CCZ_OK)
+            i = (i + 1) % SERVERS;
+        met[i]++;
+        CHECK(memcmp(ccz_rpc_chan_peer(a)->spki_sha256, peers[i].spki_sha256, 32) == 0);
+        CHECK(memcmp(peers[0].spki_sha256, peers[1].spki_sha256, 32) != 0);
+        part(&(struct ends){a, b});
+    }
+    ccz_rpc_client_free(client);
+    for (size_t i = 0; i < SERVERS; i++) {
+        teardown(&f[i]);
+        ccz_rpc_chan_server_free(at[i]);
+    }
+    chans = NULL;
+}
+
 /* ------------------------------------------------------------------------------------ frames */
 
 static void test_frames(void)
@@ -753,6 +791,7 @@ static void test_hostile_server(void)
 int main(int argc, char **argv)
 {
     static const struct ccz_test tests[] = {
+        {"rpc.chan_peer", test_peer},
         {"rpc.chan_frames", test_frames},
         {"rpc.chan_messages", test_messages},
         {"rpc.chan_exchange", test_exchange},
