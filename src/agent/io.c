@@ -3,6 +3,8 @@
 #define _POSIX_C_SOURCE 200809L
 #include "agent_priv.h"
 
+#include "base/condwait.h"
+
 #include <errno.h>
 #include <poll.h>
 #include <string.h>
@@ -80,7 +82,7 @@ ccz_rc cczi_agent_io_read(struct ccz_span *line, struct cczi_agent_io *io, int64
         ccz_buf_consume(&io->in, io->taken);
     }
     io->taken = 0;
-    int64_t until_ms = ccz_mono_ms() + (io->in.size ? line_ms : idle_ms);
+    int64_t until_ms = cczi_deadline_ms(io->in.size ? line_ms : idle_ms);
     for (bool started = io->in.size > 0;;) {
         const uint8_t *end = io->in.size ? memchr(io->in.ptr, '\n', io->in.size) : NULL;
         if (end) {
@@ -93,7 +95,7 @@ ccz_rc cczi_agent_io_read(struct ccz_span *line, struct cczi_agent_io *io, int64
         if (rc != CCZ_OK)
             return rc;
         if (!started) /* once: bytes that trickle in do not buy time */
-            until_ms = ccz_mono_ms() + line_ms;
+            until_ms = cczi_deadline_ms(line_ms);
         started = true;
     }
 }
@@ -101,7 +103,7 @@ ccz_rc cczi_agent_io_read(struct ccz_span *line, struct cczi_agent_io *io, int64
 ccz_rc cczi_agent_io_write(struct cczi_agent_io *io, struct ccz_span data, int64_t timeout_ms,
                            struct ccz_err *err)
 {
-    int64_t until_ms = ccz_mono_ms() + timeout_ms;
+    int64_t until_ms = cczi_deadline_ms(timeout_ms);
     for (size_t done = 0; done < data.size;) {
         ccz_rc rc = wait_ready(io->fd, POLLOUT, until_ms, err);
         if (rc != CCZ_OK)

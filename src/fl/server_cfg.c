@@ -11,6 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define FOREVER_MS (INT64_MAX / 4) /* longer times would wrap where they are added up */
+
 enum { MEMBERS_DEFAULT = 1024, STALL_MS = 30000, STRIKES = 3, STALENESS = 16, SLOTS_MAX = 256 };
 
 static ccz_rc contradicts(struct ccz_err *err, const char *where, const char *text)
@@ -23,6 +25,8 @@ static void fill_defaults(struct ccz_fl_server_cfg *c)
     c->members_min = c->members_min ? c->members_min : 1;
     c->members_max = c->members_max ? c->members_max : MEMBERS_DEFAULT;
     c->stall_ms = c->stall_ms ? c->stall_ms : STALL_MS;
+    c->stall_ms = c->stall_ms < FOREVER_MS ? c->stall_ms : FOREVER_MS;
+    c->round_timeout_ms = c->round_timeout_ms < FOREVER_MS ? c->round_timeout_ms : FOREVER_MS;
     c->strikes_max = c->strikes_max ? c->strikes_max : STRIKES;
     c->samples_max = c->samples_max ? c->samples_max : UINT64_C(1) << 32;
     c->staleness_max = c->staleness_max ? c->staleness_max : STALENESS;

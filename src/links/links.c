@@ -2,6 +2,8 @@
 #define _DEFAULT_SOURCE
 #include <cczoo/links.h>
 
+#include "base/condwait.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -158,7 +160,7 @@ static size_t seat_for(struct ccz_chan *const *chan, const struct ccz_links *l,
 ccz_rc ccz_links_accept(struct ccz_chan **chan, struct ccz_links *l, int64_t timeout_ms,
                         struct ccz_err *err)
 {
-    int64_t end_ms = ccz_mono_ms() + timeout_ms;
+    int64_t end_ms = cczi_deadline_ms(timeout_ms);
     size_t taken = 0;
     for (size_t i = 0; i < l->cfg.seats; i++)
         taken += chan[i] != NULL;

@@ -361,7 +361,7 @@ static ccz_rc await(struct ccz_psi_tee *t, struct ccz_chan *chan, struct ccz_err
         (void)pthread_cond_broadcast(&t->changed);
     }
     while (rc == CCZ_OK && !t->done && t->failed == CCZ_OK) {
-        wait_beat(t, t->since_ms + t->cfg.wait_ms - ccz_mono_ms());
+        wait_beat(t, t->cfg.wait_ms - (ccz_mono_ms() - t->since_ms));
         if (t->done || t->failed != CCZ_OK)
             break;
         int64_t waited = ccz_mono_ms() - t->since_ms;

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 enum {
     LINGER_MS = 5000,
@@ -314,8 +315,12 @@ static void give_up(struct cczi_chan *c, const char *reason)
     pthread_mutex_lock(&c->lock);
     set_why(c, CCZ_E_CLOSED, "", reason);
     c->own_closed = c->abort = true;
-    (void)kick(c); /* without memory the call's deadline ends it */
     pthread_cond_broadcast(&c->changed);
+    while (!kick(c)) { /* the loop must hear of it: without a deadline the call would never end */
+        pthread_mutex_unlock(&c->lock);
+        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+        pthread_mutex_lock(&c->lock);
+    }
     pthread_mutex_unlock(&c->lock);
 }
 

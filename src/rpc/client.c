@@ -408,9 +408,13 @@ ccz_rc ccz_rpc_client_connect(struct ccz_ratls_peer *peer, struct ccz_rpc_client
     if (rc != CCZ_OK) {
         (void)ccz_fail(err, rc, "rpc:memory", 0, "out of memory");
     } else if (!c->ready) {
-        rc = c->last_err.rc;
+        struct ccz_err why = c->last_err;
+        if (why.rc == CCZ_OK) /* its addresses went, and nothing had failed */
+            (void)ccz_fail(&why, CCZ_E_UNAVAILABLE, "rpc:not-connected", 0, "no connection to %s",
+                           c->target);
+        rc = why.rc;
         if (err)
-            *err = c->last_err;
+            *err = why;
     } else if (peer) {
         *peer = c->peer;
     }

@@ -3,10 +3,12 @@
  * Streaming calls of the client: a blocking face over a call of the loop. Both hold a reference;
  * what the user wants is noted under the lock and done by the loop ("kick").
  */
+#define _DEFAULT_SOURCE
 #include "client.h"
 
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 struct node {
     struct node *next;
@@ -241,6 +243,16 @@ static bool kick(struct ccz_rpc_stream *s)
     return s->posted;
 }
 
+/* As kick(), but the loop must hear of it: a call without a deadline would never end. Lets go of the lock while it waits. */
+static void kick_surely(struct ccz_rpc_stream *s)
+{
+    while (!kick(s)) {
+        pthread_mutex_unlock(&s->lock);
+        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+        pthread_mutex_lock(&s->lock);
+    }
+}
+
 ccz_rc ccz_rpc_stream_open(struct ccz_rpc_stream **out, struct ccz_rpc_client *c, const char *path,
                            const struct ccz_rpc_call_cfg *cfg, struct ccz_err *err)
 {
@@ -389,7 +401,7 @@ void ccz_rpc_stream_cancel(struct ccz_rpc_stream *s)
 {
     pthread_mutex_lock(&s->lock);
     s->cancel = true;
-    (void)kick(s); /* without memory the deadline ends the call */
+    kick_surely(s);
     pthread_mutex_unlock(&s->lock);
 }
 
@@ -399,6 +411,6 @@ void ccz_rpc_stream_free(struct ccz_rpc_stream *s)
         return;
     pthread_mutex_lock(&s->lock);
     s->cancel = true;
-    (void)kick(s);
+    kick_surely(s);
     unref_unlock(s);
 }

@@ -329,7 +329,8 @@ static void test_socket(void)
 {
     struct fake_kms k = {.latest = 1};
     const char *path = temp_path("agent.sock");
-    const struct ccz_agent_cfg cfg = config(&k, path);
+    struct ccz_agent_cfg cfg = config(&k, path);
+    cfg.request_timeout_ms = cfg.idle_timeout_ms = INT64_MAX; /* no sum wraps */
     struct ccz_err err = {0};
     CCZ_AUTO(ccz_agent) a = NULL;
     CCZ_AUTO(ccz_agent_client) c = NULL;

@@ -279,9 +279,13 @@ static void test_quorum(void)
 /* An upload that stands still gives up its slot. */
 static void test_stall(void)
 {
-    struct world w = {
-        .len = 2,
-        .cfg = {.rounds = 1, .members_min = 2, .quorum = 1, .stall_ms = 500, .train = {.lr = 1}}};
+    struct world w = {.len = 2,
+                      .cfg = {.rounds = 1,
+                              .members_min = 2,
+                              .quorum = 1,
+                              .stall_ms = 500,
+                              .round_timeout_ms = INT64_MAX,
+                              .train = {.lr = 1}}};
     struct ccz_buf msg;
     ccz_buf_init(&msg, CCZ_FL_MESSAGE_SIZE_MAX + CCZ_FL_LAYOUT_SIZE_MAX);
     world_begin(&w, 1000000);

@@ -78,7 +78,7 @@ static void check_session(unsigned n, uint64_t limit, bool pad, enum ccz_psi_out
 {
     struct member m[PARTIES_MAX] = {{0}};
     uint64_t *numbers[PARTIES_MAX], step = 1;
-    struct ccz_psi_tee_cfg cfg = {.terms = {.parties = n, .output = output}};
+    struct ccz_psi_tee_cfg cfg = {.terms = {.parties = n, .output = output}, .wait_ms = INT64_MAX};
     static const uint64_t lcm[PARTIES_MAX + 2] = {1, 1, 2, 6, 12, 60, 60};
     step = lcm[n + 1];
     for (unsigned i = 0; i < n; i++) {

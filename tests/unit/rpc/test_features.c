@@ -597,7 +597,7 @@ static void test_on_stop(void)
     bool found = false;
     for (const char *p; (p = ccz_rpc_server_method_path(f.server, n)) != NULL; n++)
         found |= strcmp(p, "/w.W/Watch") == 0;
-    CHECK(found && n == 10 && !ccz_rpc_server_method_path(f.server, n + 1));
+    CHECK(found && n == 11 && !ccz_rpc_server_method_path(f.server, n + 1));
     CHECK(ccz_rpc_stream_open(&s, f.client, "/w.W/Watch", NULL, &err) == CCZ_OK);
     while (!atomic_load(&f.started))
         usleep(1000);

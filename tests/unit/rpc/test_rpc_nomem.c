@@ -266,6 +266,16 @@ static void test_stream(void)
         continue;
     CHECK(res.code == CCZ_RPC_OK && ccz_span_eq(ccz_buf_span(&out), ccz_span_str("ab")));
     ccz_rpc_stream_free(s);
+
+    const struct ccz_rpc_call_cfg never = {.timeout_ms = INT64_MAX}; /* who leaves is heard of */
+    CHECK(ccz_rpc_stream_open(&s, f.client, "/t.T/Hold", &never, &err) == CCZ_OK);
+    CHECK(ccz_rpc_stream_send(s, ccz_span_str("a")) == CCZ_OK);
+    while (atomic_load(&f.started) == 0)
+        usleep(1000);
+    posts_fail = 2;
+    ccz_rpc_stream_free(s);
+    while (atomic_load(&f.done) == 0)
+        usleep(1000);
     teardown(&f);
 }
 
