@@ -94,22 +94,28 @@ static void test_adopt(void)
     CHECK(k > 4);
 }
 
-/* Whatever fails, and wherever: it opens and hears its peer, or says why not. */
-static void test_connect(void)
+static int listen_local(char address[32])
 {
     struct sockaddr_in in = {.sin_family = AF_INET};
     socklen_t size = sizeof(in);
-    char address[32];
+    in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    CHECK(fd >= 0 && bind(fd, (struct sockaddr *)&in, sizeof(in)) == 0 && listen(fd, 1) == 0 &&
+          getsockname(fd, (struct sockaddr *)&in, &size) == 0);
+    (void)snprintf(address, 32, "127.0.0.1:%u", ntohs(in.sin_port));
+    return fd;
+}
+
+/* Whatever fails, and wherever: it opens and hears its peer, or says why not. */
+static void test_connect(void)
+{
     bool hit = true;
     long k = 0;
-    in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    int listener = socket(AF_INET, SOCK_STREAM, 0);
-    CHECK(listener >= 0 && bind(listener, (struct sockaddr *)&in, sizeof(in)) == 0 &&
-          listen(listener, 100) == 0 && getsockname(listener, (struct sockaddr *)&in, &size) == 0);
-    (void)snprintf(address, sizeof(address), "127.0.0.1:%u", ntohs(in.sin_port));
     for (; hit; k++) {
+        char address[32];
         struct end e = {0};
         const struct ccz_conn_cfg cfg = {.ops = &ops, .arg = &e};
+        int listener = listen_local(address); /* each has its own: nobody else's connection waits */
         CHECK(ccz_loop_new(&e.loop, NULL) == CCZ_OK);
         nomem_left = k;
         ccz_rc rc = ccz_conn_connect(&e.conn, e.loop, address, &cfg, NULL);
@@ -127,9 +133,9 @@ static void test_connect(void)
         }
         ccz_conn_free(e.conn);
         ccz_loop_free(e.loop);
+        close(listener);
     }
     CHECK(k > 4);
-    close(listener);
 }
 
 static void stop_loop(void *arg)
