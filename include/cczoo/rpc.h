@@ -331,7 +331,7 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_rpc_stream_open(struct ccz_rpc_stream **out,
                                                 struct ccz_rpc_client *c, const char *path,
                                                 const struct ccz_rpc_call_cfg *cfg,
                                                 struct ccz_err *err);
-/** Blocks while flow control is closed. @retval CCZ_E_CLOSED the call is over: read the result */
+/** Blocks while flow control is closed. @retval CCZ_E_CLOSED the call is over: read the result @retval CCZ_E_NOMEM nothing is sent */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_rpc_stream_send(struct ccz_rpc_stream *s, struct ccz_span msg);
 CCZ_API CCZ_MUST_USE ccz_rc ccz_rpc_stream_half_close(struct ccz_rpc_stream *s);
 /** Next message, appended to @p msg. @retval CCZ_E_NOT_FOUND end of stream with status OK;

@@ -606,6 +606,75 @@ static void test_cardinality(void)
     teardown(&f);
 }
 
+/* ---------------------------------------------------------------------------- limits that never come */
+
+/* INT64_MAX is no limit, and no sum of it wraps: other deadlines of the client stay what they are. */
+static void test_never(void)
+{
+    static struct fixture f;
+    struct ccz_err err = {0};
+    struct ccz_rpc_result res;
+    CCZ_AUTO_BUF out;
+    ccz_buf_init(&out, 1000);
+    start_server(&f, CCZ_RATLS_TLS_ONLY_INSECURE,
+                 (struct ccz_rpc_server_cfg){.keepalive_ms = INT64_MAX,
+                                             .handshake_timeout_ms = INT64_MAX,
+                                             .connection_age_ms = INT64_MAX,
+                                             .connection_age_grace_ms = INT64_MAX});
+    make_client(&f, CCZ_RATLS_TLS_ONLY_INSECURE,
+                (struct ccz_rpc_client_cfg){.reconnect = true,
+                                            .keepalive_ms = INT64_MAX,
+                                            .connect_timeout_ms = INT64_MAX,
+                                            .backoff_max_ms = INT64_MAX});
+    const struct ccz_rpc_call_cfg never = {.timeout_ms = INT64_MAX, .retries = 3};
+    CHECK(ccz_rpc_unary(&out, &res, f.client, "/t.T/Echo", ccz_span_str("x"), &never, &err) ==
+          CCZ_OK);
+    CHECK(ccz_rpc_unary(&out, &res, f.client, "/t.T/Left", ccz_span_str("x"), &never, &err) ==
+          CCZ_OK);
+    CHECK(
+        ccz_span_eq(ccz_buf_span(&out), ccz_span_str("xnone"))); /* nor is the server told of one */
+    ccz_rpc_server_free(f.server);
+    f.server = NULL;
+    const struct ccz_rpc_call_cfg soon = {.timeout_ms = 500, .wait_for_ready = true};
+    CHECK(ccz_rpc_unary(&out, &res, f.client, "/t.T/Echo", ccz_span_str("x"), &soon, &err) ==
+          CCZ_E_TIMEOUT);
+    CHECK(strcmp(err.where, "rpc:deadline") == 0);
+    teardown(&f);
+}
+
+static void *stop_server_never(void *arg)
+{
+    ccz_rpc_server_stop(arg, INT64_MAX);
+    return NULL;
+}
+
+/* A grace without end waits for the last call. */
+static void test_never_stop(void)
+{
+    static struct fixture f;
+    struct ccz_err err = {0};
+    struct ccz_rpc_stream *s;
+    struct ccz_rpc_result res;
+    pthread_t t;
+    CCZ_AUTO_BUF out;
+    ccz_buf_init(&out, 1000);
+    setup(&f, CCZ_RATLS_TLS_ONLY_INSECURE);
+    const struct ccz_rpc_call_cfg never = {.timeout_ms = INT64_MAX};
+    CHECK(ccz_rpc_stream_open(&s, f.client, "/t.T/Bidi", &never, &err) == CCZ_OK);
+    CHECK(ccz_rpc_stream_send(s, ccz_span_str("a")) == CCZ_OK);
+    CHECK(ccz_rpc_stream_recv(&out, s, &res, &err) == CCZ_OK);
+    CHECK(pthread_create(&t, NULL, stop_server_never, f.server) == 0);
+    usleep(700000); /* some ticks, in which it would be cancelled */
+    CHECK(ccz_rpc_stream_send(s, ccz_span_str("b")) == CCZ_OK);
+    CHECK(ccz_rpc_stream_recv(&out, s, &res, &err) == CCZ_OK);
+    CHECK(ccz_rpc_stream_half_close(s) == CCZ_OK);
+    CHECK(ccz_rpc_stream_recv(&out, s, &res, &err) == CCZ_E_NOT_FOUND && res.code == CCZ_RPC_OK);
+    CHECK(ccz_span_eq(ccz_buf_span(&out), ccz_span_str("ab")));
+    CHECK(pthread_join(t, NULL) == 0);
+    ccz_rpc_stream_free(s);
+    teardown(&f);
+}
+
 static const struct ccz_test tests[] = {
     {"rpc.unary", test_unary},
     {"rpc.metadata", test_metadata},
@@ -625,6 +694,8 @@ static const struct ccz_test tests[] = {
     {"rpc.client_streaming", test_client_streaming},
     {"rpc.server_streaming", test_server_streaming},
     {"rpc.bidi", test_bidi},
+    {"rpc.never", test_never},
+    {"rpc.never_stop", test_never_stop},
     {"rpc.cardinality", test_cardinality},
 };
 
