@@ -115,6 +115,8 @@ static void serve(unsigned cpu)
                                           .workers = 1,
                                           .limits = {.address_rate = 1000000,
                                                      .address_burst = 1000000,
+                                                     .principal_rate = 1000000, /* one program */
+                                                     .principal_burst = 1000000,
                                                      .total_rate = 1000000,
                                                      .total_burst = 1000000}};
     must(ccz_kms_door_new(&door, &dcfg, &err) == CCZ_OK, err.msg);
