@@ -68,16 +68,9 @@ static void on_renewed(void *rpc, struct ccz_ratls_ctx *ctx)
     ccz_rpc_server_set_ratls(rpc, ctx);
 }
 
-static ccz_rc start(struct kmsd *k, const struct kmsd_opts *o, struct ccz_err *err)
+static ccz_rc open_service(struct kmsd *k, const struct kmsd_opts *o, struct ccz_err *err)
 {
     struct ccz_clock clock = ccz_clock_system();
-    ccz_rc rc = ccz_kms_store_open(&k->store, &k->keys.state, err);
-    kmsd_keys_drop_master(&k->keys); /* the store has what it derives from it */
-    if (rc == CCZ_OK)
-        rc = kmsd_attester_open(&k->keys, o, err);
-    if (rc != CCZ_OK)
-        return rc;
-    k->simulated = o->trust_sim || ccz_attester_simulated(k->keys.attester);
     const struct ccz_kms_service_cfg service = {
         .store = k->store,
         .clock = clock,
@@ -102,7 +95,19 @@ static ccz_rc start(struct kmsd *k, const struct kmsd_opts *o, struct ccz_err *e
                   .policies = (uint64_t)o->quota_policies,
                   .policy_bytes = (uint64_t)o->quota_policy_bytes},
     };
-    rc = ccz_kms_service_new(&k->service, &service, err);
+    return ccz_kms_service_new(&k->service, &service, err);
+}
+
+static ccz_rc start(struct kmsd *k, const struct kmsd_opts *o, struct ccz_err *err)
+{
+    ccz_rc rc = ccz_kms_store_open(&k->store, &k->keys.state, err);
+    kmsd_keys_drop_master(&k->keys); /* the store has what it derives from it */
+    if (rc == CCZ_OK)
+        rc = kmsd_attester_open(&k->keys, o, err);
+    if (rc != CCZ_OK)
+        return rc;
+    k->simulated = o->trust_sim || ccz_attester_simulated(k->keys.attester);
+    rc = open_service(k, o, err);
     if (rc == CCZ_OK)
         rc = open_party(k, o, err);
     if (rc != CCZ_OK)

@@ -4,7 +4,9 @@
 #include "kmsdoor/kbs_priv.h"
 
 #include "ccz_test.h"
+#include "kmsdoor/kbs_door.h"
 #include "kmsdoor/kbs_kit.h"
+#include "kmsdoor/statuses.h"
 
 #include <cczoo/crypto.h>
 #include <cczoo/snp.h>
@@ -773,7 +775,38 @@ static void test_cookie(void)
                                   "Nov 1994 08:49:37 GMT; HttpOnly; SameSite=Strict; Secure") == 0);
 }
 
+/* What stock clients do next depends on this number alone: 401 starts all over, 404 ends at once. */
+static void test_statuses(void)
+{
+    static const struct status_case t[] = {
+        {CCZ_E_DENIED, "kbs:no-session", 401},
+        {CCZ_E_EXPIRED, "kbs:token-expired", 401},
+        {CCZ_E_SIG, "nonce:foreign", 401},
+        {CCZ_E_EXISTS, "replay:used", 401},
+        {CCZ_E_LIMIT, "replay:full", 429},
+        {CCZ_E_NOT_FOUND, "kms:not-found", 404},
+        {CCZ_E_NOT_FOUND, "kbs:plugin", 404},
+        {CCZ_E_NOT_FOUND, "snp:vek-missing", 403},
+        {CCZ_E_NOT_FOUND, "verifier:no-collateral", 403},
+        {CCZ_E_UNAVAILABLE, "party:collateral-pending", 503},
+        {CCZ_E_MISMATCH, "kbs:report-data", 403},
+        {CCZ_E_MISMATCH, "quote:qe-binding", 403},
+        {CCZ_E_UNTRUSTED, "quote:pck-chain", 403},
+        {CCZ_E_REVOKED, "snp:vek-revoked", 403},
+        {CCZ_E_POLICY, "policy:mrenclave", 403},
+        {CCZ_E_DENIED, "kms:unbound", 403},
+        {CCZ_E_FORMAT, "kbs:member", 400},
+        {CCZ_E_UNSUPPORTED, "kbs:version", 400},
+        {CCZ_E_LIMIT, "door:body-size", 413},
+        {CCZ_E_LIMIT, "kms:busy", 503},
+        {CCZ_E_UNAVAILABLE, "kms:sealed", 503},
+        {CCZ_E_SIG, "kms:row-mac", 500},
+    };
+    check_statuses(t, sizeof(t) / sizeof(t[0]), cczi_kbs_status);
+}
+
 static const struct ccz_test tests[] = {
+    {"kbs.statuses", test_statuses},
     {"kbs.request", test_request},
     {"kbs.attestation", test_attestation},
     {"kbs.bound", test_bound},

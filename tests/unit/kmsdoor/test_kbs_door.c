@@ -426,47 +426,6 @@ static void test_auth(void)
     stop(&k);
 }
 
-/* What stock clients do next depends on this number alone: 401 starts all over, 404 ends at once. */
-static void test_statuses(void)
-{
-    static const struct {
-        ccz_rc rc;
-        const char *where;
-        unsigned status;
-    } t[] = {
-        {CCZ_E_DENIED, "kbs:no-session", 401},
-        {CCZ_E_EXPIRED, "kbs:token-expired", 401},
-        {CCZ_E_SIG, "nonce:foreign", 401},
-        {CCZ_E_EXISTS, "replay:used", 401},
-        {CCZ_E_LIMIT, "replay:full", 429},
-        {CCZ_E_NOT_FOUND, "kms:not-found", 404},
-        {CCZ_E_NOT_FOUND, "kbs:plugin", 404},
-        {CCZ_E_NOT_FOUND, "snp:vek-missing", 403},
-        {CCZ_E_NOT_FOUND, "verifier:no-collateral", 403},
-        {CCZ_E_UNAVAILABLE, "party:collateral-pending", 503},
-        {CCZ_E_MISMATCH, "kbs:report-data", 403},
-        {CCZ_E_MISMATCH, "quote:qe-binding", 403},
-        {CCZ_E_UNTRUSTED, "quote:pck-chain", 403},
-        {CCZ_E_REVOKED, "snp:vek-revoked", 403},
-        {CCZ_E_POLICY, "policy:mrenclave", 403},
-        {CCZ_E_DENIED, "kms:unbound", 403},
-        {CCZ_E_FORMAT, "kbs:member", 400},
-        {CCZ_E_UNSUPPORTED, "kbs:version", 400},
-        {CCZ_E_LIMIT, "door:body-size", 413},
-        {CCZ_E_LIMIT, "kms:busy", 503},
-        {CCZ_E_UNAVAILABLE, "kms:sealed", 503},
-        {CCZ_E_SIG, "kms:row-mac", 500},
-    };
-    for (size_t i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
-        struct ccz_err err = {0};
-        ccz_fail(&err, t[i].rc, t[i].where, 0, "x");
-        if (cczi_kbs_status(&err) == t[i].status)
-            continue;
-        fprintf(stderr, "%s: %u, expected %u\n", t[i].where, cczi_kbs_status(&err), t[i].status);
-        CHECK(false);
-    }
-}
-
 /* -------------------------------------------------------------------------- refused: attest */
 
 static void test_nonces(void)
@@ -1004,7 +963,6 @@ static const struct ccz_test tests[] = {
     {"kbs.rcar_tdx", test_tdx},
     {"kbs.rcar_snp", test_snp},
     {"kbs.auth_refused", test_auth},
-    {"kbs.statuses", test_statuses},
     {"kbs.nonces", test_nonces},
     {"kbs.binding", test_binding},
     {"kbs.untrusted", test_untrusted},

@@ -2,6 +2,7 @@
 /* Bearer tokens: whose count, and every way in which one does not. */
 #define _GNU_SOURCE
 #include "kmsdoor/door_kit.h"
+#include "kmsdoor/statuses.h"
 
 #include <cczoo/jose.h>
 
@@ -398,6 +399,25 @@ static void *site_main(void *arg)
     return NULL;
 }
 
+/* @param[out] url  of the keys */
+static void site_open(struct site *s, char url[64])
+{
+    const struct ccz_http_server_cfg cfg = {
+        .listen = "127.0.0.1:0", .on_request = on_site, .arg = s};
+    CHECK(ccz_loop_new(&s->loop, NULL) == CCZ_OK);
+    CHECK(ccz_http_server_new(&s->http, s->loop, &cfg, NULL) == CCZ_OK);
+    CHECK(pthread_create(&s->thread, NULL, site_main, s) == 0);
+    (void)snprintf(url, 64, "http://127.0.0.1:%u/keys", ccz_http_server_port(s->http));
+}
+
+static void site_close(struct site *s)
+{
+    ccz_loop_stop(s->loop);
+    CHECK(pthread_join(s->thread, NULL) == 0);
+    ccz_http_server_free(s->http);
+    ccz_loop_free(s->loop);
+}
+
 static void site_set(struct site *s, unsigned status, const char *file)
 {
     CCZ_AUTO_BUF b;
@@ -443,12 +463,7 @@ static void test_keys_url(void)
     (void)snprintf(good, sizeof(good), "%s", claims(ISS, AUD, "alice", FIX_NOW, FIX_NOW + 300, ""));
     (void)snprintf(t1, sizeof(t1), "%s", sign(first, kid_of(first), NULL, good));
     (void)snprintf(t2, sizeof(t2), "%s", sign(second, kid_of(second), NULL, good));
-    const struct ccz_http_server_cfg cfg = {
-        .listen = "127.0.0.1:0", .on_request = on_site, .arg = &site};
-    CHECK(ccz_loop_new(&site.loop, &err) == CCZ_OK);
-    CHECK(ccz_http_server_new(&site.http, site.loop, &cfg, &err) == CCZ_OK);
-    CHECK(pthread_create(&site.thread, NULL, site_main, &site) == 0);
-    (void)snprintf(url, sizeof(url), "http://127.0.0.1:%u/keys", ccz_http_server_port(site.http));
+    site_open(&site, url);
     const struct ccz_kms_door_issuer of = {.iss = ISS, .aud = AUD, .jwks_url = url};
     struct cczi_issuers *s;
     CHECK(cczi_issuers_new(&s, &of, 1, &err) == CCZ_OK);
@@ -476,10 +491,7 @@ static void test_keys_url(void)
         usleep(5000);
     CHECK(verify(s, t2, &err) == CCZ_OK);
     cczi_issuers_free(s);
-    ccz_loop_stop(site.loop);
-    CHECK(pthread_join(site.thread, NULL) == 0);
-    ccz_http_server_free(site.http);
-    ccz_loop_free(site.loop);
+    site_close(&site);
 }
 
 /* A port where nobody answers. @param[out] url  of it, without a path */
@@ -564,17 +576,11 @@ static bool can_connect(const struct kit *k)
 static void test_keys_drain(void)
 {
     static struct site site = {.status = 503, .lock = PTHREAD_MUTEX_INITIALIZER};
-    struct ccz_err err = {0};
     struct kit k;
     char url[64];
     pthread_t stopper;
     static const char get[] = "GET /hold HTTP/1.1\r\nHost: x\r\n\r\n";
-    const struct ccz_http_server_cfg cfg = {
-        .listen = "127.0.0.1:0", .on_request = on_site, .arg = &site};
-    CHECK(ccz_loop_new(&site.loop, &err) == CCZ_OK);
-    CHECK(ccz_http_server_new(&site.http, site.loop, &cfg, &err) == CCZ_OK);
-    CHECK(pthread_create(&site.thread, NULL, site_main, &site) == 0);
-    (void)snprintf(url, sizeof(url), "http://127.0.0.1:%u/keys", ccz_http_server_port(site.http));
+    site_open(&site, url);
     const struct ccz_kms_door_issuer of = {.iss = ISS, .aud = AUD, .jwks_url = url};
     const struct kit_opts o = {.plain = true, .add = add_hold, .issuers = &of, .issuers_len = 1};
     kit_open(&k, &o);
@@ -592,20 +598,18 @@ static void test_keys_drain(void)
     CHECK(pthread_join(stopper, NULL) == 0);
     kit_close(&k);
     close(fd);
-    ccz_loop_stop(site.loop);
-    CHECK(pthread_join(site.thread, NULL) == 0);
-    ccz_http_server_free(site.http);
-    ccz_loop_free(site.loop);
+    site_close(&site);
+}
+
+static unsigned status_of_nobody(const struct ccz_err *err)
+{
+    return cczi_door_status(err, NULL);
 }
 
 /* What went wrong here is no question who calls, and no reason to send his user to the issuer. */
 static void test_statuses(void)
 {
-    static const struct {
-        ccz_rc rc;
-        const char *where;
-        unsigned status;
-    } t[] = {
+    static const struct status_case t[] = {
         {CCZ_E_NOMEM, "door:token-payload", 503},
         {CCZ_E_NOMEM, "door:token", 503},
         {CCZ_E_INTERNAL, "door:token-signature", 500},
@@ -614,13 +618,7 @@ static void test_statuses(void)
         {CCZ_E_DENIED, "door:token-subject", 401},
         {CCZ_E_LIMIT, "door:token", 401},
     };
-    for (size_t i = 0; i < sizeof(t) / sizeof(*t); i++) {
-        struct ccz_err err = {0};
-        ccz_fail(&err, t[i].rc, t[i].where, 0, "x");
-        if (cczi_door_status(&err, NULL) != t[i].status)
-            fprintf(stderr, "%s: %u\n", t[i].where, cczi_door_status(&err, NULL));
-        CHECK(cczi_door_status(&err, NULL) == t[i].status);
-    }
+    check_statuses(t, sizeof(t) / sizeof(*t), status_of_nobody);
 }
 
 static void test_issuer_config(void)

@@ -538,6 +538,16 @@ static void test_write_fails(void)
     }
 }
 
+/* As many bytes as @p buf has, then the peer's end. */
+static void recv_all(int fd, uint8_t *buf, size_t size)
+{
+    size_t got = 0;
+    ssize_t n;
+    while ((n = recv(fd, buf, size, 0)) > 0)
+        got += (size_t)n;
+    CHECK(n == 0 && got == size);
+}
+
 /* Our direction ends behind what is pending; the other one goes on. */
 static void test_shutdown(void)
 {
@@ -550,11 +560,7 @@ static void test_shutdown(void)
     turn(p.loop);
     CHECK(p.drained == 0 && ccz_conn_pending(p.conn) > 0);
     pthread_t t = net_start(p.loop);
-    size_t got = 0;
-    ssize_t n;
-    while ((n = recv(p.fd, big, sizeof(big), 0)) > 0)
-        got += (size_t)n;
-    CHECK(n == 0 && got == sizeof(big));
+    recv_all(p.fd, big, sizeof(big));
     CHECK(pthread_join(t, NULL) == 0); /* on_drained() stopped it */
     CHECK(p.drained == 1 && p.closed == 0);
     net_send_all(p.fd, "abc", 3);
@@ -669,11 +675,7 @@ static void test_send_after_end(void)
             ccz_conn_shutdown(p.conn);
         }
         pthread_t t = net_start(p.loop);
-        size_t got = 0;
-        ssize_t n;
-        while ((n = recv(p.fd, big, sizeof(big), 0)) > 0)
-            got += (size_t)n;
-        CHECK(n == 0 && got == sizeof(big));
+        recv_all(p.fd, big, sizeof(big));
         if (ended)
             net_join(p.loop, t);
         else
@@ -712,11 +714,7 @@ static void test_end(void)
     ccz_conn_end(p.conn, 10000);
     p.conn = NULL;
     pthread_t t = net_start(p.loop);
-    size_t got = 0;
-    ssize_t n;
-    while ((n = recv(p.fd, big, sizeof(big), 0)) > 0)
-        got += (size_t)n;
-    CHECK(n == 0 && got == sizeof(big));
+    recv_all(p.fd, big, sizeof(big));
     net_join(p.loop, t);
     CHECK(p.closed == 0 && p.got == 0);
     pair_close(&p);
@@ -748,11 +746,7 @@ static void test_finish(void)
     p.conn = NULL;
     ccz_loop_finish(p.loop);
     pthread_t t = net_start(p.loop);
-    size_t got = 0;
-    ssize_t n;
-    while ((n = recv(p.fd, big, sizeof(big), 0)) > 0)
-        got += (size_t)n;
-    CHECK(n == 0 && got == sizeof(big));
+    recv_all(p.fd, big, sizeof(big));
     close(p.fd); /* the end that was waited for */
     CHECK(pthread_join(t, NULL) == 0);
     p.fd = -1;
