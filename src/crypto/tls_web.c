@@ -32,7 +32,7 @@ static ccz_rc fail_openssl(struct ccz_err *err, ccz_rc rc, const char *where, co
 struct hook {
     void (*freed)(void *arg);
     void *arg;
-    void (*bytes)(void *arg, size_t size);
+    struct cczi_web_watch watch;
 };
 static int conn_index = -1;
 static CRYPTO_ONCE conn_index_once = CRYPTO_ONCE_STATIC_INIT;
@@ -77,29 +77,32 @@ struct ssl_st *cczi_web_conn(struct cczi_web *w, void (*freed)(void *arg), void 
         ERR_clear_error();
         return NULL;
     }
-    *h = (struct hook){freed, arg, NULL}; /* last: nothing is told about what never was */
+    *h = (struct hook){freed, arg, {0}}; /* last: nothing is told about what never was */
     SSL_set_accept_state(ssl);
     return ssl;
 }
 
-/* RFC 8446, 5.1: type, version, length. */
-static void on_record(int write, int version, int type, const void *buf, size_t size, SSL *ssl,
-                      void *arg)
+static void on_message(int write, int version, int type, const void *buf, size_t size, SSL *ssl,
+                       void *arg)
 {
     const struct hook *h = SSL_get_ex_data(ssl, conn_index);
     const uint8_t *head = buf;
     (void)version, (void)arg;
-    if (!write && type == SSL3_RT_HEADER && size == SSL3_RT_HEADER_LENGTH && h && h->bytes)
-        h->bytes(h->arg, (size_t)head[3] << 8 | head[4]);
+    if (write || !h)
+        return;
+    if (type == SSL3_RT_HEADER && size == SSL3_RT_HEADER_LENGTH) /* RFC 8446, 5.1 */
+        h->watch.bytes(h->arg, (size_t)head[3] << 8 | head[4]);
+    else if (type == SSL3_RT_HANDSHAKE && size > 0 && head[0] == SSL3_MT_KEY_UPDATE) /* 4.6.3 */
+        h->watch.key_update(h->arg);
 }
 
-void cczi_web_on_bytes(struct ssl_st *ssl, void (*fn)(void *arg, size_t size))
+void cczi_web_watch(struct ssl_st *ssl, const struct cczi_web_watch *watch)
 {
     struct hook *h = have_index() ? SSL_get_ex_data(ssl, conn_index) : NULL;
     if (!h)
         return;
-    h->bytes = fn;
-    SSL_set_msg_callback(ssl, on_record);
+    h->watch = *watch;
+    SSL_set_msg_callback(ssl, on_message);
 }
 
 void *cczi_web_conn_arg(const struct ssl_st *ssl)
@@ -178,6 +181,8 @@ static bool set_protocol(SSL_CTX *s)
     SSL_CTX_set_options(s, SSL_OP_NO_TICKET | SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION |
                                SSL_OP_CIPHER_SERVER_PREFERENCE);
     SSL_CTX_set_mode(s, SSL_MODE_RELEASE_BUFFERS); /* idle connections are many */
+    /* or SSL_read() returns only when the socket is empty: never, to a peer who sends nothing but KeyUpdate fast enough */
+    SSL_CTX_clear_mode(s, SSL_MODE_AUTO_RETRY);
     SSL_CTX_set_max_cert_list(s, CLIENT_CERTS_SIZE_MAX);
     SSL_CTX_set_alpn_select_cb(s, on_alpn, NULL);
     return SSL_CTX_set_min_proto_version(s, TLS1_3_VERSION) == 1 &&

@@ -6,6 +6,7 @@
  * certificates asked for, not required. For the module that pins their keys; not exported. OpenSSL's error queue is left empty.
  *
  * TLS 1.3 only, no tickets, resumption or early data: who calls is known from this connection's handshake or not at all.
+ * SSL_read() returns after each message of the peer (without SSL_MODE_AUTO_RETRY), with SSL_ERROR_WANT_READ if it was no data.
  */
 #include <cczoo/tls.h>
 
@@ -37,8 +38,12 @@ void cczi_web_validity(int64_t *not_before_s, int64_t *not_after_s, const struct
 
 /* A connection, to be accepted; NULL = no memory. @p freed is called once when it ends, by whoever frees it. */
 struct ssl_st *cczi_web_conn(struct cczi_web *w, void (*freed)(void *arg), void *arg);
-/* @p fn is called for each record that comes, with its size and the `arg` of cczi_web_conn(), before anybody has read it. */
-void cczi_web_on_bytes(struct ssl_st *ssl, void (*fn)(void *arg, size_t size));
+/* Called with the `arg` of cczi_web_conn(); both are needed. */
+struct cczi_web_watch {
+    void (*bytes)(void *arg, size_t size); /* a record came, of this size; nobody has read it yet */
+    void (*key_update)(void *arg);         /* it was a KeyUpdate, which nobody else is told of */
+};
+void cczi_web_watch(struct ssl_st *ssl, const struct cczi_web_watch *watch);
 /* The `arg` of cczi_web_conn(); NULL for other objects. */
 void *cczi_web_conn_arg(const struct ssl_st *ssl);
 /* SHA-256 of the client's public key (SubjectPublicKeyInfo). @retval CCZ_E_NOT_FOUND it showed no certificate, or is not through

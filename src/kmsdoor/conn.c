@@ -16,7 +16,9 @@ enum {
         32
         << 10, /* of one connection: handshakes and small requests, as many as there may be connections */
     CHAIN_SIZE = 8 << 10, /* what libevent allocates at least: net/http_bound.c */
+    LINE_SIZE = 128,      /* what evhttp makes of the shortest line of a header */
     UNREAD_MAX = 8 << 20, /* more than the kernel keeps of one connection */
+    KEY_UPDATES_MAX = 16, /* for one request; clients need one after 2^24 records */
     KEPT_SHARE = 8        /* of the bytes of all, one address may have this part */
 };
 
@@ -117,8 +119,8 @@ static void take_in(struct cczi_door_conn *c, size_t size)
 {
     const struct ccz_kms_door_limits *l = &c->door->limits;
     set_kept(c, c->kept + size);
-    /* with room for the sizes of chunks; those of a few bytes each are nobody's who means well */
-    if (c->kept > 2 * l->body_size_max + l->header_size_max + KEPT_FREE)
+    /* with room for chunks of 4 KiB, of which each line and each end counts; those of a few bytes each are nobody's who means well */
+    if (c->kept > 2 * l->body_size_max + l->body_size_max / 8 + l->header_size_max + KEPT_FREE)
         cut(c, CCZI_REFUSED_BYTES); /* or requests that do not wait for answers */
     else if (c->kept > KEPT_FREE)
         make_room(c, NULL);
@@ -132,8 +134,16 @@ static void on_record(void *arg, size_t size)
         take_in(c, size);
 }
 
+/* Work for us and no bytes for the server below. */
+static void on_key_update(void *arg)
+{
+    struct cczi_door_conn *c = arg;
+    if (!c->cut && ++c->key_updates > KEY_UPDATES_MAX)
+        cut(c, CCZI_REFUSED_BYTES);
+}
+
 /* Memory, not bytes: libevent takes a whole chain for what comes into an empty buffer, and evhttp takes that over with the one byte
- * of a chunk in it. */
+ * of a chunk in it. What it takes out by lines becomes a header each, of many times the size of the line. */
 static void on_input(struct ccz_http_counter *counter, size_t before, size_t now)
 {
     struct cczi_door_conn *c = (struct cczi_door_conn *)counter; /* its first member */
@@ -145,7 +155,11 @@ static void on_input(struct ccz_http_counter *counter, size_t before, size_t now
     size_t fits = more < c->room ? more : c->room;
     c->room -= fits;
     more -= fits;
-    if (c->cut || more == 0)
+    if (c->cut)
+        return;
+    if (now < before) /* the text of a line, then its end */
+        take_in(c, LINE_SIZE / 2);
+    if (more == 0)
         return;
     size_t chains = (more + CHAIN_SIZE - 1) / CHAIN_SIZE * CHAIN_SIZE;
     c->room = chains - more;
@@ -187,7 +201,7 @@ struct ssl_st *cczi_door_new_ssl(void *door)
         free(c);
         return NULL;
     }
-    cczi_web_on_bytes(c->ssl, on_record);
+    cczi_web_watch(c->ssl, &(struct cczi_web_watch){on_record, on_key_update});
     c->next = d->conns;
     if (c->next)
         c->next->prev = c;
@@ -229,29 +243,52 @@ static bool may_shake(struct ccz_kms_door *d, const struct cczi_rate_addr *addr,
                             now_ms);
 }
 
-/* Whose last answer, or beginning, is longest ago, of @p addr (NULL = of any). */
+/* What a connection that waits for no answer does. */
+enum doing {
+    NEW = 1,   /* nothing came after its handshake */
+    QUIET = 2, /* nothing came or is on its way since its last answer */
+    AT_WORK = 4
+};
+
+static enum doing doing(const struct cczi_door_conn *c)
+{
+    return !c->heard ? NEW : c->kept == 0 ? QUIET : AT_WORK;
+}
+
+/* Whose last answer, or beginning, is longest ago, of those that do one of @p what, of @p addr (NULL = of any). */
 static struct cczi_door_conn *idle_longest(struct ccz_kms_door *d,
-                                           const struct cczi_rate_addr *addr)
+                                           const struct cczi_rate_addr *addr, unsigned what)
 {
     struct cczi_door_conn *found = NULL;
     for (struct cczi_door_conn *c = d->conns; c; c = c->next)
-        if (c->placed && !c->cut && !c->busy &&
+        if (c->placed && !c->cut && !c->busy && (doing(c) & what) &&
             (!addr || memcmp(&c->addr, addr, sizeof(*addr)) == 0) &&
             (!found || c->from_ms <= found->from_ms)) /* newer ones are first in the list */
             found = c;
     return found;
 }
 
+static uint32_t count_new(const struct ccz_kms_door *d)
+{
+    uint32_t n = 0;
+    for (const struct cczi_door_conn *c = d->conns; c; c = c->next)
+        n += c->placed && !c->cut && doing(c) == NEW;
+    return n;
+}
+
 /* Places are for those who use them: a few addresses that keep all of them open, idle, would keep everybody else out. Of the
- * newcomer's own address first, so that nobody gains by coming again. */
+ * newcomer's own address first, so that nobody gains by coming again. Those who have said nothing yet have half of the places, or
+ * as many addresses as it takes, which only connect, would displace everybody who is at work. */
 static void make_place(struct cczi_door_conn *c)
 {
     struct ccz_kms_door *d = c->door;
     if (count_open(d) < d->limits.connections)
         return;
-    struct cczi_door_conn *victim = idle_longest(d, &c->addr);
+    struct cczi_door_conn *victim = idle_longest(d, &c->addr, NEW | QUIET);
     if (!victim)
-        victim = idle_longest(d, NULL);
+        victim = idle_longest(d, NULL, count_new(d) >= d->limits.connections / 2 ? NEW : QUIET);
+    if (!victim)
+        victim = idle_longest(d, NULL, NEW | QUIET | AT_WORK);
     cut(victim ? victim : c, CCZI_REFUSED_CONNECTIONS);
 }
 
@@ -287,6 +324,7 @@ void cczi_door_conn_busy(const struct cczi_door_req *r, bool busy)
     if (!c)
         return;
     c->busy = busy;
+    c->key_updates = 0;
     if (!busy && !c->cut) /* what is left belongs to the next requests */
         set_kept(c, c->input + c->output);
     c->from_ms = ccz_mono_ms();

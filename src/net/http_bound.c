@@ -22,7 +22,8 @@ enum {
     CHAIN_SIZE =
         8
         << 10, /* what libevent allocates for bytes that come into an empty buffer; evhttp takes it over whole */
-    SHARES = 2, /* one address may have this part of bytes and connections */
+    LINE_SIZE = 128, /* what evhttp makes of the shortest line of a header */
+    SHARES = 2,      /* one address may have this part of bytes and connections */
     BUCKETS = 256
 };
 
@@ -154,14 +155,17 @@ static void on_input(struct evbuffer *input, const struct evbuffer_cb_info *info
 {
     struct cczi_http_conn *c = arg;
     (void)input;
-    if (c->cut || info->n_added == 0)
+    if (c->cut)
         return;
     const bool was_small = c->kept <= KEPT_FREE;
     const int64_t now_ms = ccz_mono_ms();
-    /* memory, not bytes: a body of chunks of one byte, each in a packet of its own, takes thousands of times its size */
-    set_kept(c, c->kept + (info->orig_size == 0 && info->n_added < CHAIN_SIZE ? CHAIN_SIZE
-                                                                              : info->n_added));
-    if (!c->from_ms)
+    /* memory, not bytes: a body of chunks of one byte, each in a packet of its own, takes thousands of times its size; and of
+     * lines, which are taken out as text and end, headers become */
+    size_t more = info->n_deleted ? LINE_SIZE / 2 : 0;
+    if (info->n_added)
+        more += info->orig_size == 0 && info->n_added < CHAIN_SIZE ? CHAIN_SIZE : info->n_added;
+    set_kept(c, c->kept + more);
+    if (!c->from_ms && info->n_added)
         c->from_ms = now_ms;
     if (c->kept >
         c->bound->one_max) /* more than a request: of chunks that say nothing, or behind it */
@@ -269,8 +273,8 @@ static void set_limits(struct cczi_http_bound *b, const struct ccz_http_server_c
     b->address_max = cfg->address_connections_max ? cfg->address_connections_max
                      : b->connections_max > 1     ? b->connections_max / SHARES
                                                   : 1;
-    /* with room for the sizes of chunks; those of a few bytes each are nobody's who means well */
-    b->one_max = body < SIZE_MAX / 4 ? 2 * body + header + KEPT_FREE : SIZE_MAX / 2;
+    /* with room for chunks of 4 KiB, of which each line and each end counts; those of a few bytes each are nobody's who means well */
+    b->one_max = body < SIZE_MAX / 4 ? 2 * body + body / 8 + header + KEPT_FREE : SIZE_MAX / 2;
     b->kept_max = cfg->kept_size_max ? cfg->kept_size_max : KEPT_SIZE;
     if (b->kept_max / SHARES < body) /* the largest must be possible */
         b->kept_max = body < SIZE_MAX / SHARES / 2 ? SHARES * (body + header) : SIZE_MAX / 2;

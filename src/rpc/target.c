@@ -220,6 +220,8 @@ static void on_looked_up(void *arg, const char (*addresses)[CCZ_ADDR_TEXT_SIZE],
 static void look_up(struct cczi_entry *e)
 {
     struct ccz_err err = {0};
+    if (e->lookup) /* a lost connection asked again meanwhile */
+        return;
     ccz_rc rc = ccz_lookup_start(&e->lookup, e->client->loop, e->text, on_looked_up, e, &err);
     if (rc != CCZ_OK)
         not_found(e, &err);

@@ -382,25 +382,32 @@ static void test_dear(void)
     ccz_buf_free(&j.der);
 }
 
-/* A stock client at a server of tls_web.h. @return the alert that it got, 0 = it is in; -1 = anything else */
+/* @return the server's end of a handshake between a stock client and a server of tls_web.h, as far as it went */
+static SSL *join_web(struct stock *c, struct cczi_web *web)
+{
+    c->ssl = SSL_new(c->ctx);
+    SSL *end = cczi_web_conn(web, NULL, NULL);
+    BIO *one = NULL, *other = NULL;
+    CHECK(c->ssl && end && BIO_new_bio_pair(&one, 65536, &other, 65536) == 1 &&
+          SSL_set1_host(c->ssl, "localhost") == 1);
+    SSL_set_bio(c->ssl, one, one);
+    SSL_set_bio(end, other, other);
+    SSL_set_connect_state(c->ssl);
+    for (int i = 0; i < 6; i++) {
+        (void)SSL_do_handshake(c->ssl);
+        (void)SSL_do_handshake(end);
+        ERR_clear_error();
+    }
+    return end;
+}
+
+/* @return the alert that the client got, 0 = it is in; -1 = anything else */
 static int at_web(struct cczi_web *web, const struct site *s, X509 *cert, EVP_PKEY *key)
 {
     struct stock c = new_stock(s, TLS1_3_VERSION);
     uint8_t id[32], byte;
     with_cert(&c, cert, key);
-    c.ssl = SSL_new(c.ctx);
-    SSL *end = cczi_web_conn(web, NULL, NULL);
-    BIO *one = NULL, *other = NULL;
-    CHECK(c.ssl && end && BIO_new_bio_pair(&one, 65536, &other, 65536) == 1 &&
-          SSL_set1_host(c.ssl, "localhost") == 1);
-    SSL_set_bio(c.ssl, one, one);
-    SSL_set_bio(end, other, other);
-    SSL_set_connect_state(c.ssl);
-    for (int i = 0; i < 6; i++) {
-        (void)SSL_do_handshake(c.ssl);
-        (void)SSL_do_handshake(end);
-        ERR_clear_error();
-    }
+    SSL *end = join_web(&c, web);
     int got = SSL_is_init_finished(end) && cczi_web_peer(id, end) == CCZ_OK ? 0 : -1;
     int n = SSL_read(c.ssl, &byte, 1);
     int reason = ERR_GET_REASON(ERR_peek_error());
@@ -429,6 +436,33 @@ static void test_dear_web(void)
         X509_free(cert);
         EVP_PKEY_free(keys[i]);
     }
+    free_site(&s);
+}
+
+/* A message of the peer is a turn: who sends only KeyUpdate does not keep the server in SSL_read(). */
+static void test_turns_web(void)
+{
+    enum { UPDATES = 5 };
+    struct site s = new_site("P-256");
+    const struct cczi_web_cfg cfg = {.cert_pem = ccz_buf_span(&s.chain_pem), .key_pem = s.key_pem};
+    CCZ_AUTO(cczi_web) web = NULL;
+    CHECK(cczi_web_new(&web, &cfg, &err) == CCZ_OK);
+    struct stock c = new_stock(&s, TLS1_3_VERSION);
+    SSL *end = join_web(&c, web);
+    CHECK(SSL_is_init_finished(end));
+    for (int i = 0; i < UPDATES; i++)
+        CHECK(SSL_key_update(c.ssl, SSL_KEY_UPDATE_NOT_REQUESTED) == 1 &&
+              SSL_do_handshake(c.ssl) == 1);
+    uint8_t byte = 7;
+    CHECK(SSL_write(c.ssl, &byte, 1) == 1);
+    byte = 0;
+    for (int i = 0; i < UPDATES; i++) {
+        int n = SSL_read(end, &byte, 1);
+        CHECK(n < 0 && SSL_get_error(end, n) == SSL_ERROR_WANT_READ);
+    }
+    CHECK(SSL_read(end, &byte, 1) == 1 && byte == 7);
+    SSL_free(end);
+    free_stock(&c);
     free_site(&s);
 }
 
@@ -541,7 +575,7 @@ int main(int argc, char **argv)
         {"tls.public", test_public},        {"tls.public_peer", test_peer},
         {"tls.public_weak", test_weak},     {"tls.public_again", test_again},
         {"tls.public_config", test_config}, {"tls.public_dear", test_dear},
-        {"tls.web_dear", test_dear_web},
+        {"tls.web_dear", test_dear_web},    {"tls.web_turns", test_turns_web},
     };
     int rc = ccz_test_main(tests, sizeof(tests) / sizeof(tests[0]), argc, argv);
     EVP_PKEY_free(rsa_key);

@@ -288,12 +288,20 @@ static inline bool kit_where(const struct reply *r, const char *where)
 
 /* ----------------------------------------------------------------------------- raw socket */
 
-static inline int kit_dial(const struct kit *k)
+static inline int kit_dial_from(const struct kit *k, const char *address)
 {
     struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(ccz_kms_door_port(k->door))};
+    struct sockaddr_in from = {.sin_family = AF_INET};
     to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     int fd = socket(AF_INET, SOCK_STREAM, 0);
-    CHECK(fd >= 0 && connect(fd, (struct sockaddr *)&to, sizeof(to)) == 0);
+    CHECK(fd >= 0 && inet_pton(AF_INET, address, &from.sin_addr) == 1 &&
+          bind(fd, (struct sockaddr *)&from, sizeof(from)) == 0 &&
+          connect(fd, (struct sockaddr *)&to, sizeof(to)) == 0);
     return fd;
+}
+
+static inline int kit_dial(const struct kit *k)
+{
+    return kit_dial_from(k, "127.0.0.1");
 }
 #endif

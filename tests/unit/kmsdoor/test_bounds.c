@@ -210,6 +210,68 @@ static void test_answers(void)
     kit_close(&k);
 }
 
+/* Of each line a header becomes, however short it is. */
+static void test_lines(void)
+{
+    enum { LINES = 10000 };
+    struct kit k;
+    CCZ_AUTO_BUF text;
+    ccz_buf_init(&text, 4 * LINES);
+    for (int i = 0; i < LINES; i++)
+        ccz_buf_put_str(&text, ":\r\n");
+    CHECK(!text.bad);
+    kit_open(&k, &(struct kit_opts){.add = add_routes, .limits = {.kept_size_max = 4 << 20}});
+    CURL *c = dial_tls(&k, NULL);
+    CHECK(c && send_text(c, "GET /any HTTP/1.1\r\nHost: x\r\n"));
+    (void)send_record(c, text.ptr, text.size);
+    wait_refused(&k, CCZI_REFUSED_BYTES, 1);
+    curl_easy_cleanup(c);
+    kit_close(&k);
+}
+
+/* Reads one answer with a body of three bytes, as /healthz gives. */
+static bool is_healthy(SSL *ssl)
+{
+    char text[512] = "";
+    size_t size = 0, n = 0;
+    const char *end = NULL;
+    while ((!end || text + size < end + 4 + 3) &&
+           SSL_read_ex(ssl, text + size, sizeof(text) - 1 - size, &n) == 1) {
+        size += n;
+        text[size] = 0;
+        end = strstr(text, "\r\n\r\n");
+    }
+    return strncmp(text, "HTTP/1.1 200 ", 13) == 0 && end && strlen(end) == 4 + 3;
+}
+
+/* KeyUpdate is work, and nothing that the HTTP server sees: a few beside a request are fine, more are not. */
+static void test_key_updates(void)
+{
+    enum { FINE = 16 };
+    static const char head[] = "GET /healthz HTTP/1.1\r\n", rest[] = "Host: x\r\n\r\n";
+    struct kit k;
+    kit_open(&k, &(struct kit_opts){0});
+    SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
+    SSL *ssl = ctx ? SSL_new(ctx) : NULL;
+    int fd = kit_dial(&k), sent = 0;
+    CHECK(ssl && SSL_set_fd(ssl, fd) == 1 && SSL_connect(ssl) == 1);
+    for (int round = 0; round < 3; round++) {
+        CHECK(SSL_write(ssl, head, sizeof(head) - 1) > 0);
+        for (int i = 0; i < FINE + (round == 2); i++)
+            sent += SSL_key_update(ssl, SSL_KEY_UPDATE_NOT_REQUESTED) == 1 &&
+                    SSL_do_handshake(ssl) == 1;
+        if (round < 2)
+            CHECK(SSL_write(ssl, rest, sizeof(rest) - 1) > 0 && is_healthy(ssl));
+    }
+    CHECK(sent == 3 * FINE + 1);
+    wait_refused(&k, CCZI_REFUSED_BYTES, 1);
+    CHECK(!is_healthy(ssl));
+    SSL_free(ssl);
+    SSL_CTX_free(ctx);
+    close(fd);
+    kit_close(&k);
+}
+
 /* ------------------------------------------------------------------------------ connections */
 
 /* However many addresses they come from. */
@@ -243,8 +305,8 @@ static void test_handshakes_all(void)
 /* The linker sends the door here (--wrap): records that TLS objects have read are counted. */
 static atomic_uint records;
 static void (*tell_door)(void *arg, size_t size);
-void __real_cczi_web_on_bytes(struct ssl_st *ssl, void (*fn)(void *arg, size_t size));
-void __wrap_cczi_web_on_bytes(struct ssl_st *ssl, void (*fn)(void *arg, size_t size));
+void __real_cczi_web_watch(struct ssl_st *ssl, const struct cczi_web_watch *watch);
+void __wrap_cczi_web_watch(struct ssl_st *ssl, const struct cczi_web_watch *watch);
 
 static void count_record(void *arg, size_t size)
 {
@@ -252,10 +314,10 @@ static void count_record(void *arg, size_t size)
     tell_door(arg, size);
 }
 
-void __wrap_cczi_web_on_bytes(struct ssl_st *ssl, void (*fn)(void *arg, size_t size))
+void __wrap_cczi_web_watch(struct ssl_st *ssl, const struct cczi_web_watch *watch)
 {
-    tell_door = fn;
-    __real_cczi_web_on_bytes(ssl, count_record);
+    tell_door = watch->bytes;
+    __real_cczi_web_watch(ssl, &(struct cczi_web_watch){count_record, watch->key_update});
 }
 
 enum { CROWD = 10, LET_IN = 4 };
@@ -356,6 +418,29 @@ static void test_idle(void)
         CHECK(i == 4 || answered(c[i]));
     for (int i = 0; i < 6; i++)
         curl_easy_cleanup(c[i]);
+    kit_close(&k);
+}
+
+/* Who only connects, from however many addresses, displaces others of the kind and nobody who has been heard. */
+static void test_newcomers(void)
+{
+    enum { PLACES = 8, BARE = 20 };
+    struct kit k;
+    int fds[BARE];
+    kit_open(&k, &(struct kit_opts){.add = add_routes, .limits = {.connections = PLACES}});
+    CURL *quiet = dial_idle(&k, "127.0.0.2"), *at_work = dial_idle(&k, "127.0.0.3");
+    CHECK(send_text(at_work, "GET /healthz HTTP/1.1\r\n"));
+    for (int i = 0; i < BARE; i++) {
+        char address[16];
+        (void)snprintf(address, sizeof(address), "127.0.1.%d", i + 1);
+        fds[i] = kit_dial_from(&k, address);
+    }
+    wait_refused(&k, CCZI_REFUSED_CONNECTIONS, 2 + BARE - PLACES);
+    CHECK(lives(quiet) && send_text(at_work, "Host: x\r\n\r\n") && answered(at_work));
+    for (int i = 0; i < BARE; i++)
+        close(fds[i]);
+    curl_easy_cleanup(quiet);
+    curl_easy_cleanup(at_work);
     kit_close(&k);
 }
 
@@ -478,11 +563,14 @@ static void test_paid_once(void)
 static const struct ccz_test tests[] = {
     {"door.chunks", test_chunks},
     {"door.records", test_records},
+    {"door.lines", test_lines},
+    {"door.key_updates", test_key_updates},
 
     {"door.answers", test_answers},
     {"door.handshakes_all", test_handshakes_all},
     {"door.handshakes_unread", test_handshakes_unread},
     {"door.idle", test_idle},
+    {"door.newcomers", test_newcomers},
     {"door.wiped", test_wiped},
     {"door.paid_once", test_paid_once},
 };

@@ -294,6 +294,24 @@ static void test_tiny_chunks(void)
     close_site(&s);
 }
 
+/* Of each line a header becomes, however short it is. */
+static void test_lines(void)
+{
+    enum { LINES = 10000 };
+    struct site s;
+    static char lines[3 * LINES];
+    open_site(&s, (struct ccz_http_server_cfg){.body_size_max = BODY});
+    const int fd = dial(&s);
+    const char head[] = "POST / HTTP/1.1\r\n" HOST;
+    for (size_t i = 0; i < sizeof(lines); i += 3)
+        memcpy(lines + i, ":\r\n", 3);
+    net_send_all(fd, head, strlen(head));
+    (void)send(fd, lines, sizeof(lines), MSG_NOSIGNAL);
+    CHECK(closed(fd) && stats(&s).refused_size == 1);
+    close(fd);
+    close_site(&s);
+}
+
 /* A client that does not take its answer. */
 static void test_slow_reader(void)
 {
@@ -381,10 +399,15 @@ static void test_gone(void)
 }
 
 static const struct ccz_test tests[] = {
-    {"http_bound.connections", test_connections}, {"http_bound.address", test_address},
-    {"http_bound.bodies", test_bodies},           {"http_bound.chunks", test_chunks},
-    {"http_bound.tiny_chunks", test_tiny_chunks}, {"http_bound.slow", test_slow},
-    {"http_bound.slow_reader", test_slow_reader}, {"http_bound.gone", test_gone},
+    {"http_bound.connections", test_connections},
+    {"http_bound.address", test_address},
+    {"http_bound.bodies", test_bodies},
+    {"http_bound.chunks", test_chunks},
+    {"http_bound.tiny_chunks", test_tiny_chunks},
+    {"http_bound.lines", test_lines},
+    {"http_bound.slow", test_slow},
+    {"http_bound.slow_reader", test_slow_reader},
+    {"http_bound.gone", test_gone},
 };
 
 int main(int argc, char **argv)
