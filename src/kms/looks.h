@@ -5,14 +5,15 @@
  * How much time what holds up all calls may take for one namespace: looks at all rows (cczi_kms_rows_whole()), whose time grows with the
  * store, and what reads large policies and judges many workloads by them. All of that is paid for in milliseconds: each namespace
  * has a tenth of the time, and ten seconds at once. One who has changed how many have to agree pays as well, for the looks of the
- * servers beside this one. Calls that change nothing have as much for themselves: who may only read cannot keep away a change, such as the
- * one that takes his role.
+ * servers beside this one. Calls that change nothing have as much for themselves, and one who changes something has a quarter of his
+ * namespace's: nobody alone can keep away the others' changes, such as the one that takes his role.
  */
 #include <cczoo/kms.h>
 
 enum {
     CCZI_KMS_LOOKS_MS_PER_S = 100,
     CCZI_KMS_LOOKS_BURST_MS = 10000,
+    CCZI_KMS_LOOKS_SHARES = 4,
     CCZI_KMS_LOOKS_LEAST_MS = 1 /* of each */
 };
 struct cczi_kms_looks;

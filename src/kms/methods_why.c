@@ -688,10 +688,10 @@ ccz_rc cczi_kms_run_roll_out(struct ccz_buf *response, struct cczi_kms_call *cal
                     call->ref.name);
     if (rc == CCZ_OK)
         rc = check_roll_out(call, &st, m.sha256, err);
-    if (rc == CCZ_OK) /* an older version of this program may have staged it */
-        rc = cczi_kms_policy_storable(call, st.json, err);
     if (rc == CCZ_OK)
         rc = cczi_kms_guard(call, err);
+    if (rc == CCZ_OK) /* an older version of this program may have staged it */
+        rc = cczi_kms_policy_storable(call, st.json, err);
     if (rc == CCZ_OK) {
         note_sha256(call, st.sha256);
         cczi_kms_trials_pending(&st.would_accept, &st.would_refuse, trials, &st);

@@ -813,8 +813,9 @@ static ccz_rc head_follows(struct ccz_kms_store *s, const char *name, uint32_t v
     return rc == CCZ_OK && version <= last ? CCZ_OK : cczi_kms_set_head_put(s, name, version, err);
 }
 
-/* The head of a set becomes what there is, or goes. */
-static ccz_rc head_settles(struct ccz_kms_store *s, const char *name, struct ccz_err *err)
+/* The head of a set becomes what there is below @p gone, the version that was deleted, or goes. */
+static ccz_rc head_settles(struct ccz_kms_store *s, const char *name, uint32_t gone,
+                           struct ccz_err *err)
 {
     struct cczi_kms_row keep;
     struct cczi_kms_reference x = {0};
@@ -823,6 +824,8 @@ static ccz_rc head_settles(struct ccz_kms_store *s, const char *name, struct ccz
     if (rc == CCZ_OK && !reference_of(&x, &keep))
         rc = not_ours(err, "reference");
     cczi_kms_row_deinit(&keep);
+    if (rc == CCZ_OK && x.version > gone) /* put back into the database */
+        return cczi_kms_set_went_away(err);
     if (rc != CCZ_OK && rc != CCZ_E_NOT_FOUND)
         return rc;
     rc = cczi_kms_set_head_put(s, name, rc == CCZ_OK ? x.version : 0, err);
@@ -850,7 +853,7 @@ ccz_rc cczi_kms_reference_delete(struct ccz_kms_store *s, const char *name, uint
     ccz_rc rc = s->no_set_heads ? CCZ_E_NOT_FOUND : cczi_kms_set_head_get(&last, s, name, err);
     if (rc == CCZ_OK || rc == CCZ_E_NOT_FOUND)
         rc = cczi_kms_row_delete(s, CCZI_KMS_T_REFERENCE, &r, err);
-    return rc == CCZ_OK && version == last ? head_settles(s, name, err) : rc;
+    return rc == CCZ_OK && version == last ? head_settles(s, name, version, err) : rc;
 }
 
 ccz_rc cczi_kms_names_after(struct cczi_kms_names *out, struct ccz_kms_store *s,
@@ -892,7 +895,7 @@ ccz_rc cczi_kms_set_heads_build(struct ccz_kms_store *s, struct ccz_err *err)
     do {
         rc = cczi_kms_names_after(n, s, CCZI_SQL_REFERENCE_NAMES, after, PAGE, any_name, NULL, err);
         for (size_t i = 0; rc == CCZ_OK && i < n->len; i++) {
-            rc = head_settles(s, n->name[i], err);
+            rc = head_settles(s, n->name[i], UINT32_MAX, err);
             memcpy(after, n->name[i], sizeof(after));
         }
     } while (rc == CCZ_OK && n->more);

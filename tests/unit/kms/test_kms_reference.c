@@ -199,6 +199,23 @@ static void test_taken_away(void)
     ccz_kms_store_free(s);
 }
 
+/* Nor does a later version that was put back, once what decides is deleted; after a restart nobody remembers it. */
+static void test_put_back(void)
+{
+    struct ccz_kms_store *s = fix_memory_store();
+    fix_populate(s);
+    CHECK(put(s, "free", SET_AA, false) == CCZ_OK && put(s, "free", SET_BB, true) == CCZ_OK);
+    sql(s, "CREATE TABLE kept AS SELECT * FROM reference WHERE version = 2");
+    CHECK(del(s, FIX_ADMIN, "free") == CCZ_OK && put(s, "free", SET_AA, false) == CCZ_OK);
+    cczi_kms_past_free(s->past);
+    CHECK(cczi_kms_past_new(&s->past) == CCZ_OK);
+    sql(s, "INSERT INTO reference SELECT * FROM kept");
+    CHECK(del(s, FIX_ADMIN, "free") == CCZ_E_SIG && is("kms:row-set"));
+    sql(s, "DELETE FROM reference WHERE version = 2");
+    CHECK(del(s, FIX_ADMIN, "free") == CCZ_OK);
+    ccz_kms_store_free(s);
+}
+
 /* A set of another namespace decides nothing, even if a policy that names it is there. */
 static void test_other_namespace(void)
 {
@@ -557,6 +574,7 @@ static const struct ccz_test tests[] = {
     {"kms.reference_put", test_put},
     {"kms.reference_delete", test_delete},
     {"kms.reference_taken_away", test_taken_away},
+    {"kms.reference_put_back", test_put_back},
     {"kms.reference_roles", test_roles},
     {"kms.reference_guarded", test_guarded},
     {"kms.reference_list", test_list},

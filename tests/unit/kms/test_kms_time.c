@@ -199,11 +199,16 @@ static ccz_rc delete_set(struct ccz_kms_store *s, const char *name)
     return fix_msg(NULL, s, FIX_ADMIN, "DeleteReference", cczi_msg_name, &m, &err);
 }
 
+static ccz_rc put_set_as(struct ccz_kms_store *s, enum fix_who who, const char *name, bool replace)
+{
+    const struct cczi_msg_put_reference_req m = {fix_str(name), fix_str(fix_set), replace};
+    err = (struct ccz_err){0};
+    return fix_msg(NULL, s, who, "PutReference", cczi_msg_put_reference_req, &m, &err);
+}
+
 static ccz_rc put_set(struct ccz_kms_store *s, const char *name)
 {
-    const struct cczi_msg_put_reference_req m = {fix_str(name), fix_str(fix_set), 1};
-    err = (struct ccz_err){0};
-    return fix_msg(NULL, s, FIX_ADMIN, "PutReference", cczi_msg_put_reference_req, &m, &err);
+    return put_set_as(s, FIX_ADMIN, name, true);
 }
 
 static ccz_rc list_sets(struct ccz_kms_store *s, const char *after)
@@ -259,6 +264,24 @@ static void test_change_rate(void)
     ccz_kms_store_free(s);
 }
 
+/* One who changes things has a part of that: he keeps the others of his namespace from nothing. */
+static void test_change_share(void)
+{
+    struct ccz_kms_store *s = teams();
+    uint8_t spki[32];
+    fix_spki(spki, FIX_AUDITOR);
+    CHECK(ccz_kms_store_set_admin(s, spki, CCZ_KMS_ROLE_AUTHOR, FIX_NOW, NULL) == CCZ_OK);
+    int n = 0;
+    while (n < CCZI_KMS_LOOKS_BURST_MS && put_set_as(s, FIX_ADMIN, "t/set", false) == CCZ_E_EXISTS)
+        n++; /* each costs something, also when it is refused */
+    CHECK(n < CCZI_KMS_LOOKS_BURST_MS && strcmp(err.where, "kms:look-rate") == 0);
+    CHECK(strstr(err.msg, "your share") && err.hint[0] && err.aux > 0);
+    REFUSED(fix_put_policy(s, "t/p", fix_policy, true, &err), CCZ_E_LIMIT, "kms:look-rate");
+    CHECK(put_set(s, "u/set") == CCZ_OK && replay_of(s, "t/p") == CCZ_OK);
+    CHECK(put_set_as(s, FIX_AUDITOR, "t/set", true) == CCZ_OK);
+    ccz_kms_store_free(s);
+}
+
 static struct {
     struct ccz_kms_backend ops;
     const struct ccz_kms_backend *real;
@@ -290,9 +313,9 @@ static void test_replay_cost(void)
 }
 
 static const struct ccz_test tests[] = {
-    {"kms.batch_time", test_batch_time},   {"kms.batch_time_queue", test_queue},
-    {"kms.replay_rate", test_replay_rate}, {"kms.change_rate", test_change_rate},
-    {"kms.replay_cost", test_replay_cost},
+    {"kms.batch_time", test_batch_time},     {"kms.batch_time_queue", test_queue},
+    {"kms.replay_rate", test_replay_rate},   {"kms.change_rate", test_change_rate},
+    {"kms.change_share", test_change_share}, {"kms.replay_cost", test_replay_cost},
 };
 
 int main(int argc, char **argv)
