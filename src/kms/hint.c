@@ -64,8 +64,7 @@ static const struct {
     {"kms:replay-changed",
      "run it again: the policy in force, or reference values, changed while it was tried"},
     {"kms:look-rate", "ask again later: such a call holds up all others; a namespace has a tenth "
-                      "of the time, and one who "
-                      "changes something a quarter of that"},
+                      "of the time, and who changes something a quarter of that"},
     {"kms:quota-items",
      "destroy what this namespace does not need, or cczoo-kmsd run --quota-items"},
     {"kms:quota-versions",
