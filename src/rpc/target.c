@@ -220,7 +220,7 @@ static void on_looked_up(void *arg, const char (*addresses)[CCZ_ADDR_TEXT_SIZE],
 static void look_up(struct cczi_entry *e)
 {
     struct ccz_err err = {0};
-    if (e->lookup) /* a lost connection asked again meanwhile */
+    if (e->lookup) /* lost connections and the end of a rest both ask */
         return;
     ccz_rc rc = ccz_lookup_start(&e->lookup, e->client->loop, e->text, on_looked_up, e, &err);
     if (rc != CCZ_OK)
@@ -273,7 +273,7 @@ void cczi_entry_lost(struct cczi_entry *e)
 {
     if (!e->is_name || e->client->failed)
         return;
-    if (e->client->cfg.reconnect && !e->lookup && ccz_mono_ms() - e->looked_ms >= LOOKUP_AGAIN_MS)
+    if (e->client->cfg.reconnect && ccz_mono_ms() - e->looked_ms >= LOOKUP_AGAIN_MS)
         look_up(e);
     unsigned least = least_failures(e);
     /* each address of the family has had its chance since it was chosen, and failed */

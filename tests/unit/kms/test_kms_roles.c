@@ -858,8 +858,8 @@ static void test_look_once(void)
           !strcmp(g_err.where, "kms:quorum-unreachable"));
     CHECK(done(propose(&p, DORA, "SetQuorum", cczi_msg_quorum, &one, 0)));
     CHECK(cczi_kms_looks_may(g_s->looks, "t", ccz_mono_ms(), &g_err) == CCZ_OK);
-    const struct ccz_ratls_peer dora = fix_peer(FIX_ADMIN);
-    const struct ccz_kms_request req = {.peer = &dora};
+    const struct ccz_ratls_peer peer = fix_peer(FIX_ADMIN);
+    const struct ccz_kms_request req = {.peer = &peer};
     struct cczi_kms_call c = {.store = g_s, .req = &req, .ns = "t", .approved = true};
     cczi_kms_looks_pay(g_s->looks, "t", ccz_mono_ms());
     CHECK(cczi_kms_looks_begin(&from_ms, &c, &g_err) == CCZ_OK);

@@ -261,6 +261,16 @@ static void test_change_rate(void)
     CHECK(put_set(s, "u/set") == CCZ_OK && list_sets(s, "") == CCZ_OK);
     CHECK(delete_set(s, "u/set") == CCZ_OK && replay_of(s, "t/p") == CCZ_OK);
     CHECK(release_as(s, &peer, "key/t/k", FIX_NOW) == CCZ_OK);
+    /* who needs approvals is told so before anything is parsed, and charged for nothing */
+    struct ccz_kms_grant author = {.ns = "t", .roles = CCZ_KMS_ROLE_AUTHOR};
+    struct ccz_kms_grant approver = {.ns = "t", .roles = CCZ_KMS_ROLE_APPROVER};
+    fix_spki(author.principal, FIX_ADMIN);
+    fix_spki(approver.principal, FIX_AUDITOR);
+    CHECK(ccz_kms_store_grant(s, &author, FIX_NOW, &err) == CCZ_OK &&
+          ccz_kms_store_grant(s, &approver, FIX_NOW, &err) == CCZ_OK &&
+          ccz_kms_store_set_quorum(s, "t", 1, FIX_NOW, &err) == CCZ_OK);
+    REFUSED(roll_out(s, "t/p", fix_policy_other, FIX_NOW), CCZ_E_DENIED, "kms:approval-needed");
+    REFUSED(fix_put_policy(s, "t/p", fix_policy, true, &err), CCZ_E_DENIED, "kms:approval-needed");
     ccz_kms_store_free(s);
 }
 
