@@ -35,6 +35,15 @@ static void on_round(void *arg, const struct ccz_fl_client_record *r)
     (void)ui_out_flush();
 }
 
+static ccz_rc keep_last(void *arg, uint64_t round, const float *params, struct ccz_err *err)
+{
+    const struct worker *w = arg;
+    const struct ccz_fl_trainer *t = worker_trainer_get(w->trainer);
+    return w->o->model_out ? ccz_fl_model_save(w->o->model_out, t->ops->layout(t->self), round,
+                                               params, NULL, err)
+                           : CCZ_OK;
+}
+
 static ccz_rc write_first_model(const struct worker *w, struct ccz_err *err)
 {
     const struct ccz_fl_trainer *t = worker_trainer_get(w->trainer);
@@ -81,6 +90,7 @@ static ccz_rc prepare(struct worker *w, struct ccz_err *err)
                                           .state_file = o->state,
                                           .state_key = w->seal,
                                           .on_round = on_round,
+                                          .on_last = keep_last,
                                           .arg = w};
     return rc == CCZ_OK ? ccz_fl_client_new(&w->client, &cfg, err) : rc;
 }
@@ -126,14 +136,33 @@ static ccz_rc attempts(struct worker *w, struct ccz_err *err)
     }
 }
 
-static ccz_rc finish(const struct worker *w, struct ccz_err *err)
+/* A member that was killed behind its last model has it, and nobody may be left to say that all is over. */
+static ccz_rc check_last(const struct worker *w, struct ccz_err *err)
 {
-    const struct ccz_fl_trainer *t = worker_trainer_get(w->trainer);
+    CCZ_AUTO(ccz_fl_layout) layout = NULL;
+    float *params = NULL;
+    uint64_t round;
+    *err = (struct ccz_err){0};
+    ui_say("the server is gone; its last model had been received");
+    if (!w->o->model_out)
+        return CCZ_OK;
+    ccz_rc rc = ccz_fl_model_load(&layout, &params, &round, w->o->model_out, NULL, err);
+    if (rc == CCZ_OK)
+        rc = ccz_fl_client_is_last(w->client, layout, round, params, err);
+    free(params);
+    return rc == CCZ_OK
+               ? rc
+               : ccz_hint(err, rc,
+                          "the training is over: its model is also where the server has it");
+}
+
+static ccz_rc finish(struct worker *w, struct ccz_err *err)
+{
     uint64_t round = ccz_fl_client_round(w->client);
+    const float *params = ccz_fl_client_params(w->client);
     ccz_rc rc = CCZ_OK;
-    if (w->o->model_out)
-        rc = ccz_fl_model_save(w->o->model_out, t->ops->layout(t->self), round,
-                               ccz_fl_client_params(w->client), NULL, err);
+    if (!ccz_fl_client_complete(w->client) && params) /* over before it had the last model */
+        rc = keep_last(w, round, params, err);
     if (rc == CCZ_OK)
         ui_out("done after %llu rounds\n", (unsigned long long)round);
     return rc;
@@ -153,6 +182,8 @@ static ccz_rc run(struct worker *w, struct ccz_err *err)
         rc = prepare(w, err);
     if (rc == CCZ_OK)
         rc = attempts(w, err);
+    if (lost(rc) && ccz_fl_client_complete(w->client))
+        rc = check_last(w, err);
     return rc == CCZ_OK ? finish(w, err) : rc;
 }
 

@@ -460,6 +460,8 @@ struct ccz_fl_client_cfg {
     const char *state_file;
     const struct ccz_secret *state_key; /**< CCZ_FL_KEY_SIZE bytes; borrowed */
     void (*on_round)(void *arg, const struct ccz_fl_client_record *r);
+    /** The last model of the training is here: to be kept, before the server hears that it is. An error ends the client. NULL: not called. */
+    ccz_rc (*on_last)(void *arg, uint64_t round, const float *params, struct ccz_err *err);
     void *arg;
 };
 struct ccz_fl_client;
@@ -493,6 +495,13 @@ CCZ_API bool ccz_fl_client_output(struct ccz_buf *msg, struct ccz_fl_client *c);
 /** The model received last, NULL if none or given back; valid until the next input. */
 CCZ_API const float *ccz_fl_client_params(const struct ccz_fl_client *c);
 CCZ_API uint64_t ccz_fl_client_round(const struct ccz_fl_client *c); /**< of that model */
+/** It is the last one of the training; with a state file also after a restart, when the server may be gone. */
+CCZ_API bool ccz_fl_client_complete(const struct ccz_fl_client *c);
+/** Is this that last model? @retval CCZ_E_MISMATCH fl:last-model: another one, or there is none yet */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_fl_client_is_last(const struct ccz_fl_client *c,
+                                                  const struct ccz_fl_layout *layout,
+                                                  uint64_t round, const float *params,
+                                                  struct ccz_err *err);
 
 /**
  * All of it over a channel, blocking, until the server is done. May be called again with a new channel after an error of the

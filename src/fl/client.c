@@ -92,6 +92,25 @@ uint64_t ccz_fl_client_round(const struct ccz_fl_client *c)
     return c->seen_round;
 }
 
+bool ccz_fl_client_complete(const struct ccz_fl_client *c)
+{
+    return c->complete;
+}
+
+ccz_rc ccz_fl_client_is_last(const struct ccz_fl_client *c, const struct ccz_fl_layout *layout,
+                             uint64_t round, const float *params, struct ccz_err *err)
+{
+    uint8_t digest[CCZ_FL_DIGEST_SIZE];
+    if (!c->complete)
+        return ccz_fail(err, CCZ_E_MISMATCH, "fl:last-model", (int64_t)c->seen_round,
+                        "the training is not over");
+    ccz_rc rc = ccz_fl_model_digest(digest, layout, round, params, err);
+    if (rc == CCZ_OK && memcmp(digest, c->seen_digest, sizeof(digest)) != 0)
+        rc = ccz_refuse_bytes(err, CCZ_E_MISMATCH, "fl:last-model", digest, sizeof(digest),
+                              c->seen_digest, sizeof(c->seen_digest));
+    return rc;
+}
+
 /* ----------------------------------------------------------------------------------- welcome */
 
 static bool all_zero(const uint8_t *p, size_t size)

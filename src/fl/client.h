@@ -39,6 +39,7 @@ struct ccz_fl_client {
     uint64_t seen_round; /* newest model that was verified */
     uint8_t seen_digest[CCZ_FL_DIGEST_SIZE];
     bool seen;
+    bool complete; /* it is the last model of the training */
     /* the task */
     struct cczi_hfl_task task;
     struct cczi_hfl_digest digest;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What survives a restart of a client: a protected file bound to "client-NAME". Plaintext: "CCZFLcl1", size of the head (8), head,
- * vectors. Head, protobuf: 1 layout's digest, 2 run, 3 key of the server, 4 newest round seen, 5 its digest, 6 and 7 generations
- * {1 round, 2 control variate (0, 1), 3 residual (0, 1)}; their vectors follow in that order.
+ * vectors. Head, protobuf: 1 layout's digest, 2 run, 3 key of the server, 4 newest round seen, 5 its digest, 6 twice: generations
+ * {1 round, 2 control variate (0, 1), 3 residual (0, 1)}, whose vectors follow in that order; 7 that round was the last (0, 1; absent: 0).
  */
 #include "fl/client.h"
 
@@ -13,7 +13,7 @@
 
 static const char MAGIC[8] = {'C', 'C', 'Z', 'F', 'L', 'c', 'l', '1'};
 enum { HEAD_SIZE_MAX = 4096, PIECE = 1 << 20 };
-enum { H_LAYOUT = 1, H_RUN, H_KEY, H_SEEN, H_SEEN_DIGEST, H_GEN };
+enum { H_LAYOUT = 1, H_RUN, H_KEY, H_SEEN, H_SEEN_DIGEST, H_GEN, H_COMPLETE };
 enum { G_ROUND = 1, G_VARIATE, G_RESIDUAL };
 
 /* ------------------------------------------------------------------------------- generations */
@@ -96,6 +96,7 @@ static void put_head(struct ccz_buf *out, const struct ccz_fl_client *c)
     ccz_pb_put_bytes(out, H_SEEN_DIGEST, CCZ_SPAN(c->seen_digest, sizeof(c->seen_digest)));
     for (unsigned i = 0; i < 2; i++)
         put_generation(out, &c->gen[i]);
+    ccz_pb_put_uint(out, H_COMPLETE, c->complete);
 }
 
 ccz_rc cczi_hfl_state_save(const struct ccz_fl_client *c, struct ccz_err *err)
@@ -199,6 +200,8 @@ static ccz_rc take_head(struct ccz_fl_client *c, struct ccz_span in, struct cczi
             good = take_fixed(c->seen_digest, sizeof(c->seen_digest), p.bytes);
         else if (p.number == H_GEN && gens < 2)
             rc = take_generation(&c->gen[gens++], c, p.bytes, f, err);
+        else if (p.number == H_COMPLETE)
+            c->complete = p.num == 1;
     }
     if (rc == CCZ_OK && (r.bad || !good || gens != 2 || seen != (1U << H_GEN) - 2))
         rc = malformed(err);

@@ -56,5 +56,14 @@ a, b = (open(f, "rb").read()[-4 * 3140:] for f in sys.argv[1:])
 assert a == b, "the model is another one"
 PY
     [ -z "$(find "$RUN/state" -name '*.tmp')" ] || die "half-written checkpoints are left"
+    # whoever is killed behind its last model has it, though nobody is left to say so
+    rm "$RUN/log/worker-0.log"
+    worker 0
+    finish worker-0
+    rm "$RUN/log/worker-0.log"
+    cp "$RUN/first.model" "$RUN/worker-0.model"
+    worker 0
+    ended_badly worker-0
+    grep -q 'fl:last-model' "$RUN/log/worker-0.log" || die "it took another model for the last one"
 done
 say "ok: $kills_all kills, the same bits"

@@ -322,6 +322,100 @@ static void test_client_state(void)
     world_end(&w);
 }
 
+/* What member 0 does with the last model. */
+struct last {
+    struct world *w;
+    unsigned kept;
+    ccz_rc rc;
+};
+
+static ccz_rc keep_last(void *arg, uint64_t round, const float *params, struct ccz_err *err)
+{
+    struct last *l = arg;
+    CHECK(!ccz_fl_client_complete(l->w->seat[0].c) && round == l->w->cfg.rounds);
+    CHECK(memcmp(params, ccz_fl_server_params(l->w->s), LEN * sizeof(float)) == 0);
+    l->kept += l->rc == CCZ_OK;
+    return l->rc == CCZ_OK ? CCZ_OK : ccz_fail(err, l->rc, "test:last", 0, "told to fail");
+}
+
+static void client_0(struct last *l)
+{
+    struct seat *p = &l->w->seat[0];
+    const struct ccz_fl_client_cfg cfg = {.name = "m-00",
+                                          .layout = l->w->layout,
+                                          .unsigned_insecure = true,
+                                          .state_file = state_of(0),
+                                          .state_key = l->w->seal,
+                                          .on_last = keep_last,
+                                          .arg = l};
+    world_leave(l->w, 0);
+    ccz_fl_client_free(p->c);
+    CHECK(ccz_fl_client_new(&p->c, &cfg, NULL) == CCZ_OK);
+}
+
+/* All together, until member 0 was asked to keep the last model; its report is not sent yet. */
+static void run_to_last(struct last *l)
+{
+    struct ccz_buf msg;
+    unsigned steps = 0, kept = l->kept;
+    ccz_buf_init(&msg, CCZ_FL_MESSAGE_SIZE_MAX + CCZ_FL_LAYOUT_SIZE_MAX);
+    world_join_all(l->w);
+    while (l->kept == kept && l->w->seat[0].in) {
+        CHECK(!ccz_fl_client_complete(l->w->seat[0].c));
+        CHECK(once_around(l->w, &msg, &steps));
+    }
+    CHECK(!ccz_fl_server_over(l->w->s, NULL));
+    ccz_buf_free(&msg);
+}
+
+/* A member that dies behind its last model knows later that it has it, with nobody left to ask; not before it could keep it. */
+static void test_last_model(void)
+{
+    struct world w;
+    struct last l = {.w = &w, .rc = CCZ_E_IO};
+    struct ccz_err err;
+    float x[LEN];
+    set_up(&w, &(struct ccz_fl_agg_cfg){.codec = {.kind = CCZ_AGG_INT8}});
+    forget_files(&w);
+    client_0(&l);
+    world_server(&w);
+    run_to_last(&l);
+    CHECK(w.seat[0].rc == CCZ_E_IO && strcmp(w.seat[0].err.where, "test:last") == 0);
+    client_0(&l);
+    memcpy(x, ccz_fl_server_params(w.s), sizeof(x));
+    CHECK(!ccz_fl_client_complete(w.seat[0].c));
+    CHECK(ccz_fl_client_is_last(w.seat[0].c, w.layout, ROUNDS, x, &err) == CCZ_E_MISMATCH);
+
+    l.rc = CCZ_OK;
+    server_again(&w);
+    run_to_last(&l);
+    client_0(&l);
+    CHECK(l.kept == 1 && ccz_fl_client_complete(w.seat[0].c) && !ccz_fl_client_params(w.seat[0].c));
+    CHECK(ccz_fl_client_round(w.seat[0].c) == ROUNDS);
+    CHECK(ccz_fl_client_is_last(w.seat[0].c, w.layout, ROUNDS, x, NULL) == CCZ_OK);
+    CHECK(ccz_fl_client_is_last(w.seat[0].c, w.layout, ROUNDS - 1, x, &err) == CCZ_E_MISMATCH);
+    x[LEN - 1] += 1;
+    CHECK(ccz_fl_client_is_last(w.seat[0].c, w.layout, ROUNDS, x, &err) == CCZ_E_MISMATCH &&
+          strcmp(err.where, "fl:last-model") == 0);
+
+    w.cfg.rounds += 2; /* the training goes on: it was not the last */
+    server_again(&w);
+    world_join_all(&w);
+    while (w.seat[0].toy.trainings < ROUNDS + 1) {
+        struct ccz_buf msg;
+        unsigned steps = 0;
+        ccz_buf_init(&msg, CCZ_FL_MESSAGE_SIZE_MAX + CCZ_FL_LAYOUT_SIZE_MAX);
+        CHECK(once_around(&w, &msg, &steps));
+        ccz_buf_free(&msg);
+    }
+    client_0(&l);
+    CHECK(!ccz_fl_client_complete(w.seat[0].c));
+    world_join(&w, 0);
+    world_run(&w);
+    CHECK(l.kept == 2 && ccz_fl_client_complete(w.seat[0].c) && ccz_fl_server_over(w.s, NULL));
+    world_end(&w);
+}
+
 static void test_model_file(void)
 {
     struct ccz_fl_layout *l = toy_make_layout(LEN), *got;
@@ -369,6 +463,7 @@ static const struct ccz_test tests[] = {
     {"fl.checkpoint_tampered", test_tampered},
     {"fl.checkpoint_rolled_back", test_rolled_back},
     {"fl.client_state", test_client_state},
+    {"fl.last_model", test_last_model},
     {"fl.model_file", test_model_file},
 };
 
