@@ -29,8 +29,9 @@ struct kmsd_opts {
     int64_t approvals;    /* -1 = not said */
     const char *listen, *port_file, *backup;
     const char *tee, *sim_dir, *trust_sim, *collateral, *collateral_from, *collateral_ca_file;
-    int64_t reattest_s;                                               /* 0 = never */
-    int64_t rpc_rate, rpc_total_rate, rpc_handshakes, crypto_threads; /* 0 = the usual */
+    int64_t reattest_s; /* 0 = never */
+    int64_t rpc_rate, rpc_total_rate, rpc_handshakes, rpc_total_handshakes,
+        crypto_threads; /* 0 = the usual */
     int64_t quota_items, quota_versions, quota_bytes, quota_policies,
         quota_policy_bytes; /* the same */
     /* https.c */

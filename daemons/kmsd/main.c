@@ -220,6 +220,7 @@ static int cmd_run(const struct kmsd_opts *o)
     if (!ui_count("rpc-rate", o->rpc_rate, 0, CCZ_KMS_RATE_MAX) ||
         !ui_count("rpc-total-rate", o->rpc_total_rate, 0, CCZ_KMS_RATE_MAX) ||
         !ui_count("rpc-handshakes", o->rpc_handshakes, 0, CCZ_KMS_RATE_MAX) ||
+        !ui_count("rpc-total-handshakes", o->rpc_total_handshakes, 0, CCZ_KMS_RATE_MAX) ||
         !ui_count("crypto-threads", o->crypto_threads, 0, CCZ_KMS_CRYPTO_THREADS_MAX) ||
         !ui_count("quota-items", o->quota_items, 0, INT64_MAX) ||
         !ui_count("quota-versions", o->quota_versions, 0, INT64_MAX) ||

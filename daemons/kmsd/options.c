@@ -78,6 +78,8 @@ static const struct row {
      "calls a second in all; default 20000"},
     {RUN, NUMBER, AT(rpc_handshakes), "rpc-handshakes", "N",
      "new connections a second from one address; default 200"},
+    {RUN, NUMBER, AT(rpc_total_handshakes), "rpc-total-handshakes", "N",
+     "and in all, a quarter of them kept for addresses that are known; default 1000"},
     {RUN, NUMBER, AT(crypto_threads), "crypto-threads", "N",
      "threads for RSA and large messages; default 2, at most 64"},
     {RUN, NUMBER, AT(quota_items), "quota-items", "N",

@@ -11,15 +11,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum why { HANDSHAKES, ADDRESS, PRINCIPAL, TOTAL, WHYS };
-static const char *const reasons[WHYS] = {"rate_handshakes", "rate_address", "rate_principal",
-                                          "rate_total"};
+enum why { HANDSHAKES, HANDSHAKES_TOTAL, ADDRESS, PRINCIPAL, TOTAL, WHYS };
+static const char *const reasons[WHYS] = {"rate_handshakes", "rate_handshakes_total",
+                                          "rate_address", "rate_principal", "rate_total"};
 
 struct cczi_kms_gate {
     struct cczi_rate limit[WHYS];
     _Atomic uint64_t refused[WHYS], passed;
     pthread_mutex_t lock; /* everything below */
     struct cczi_rates handshakes, by_address, by_principal;
+    struct cczi_shakes shakes;
     struct cczi_bucket total, log_lines;
     uint64_t unlogged; /* refusals since the last line */
 };
@@ -40,13 +41,18 @@ ccz_rc cczi_kms_gate_new(struct cczi_kms_gate **out, const struct ccz_kms_rates 
     struct cczi_kms_gate *g = calloc(1, sizeof(*g));
     if (!g)
         return ccz_fail(err, CCZ_E_NOMEM, "kms:service", 0, "out of memory");
+    struct cczi_rate *one = &g->limit[HANDSHAKES], *all = &g->limit[HANDSHAKES_TOTAL];
+    *one = limit_of(limits->handshake_rate, limits->handshake_burst, CCZ_KMS_HANDSHAKE_RATE);
+    *all = limit_of(limits->handshake_total_rate, limits->handshake_total_burst,
+                    CCZ_KMS_HANDSHAKE_TOTAL_RATE);
+    all->rate = all->rate < one->rate ? one->rate : all->rate;
+    all->burst = all->burst < one->burst ? one->burst : all->burst;
     if (cczi_rates_init(&g->handshakes) != CCZ_OK || cczi_rates_init(&g->by_address) != CCZ_OK ||
-        cczi_rates_init(&g->by_principal) != CCZ_OK) {
+        cczi_rates_init(&g->by_principal) != CCZ_OK ||
+        cczi_shakes_init(&g->shakes, *all, ccz_mono_ms()) != CCZ_OK) {
         free(g);
         return ccz_fail(err, CCZ_E_UNAVAILABLE, "kms:random", 0, "no random bytes");
     }
-    g->limit[HANDSHAKES] =
-        limit_of(limits->handshake_rate, limits->handshake_burst, CCZ_KMS_HANDSHAKE_RATE);
     g->limit[ADDRESS] = limit_of(limits->address_rate, limits->address_burst, CCZ_KMS_ADDRESS_RATE);
     g->limit[PRINCIPAL] =
         limit_of(limits->principal_rate, limits->principal_burst, CCZ_KMS_PRINCIPAL_RATE);
@@ -88,12 +94,16 @@ bool cczi_kms_gate_admit(struct cczi_kms_gate *g, const char *address, int64_t n
     uint32_t wait_s;
     cczi_rate_addr_of(&addr, address);
     pthread_mutex_lock(&g->lock);
-    bool may = cczi_rates_take(&wait_s, &g->handshakes, CCZ_SPAN(addr.bytes, sizeof(addr.bytes)),
-                               g->limit[HANDSHAKES], now_ms);
-    if (!may)
-        count(g, HANDSHAKES, address, now_ms);
+    enum why why = WHYS;
+    if (!cczi_rates_take(&wait_s, &g->handshakes, CCZ_SPAN(addr.bytes, sizeof(addr.bytes)),
+                         g->limit[HANDSHAKES], now_ms))
+        why = HANDSHAKES;
+    else if (!cczi_shakes_take(&wait_s, &g->shakes, &addr, now_ms))
+        why = HANDSHAKES_TOTAL;
+    if (why != WHYS)
+        count(g, why, address, now_ms);
     pthread_mutex_unlock(&g->lock);
-    return may;
+    return why == WHYS;
 }
 
 /* Who calls: a workload on its platform, whatever keys and addresses it has; else a key. @return false: nobody in particular */
@@ -117,6 +127,8 @@ static enum why take(uint32_t *wait_s, struct cczi_kms_gate *g, const uint8_t *p
     if (principal && !cczi_rates_take(wait_s, &g->by_principal, CCZ_SPAN(principal, 32),
                                       g->limit[PRINCIPAL], now_ms))
         return PRINCIPAL;
+    if (principal)
+        cczi_shakes_known(&g->shakes, &addr, now_ms);
     return cczi_bucket_take(wait_s, &g->total, g->limit[TOTAL], now_ms) ? WHYS : TOTAL;
 }
 

@@ -55,9 +55,8 @@ bool cczi_bucket_take(uint32_t *wait_s, struct cczi_bucket *b, struct cczi_rate 
     return false;
 }
 
-/* The bucket of a key; else one that is unused, else the fullest, of which least is forgotten. */
-static struct cczi_bucket *find(struct cczi_rates *r, struct ccz_span key, struct cczi_rate rate,
-                                int64_t now_ms)
+/* Where the bucket of a key is, if it is anywhere. @param[out] tag  what it has then */
+static struct cczi_bucket *set_of(uint64_t *tag, struct cczi_rates *r, struct ccz_span key)
 {
     uint8_t digest[32];
     uint8_t in[16 + 32] = {0};
@@ -66,9 +65,16 @@ static struct cczi_bucket *find(struct cczi_rates *r, struct ccz_span key, struc
     if (ccz_sha256(digest, CCZ_SPAN(in, sizeof(in))) != CCZ_OK)
         memset(digest, 0, sizeof(digest)); /* all in one set: stricter, not laxer */
     struct ccz_rd rd = ccz_rd_from(CCZ_SPAN(digest, sizeof(digest)));
-    uint64_t tag = ccz_rd_le64(&rd) | 1;
-    struct cczi_bucket *set = r->bucket[ccz_rd_le16(&rd) % CCZI_RATES_SETS], *best = &set[0];
-    uint64_t most = 0;
+    *tag = ccz_rd_le64(&rd) | 1;
+    return r->bucket[ccz_rd_le16(&rd) % CCZI_RATES_SETS];
+}
+
+/* The bucket of a key; else one that is unused, else the fullest, of which least is forgotten. */
+static struct cczi_bucket *find(struct cczi_rates *r, struct ccz_span key, struct cczi_rate rate,
+                                int64_t now_ms)
+{
+    uint64_t tag, most = 0;
+    struct cczi_bucket *set = set_of(&tag, r, key), *best = &set[0];
     for (size_t i = 0; i < CCZI_RATES_WAYS; i++) {
         struct cczi_bucket *b = &set[i];
         if (b->tag == tag)
@@ -153,4 +159,44 @@ void cczi_rate_addr_of_socket(struct cczi_rate_addr *out, int fd)
         set_v4(out, &((const struct sockaddr_in *)(const void *)&ss)->sin_addr);
     else if (ss.ss_family == AF_INET6)
         set_v6(out, &((const struct sockaddr_in6 *)(const void *)&ss)->sin6_addr);
+}
+
+/* ------------------------------------------------------------------------- handshakes */
+
+/* A visit empties a bucket, which takes a day to fill: the fullest is that of the oldest visit, and gives its place. */
+static const struct cczi_rate day = {1, 24 * 3600};
+
+static bool is_known(struct cczi_shakes *s, struct ccz_span key, int64_t now_ms)
+{
+    uint64_t tag;
+    const struct cczi_bucket *set = set_of(&tag, &s->known, key);
+    for (size_t i = 0; i < CCZI_RATES_WAYS; i++)
+        if (set[i].tag == tag)
+            return level(&set[i], day, now_ms) < full(day);
+    return false;
+}
+
+ccz_rc cczi_shakes_init(struct cczi_shakes *s, struct cczi_rate all, int64_t now_ms)
+{
+    s->kept_rate = (struct cczi_rate){all.rate / 4, all.burst / 4};
+    s->open_rate = (struct cczi_rate){all.rate - s->kept_rate.rate, all.burst - s->kept_rate.burst};
+    cczi_bucket_init(&s->open, s->open_rate, now_ms);
+    cczi_bucket_init(&s->kept, s->kept_rate, now_ms);
+    return cczi_rates_init(&s->known);
+}
+
+bool cczi_shakes_take(uint32_t *wait_s, struct cczi_shakes *s, const struct cczi_rate_addr *addr,
+                      int64_t now_ms)
+{
+    return cczi_bucket_take(wait_s, &s->open, s->open_rate, now_ms) ||
+           (is_known(s, CCZ_SPAN(addr->bytes, sizeof(addr->bytes)), now_ms) &&
+            cczi_bucket_take(wait_s, &s->kept, s->kept_rate, now_ms));
+}
+
+void cczi_shakes_known(struct cczi_shakes *s, const struct cczi_rate_addr *addr, int64_t now_ms)
+{
+    struct cczi_bucket *b =
+        find(&s->known, CCZ_SPAN(addr->bytes, sizeof(addr->bytes)), day, now_ms);
+    b->at_ms = now_ms;
+    b->milli = 0;
 }

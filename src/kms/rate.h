@@ -40,4 +40,17 @@ struct cczi_rate_addr {
 void cczi_rate_addr_of(struct cczi_rate_addr *out, const char *text);
 void cczi_rate_addr_of_socket(struct cczi_rate_addr *out, int fd);
 
+/* Handshakes of everybody, whom one address alone cannot use up, but a crowd of them can: a quarter is kept for those from which
+ * somebody known came within a day (the latest, as many as fit). One thread at a time. */
+struct cczi_shakes {
+    struct cczi_rate open_rate, kept_rate;
+    struct cczi_bucket open, kept;
+    struct cczi_rates known;
+};
+CCZ_MUST_USE ccz_rc cczi_shakes_init(struct cczi_shakes *s, struct cczi_rate all, int64_t now_ms);
+/* @param[out] wait_s  as of a bucket */
+CCZ_MUST_USE bool cczi_shakes_take(uint32_t *wait_s, struct cczi_shakes *s,
+                                   const struct cczi_rate_addr *addr, int64_t now_ms);
+void cczi_shakes_known(struct cczi_shakes *s, const struct cczi_rate_addr *addr, int64_t now_ms);
+
 #endif

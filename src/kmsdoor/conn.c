@@ -229,18 +229,26 @@ static uint32_t count_open(const struct ccz_kms_door *d)
     return n;
 }
 
+void cczi_door_conn_known(const struct cczi_door_req *r)
+{
+    const struct ssl_st *ssl = ccz_http_ssl(r->http);
+    struct cczi_door_conn *c = ssl ? cczi_web_conn_arg(ssl) : NULL;
+    if (!c || c->known) /* once for a connection */
+        return;
+    c->known = true;
+    cczi_shakes_known(&r->door->shakes, &c->addr, ccz_mono_ms());
+}
+
 /* The loop does handshakes itself, and one is dearer than most requests. Not of the rate of requests: who has used that up may be
  * the one who asks for /healthz. By address first, so that one alone does not use up what there is for all; there are more
- * addresses (a /48 has 65,536) than the loop can serve. */
+ * addresses (a /48 has 65,536) than the loop can serve, so a quarter is for those from which somebody known came. */
 static bool may_shake(struct ccz_kms_door *d, const struct cczi_rate_addr *addr, int64_t now_ms)
 {
     const struct ccz_kms_door_limits *l = &d->limits;
     uint32_t wait_s;
     return cczi_rates_take(&wait_s, &d->handshakes, CCZ_SPAN(addr->bytes, sizeof(addr->bytes)),
                            (struct cczi_rate){l->address_rate, l->address_burst}, now_ms) &&
-           cczi_bucket_take(&wait_s, &d->handshakes_total,
-                            (struct cczi_rate){l->handshake_total_rate, l->handshake_total_burst},
-                            now_ms);
+           cczi_shakes_take(&wait_s, &d->shakes, addr, now_ms);
 }
 
 /* What a connection that waits for no answer does. */

@@ -247,15 +247,15 @@ static ccz_rc copy_cfg(struct ccz_kms_door *d, const struct ccz_kms_door_cfg *cf
         (!(d->cert_file = strdup(cfg->cert_file)) || !(d->key_file = strdup(cfg->key_file))))
         return ccz_fail(err, CCZ_E_NOMEM, "door:new", 0, "out of memory");
     if (cczi_rates_init(&d->by_address) != CCZ_OK || cczi_rates_init(&d->by_principal) != CCZ_OK ||
-        cczi_rates_init(&d->handshakes) != CCZ_OK)
+        cczi_rates_init(&d->handshakes) != CCZ_OK ||
+        cczi_shakes_init(
+            &d->shakes,
+            (struct cczi_rate){d->limits.handshake_total_rate, d->limits.handshake_total_burst},
+            ccz_mono_ms()) != CCZ_OK)
         return ccz_fail(err, CCZ_E_UNAVAILABLE, "door:new", 0, "no randomness");
     d->log_lines = (struct cczi_bucket){.at_ms = ccz_mono_ms(), .milli = 50000};
     cczi_bucket_init(&d->total, (struct cczi_rate){d->limits.total_rate, d->limits.total_burst},
                      ccz_mono_ms());
-    cczi_bucket_init(
-        &d->handshakes_total,
-        (struct cczi_rate){d->limits.handshake_total_rate, d->limits.handshake_total_burst},
-        ccz_mono_ms());
     return CCZ_OK;
 }
 

@@ -140,6 +140,10 @@ CCZ_MUST_USE ccz_rc cczi_door_work(struct cczi_door_req *r, void (*work)(void *a
 CCZ_MUST_USE ccz_rc cczi_door_workload(struct cczi_door_req *r, const struct ccz_claims *claims,
                                        struct ccz_err *err);
 
+/* Whoever sent @p r is somebody to this KMS (has a role, or was given what a policy guards): its address may come in again while a
+ * crowd of others uses up the handshakes. */
+void cczi_door_conn_known(const struct cczi_door_req *r);
+
 /* -------------------------------------------------------------------------------- tokens */
 
 /* For CCZI_DOOR_OWN_AUTH, where a part of a route is for administrators after all: who has a role in the store, as with

@@ -23,6 +23,7 @@ struct cczi_door_conn {
     bool busy;       /* a request waits for its answer */
     int64_t from_ms; /* when its time began */
     bool heard;      /* something came after the handshake */
+    bool known;      /* and was from somebody known */
     size_t kept;     /* memory of what came since the last answer, and of answers on their way */
     size_t input;    /* bytes that wait to be parsed */
     size_t room;     /* in the chain that they lie in */
@@ -173,7 +174,8 @@ struct ccz_kms_door {
     size_t kept;       /* by all that are not cut */
     uint32_t requests; /* that wait for their answer */
     struct cczi_rates by_address, by_principal, handshakes;
-    struct cczi_bucket total, handshakes_total, log_lines;
+    struct cczi_shakes shakes;
+    struct cczi_bucket total, log_lines;
     uint64_t unlogged; /* refusals since the last line */
 
     pthread_mutex_t tls_lock;

@@ -52,10 +52,12 @@ static void on_released(struct cczi_door_req *r, void *arg, struct ccz_span resp
     else
         rc = ccz_jwe_seal(&jwe, e->tee_key, value, &why);
     cczi_kbs_session_unref(e);
-    if (rc == CCZ_OK)
+    if (rc == CCZ_OK) {
+        cczi_door_conn_known(r);
         cczi_door_reply_built(r, &jwe);
-    else
+    } else {
         cczi_kbs_reply_err(r, &why);
+    }
 }
 
 /* A token that is shown decides alone: a cookie beside it is no second try. */

@@ -75,7 +75,8 @@ struct ccz_kms_prov {
     struct cczi_prov_site *site;
     struct cczi_rate rate[RATES];
     struct cczi_rates by_address, by_workload;
-    struct cczi_bucket total, log_lines;
+    struct cczi_shakes shakes; /* of the loop */
+    struct cczi_bucket log_lines;
     uint64_t unlogged; /* since the last line */
     atomic_ullong open, accepted, released, refused, dropped, limited[RATES];
 };
@@ -260,7 +261,10 @@ static ccz_rc judge_cert(void *prov, void *conn, struct ccz_span der, struct ccz
 static void write_secret(struct conn *c, const struct ccz_secret *value)
 {
     struct ccz_err err = {0};
+    struct cczi_rate_addr addr;
     uint8_t head[CCZI_PROV_HEAD_SIZE];
+    cczi_rate_addr_of(&addr, c->address);
+    cczi_shakes_known(&c->prov->shakes, &addr, ccz_mono_ms());
     cczi_prov_head_put(head, (uint32_t)ccz_secret_size(value)); /* at most CCZ_KMS_VALUE_SIZE_MAX */
     ccz_rc rc = ccz_tls_write(c->tls, CCZ_SPAN(head, sizeof(head)), &err);
     if (rc == CCZ_OK)
@@ -520,7 +524,7 @@ static enum rate_of beyond(uint32_t *wait_s, struct ccz_kms_prov *p, const char 
     if (!cczi_rates_take(wait_s, &p->by_address, CCZ_SPAN(addr.bytes, sizeof(addr.bytes)),
                          p->rate[OF_ADDRESS], now_ms))
         return OF_ADDRESS;
-    return cczi_bucket_take(wait_s, &p->total, p->rate[OF_ALL], now_ms) ? RATES : OF_ALL;
+    return cczi_shakes_take(wait_s, &p->shakes, &addr, now_ms) ? RATES : OF_ALL;
 }
 
 /* @return false: the connection is closed */
@@ -580,8 +584,9 @@ static ccz_rc take_rates(struct ccz_kms_prov *p, const struct ccz_kms_prov_cfg *
                         "rates of at most %d a second", CCZ_KMS_RATE_MAX);
     p->rate[OF_ADDRESS] = p->rate[OF_WORKLOAD] = rate_of(one, cfg->address_burst);
     p->rate[OF_ALL] = rate_of(all, cfg->total_burst);
-    cczi_bucket_init(&p->total, p->rate[OF_ALL], ccz_mono_ms());
-    return cczi_rates_init(&p->by_address) == CCZ_OK && cczi_rates_init(&p->by_workload) == CCZ_OK
+    return cczi_rates_init(&p->by_address) == CCZ_OK &&
+                   cczi_rates_init(&p->by_workload) == CCZ_OK &&
+                   cczi_shakes_init(&p->shakes, p->rate[OF_ALL], ccz_mono_ms()) == CCZ_OK
                ? CCZ_OK
                : ccz_fail(err, CCZ_E_UNAVAILABLE, "prov:random", 0, "no random bytes");
 }

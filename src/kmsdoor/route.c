@@ -543,6 +543,7 @@ static void on_known(struct cczi_door_req *r, void *arg, struct ccz_span respons
     const struct cczi_door_route *route = arg;
     (void)response;
     if (!err) {
+        cczi_door_conn_known(r);
         route->fn(r, route->arg);
         return;
     }
@@ -574,6 +575,7 @@ static void on_admin(struct cczi_door_req *r, void *arg, struct ccz_span respons
     struct cczi_door_job *j = arg;
     (void)response;
     if (!err) {
+        cczi_door_conn_known(r);
         j->admin(r, j->admin_arg);
         return;
     }

@@ -5,6 +5,7 @@
 #include "kms/gate.h"
 #include "kms/kms_dir.h"
 #include "kms/kms_net.h"
+#include "kms/rate.h"
 
 static const char *pass(struct cczi_kms_gate *g, const struct ccz_ratls_peer *peer,
                         const char *address, int64_t now_ms)
@@ -54,6 +55,87 @@ static void test_gate(void)
     CHECK(!*pass(g, &nobody, "192.0.2.5:80", t + 1000));
     cczi_kms_gate_free(g);
     cczi_kms_gate_free(NULL);
+}
+
+static bool admit(struct cczi_kms_gate *g, unsigned net, unsigned host, int64_t now_ms)
+{
+    char address[32];
+    (void)snprintf(address, sizeof(address), "10.%u.%u.%u:80", net, host / 250, host % 250);
+    return cczi_kms_gate_admit(g, address, now_ms);
+}
+
+/* A crowd of addresses uses up what there is for everybody, and keeps nobody out who was here before and is somebody. */
+static void test_crowd(void)
+{
+    enum { ALL = 40, KEPT = ALL / 4, DAY_MS = 24 * 3600 * 1000 };
+    const struct ccz_kms_rates rates = {.handshake_rate = 4,
+                                        .handshake_burst = 20,
+                                        .handshake_total_rate = 4,
+                                        .handshake_total_burst = ALL};
+    const struct ccz_ratls_peer nobody = {0}, w = fix_peer(FIX_WORKLOAD),
+                                pinned = fix_peer(FIX_ADMIN);
+    struct cczi_kms_gate *g;
+    struct ccz_err err = {0};
+    CHECK(cczi_kms_gate_new(&g, &rates, &err) == CCZ_OK);
+    int64_t t = ccz_mono_ms() + 1000;
+    CHECK(!*pass(g, &w, "10.1.0.1:80", t) && !*pass(g, &pinned, "10.1.0.2:80", t) &&
+          !*pass(g, &nobody, "10.1.0.3:80", t));
+    unsigned in = 0;
+    for (unsigned i = 0; i < 2 * ALL; i++)
+        in += admit(g, 0, i, t);
+    CHECK(in == ALL - KEPT);
+    CHECK(!admit(g, 1, 3, t)); /* an address alone is nobody */
+    for (in = 0; in < KEPT; in++)
+        CHECK(admit(g, 1, 1 + in % 2, t));
+    CHECK(!admit(g, 1, 1, t) && !admit(g, 1, 2, t));
+    /* in a second three come into the one bucket and one into the other */
+    t += 1000;
+    for (in = 0; admit(g, 2, in, t);)
+        in++;
+    CHECK(in == 3 && admit(g, 1, 1, t) && !admit(g, 1, 2, t));
+    /* for a day from the last call */
+    CHECK(!*pass(g, &w, "10.1.0.1:80", t));
+    t += DAY_MS - 1000;
+    for (in = 0; admit(g, 3, in, t);)
+        in++;
+    CHECK(in == ALL - KEPT && admit(g, 1, 1, t) && !admit(g, 1, 2, t));
+    t += 1000;
+    while (admit(g, 4, ++in, t))
+        ;
+    CHECK(!admit(g, 1, 1, t));
+    CCZ_AUTO_BUF text;
+    ccz_buf_init(&text, 65536);
+    cczi_kms_gate_metrics(g, &text);
+    CHECK(strstr(ccz_buf_str(&text), "{reason=\"rate_handshakes_total\"} "));
+    CHECK(strstr(ccz_buf_str(&text), "{reason=\"rate_handshakes\"} 0\n"));
+    cczi_kms_gate_free(g);
+}
+
+/* Those who are known are as many as fit, the latest. */
+static void test_crowd_known(void)
+{
+    enum { MANY = 3 * CCZI_RATES_SETS * CCZI_RATES_WAYS };
+    static struct cczi_shakes s;
+    struct cczi_rate_addr addr;
+    const int64_t t = 1000000;
+    uint32_t wait_s;
+    unsigned in[2] = {0};
+    CHECK(cczi_shakes_init(&s, (struct cczi_rate){0, 4 * MANY}, t) == CCZ_OK);
+    s.open.milli = 0;
+    for (unsigned i = 0; i < MANY; i++) {
+        char address[32];
+        (void)snprintf(address, sizeof(address), "10.%u.%u.%u:1", i >> 16, i >> 8 & 255, i & 255);
+        cczi_rate_addr_of(&addr, address);
+        cczi_shakes_known(&s, &addr, t + i);
+    }
+    for (unsigned i = 0; i < MANY; i++) {
+        char address[32];
+        (void)snprintf(address, sizeof(address), "10.%u.%u.%u:1", i >> 16, i >> 8 & 255, i & 255);
+        cczi_rate_addr_of(&addr, address);
+        in[i >= MANY - MANY / 6] += cczi_shakes_take(&wait_s, &s, &addr, t + MANY);
+    }
+    CHECK(in[0] + in[1] <= MANY / 3);
+    CHECK(in[1] > MANY / 6 - MANY / 60); /* a set of four can have more of the latest than fit */
 }
 
 static void test_metrics(void)
@@ -209,6 +291,8 @@ static void test_unseal_rate(void)
 static const struct ccz_test tests[] = {
     {"kms.gate", test_gate},
     {"kms.gate_metrics", test_metrics},
+    {"kms.gate_crowd", test_crowd},
+    {"kms.gate_crowd_known", test_crowd_known},
     {"kms.rates", test_rates},
     {"kms.rates_handshakes", test_rates_handshakes},
     {"kms.unseal_rate", test_unseal_rate},

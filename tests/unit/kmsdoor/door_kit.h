@@ -286,6 +286,18 @@ static inline bool kit_where(const struct reply *r, const char *where)
     return false;
 }
 
+/* Whether the door knows any address; between two requests, when its thread does nothing. @param forget  none any more */
+static inline bool kit_knows(struct kit *k, bool forget)
+{
+    struct cczi_rates *r = &k->door->shakes.known;
+    bool any = false;
+    for (size_t i = 0; i < CCZI_RATES_SETS * CCZI_RATES_WAYS; i++)
+        any |= r->bucket[i / CCZI_RATES_WAYS][i % CCZI_RATES_WAYS].tag != 0;
+    if (forget)
+        memset(r->bucket, 0, sizeof(r->bucket));
+    return any;
+}
+
 /* ----------------------------------------------------------------------------- raw socket */
 
 static inline int kit_dial_from(const struct kit *k, const char *address)

@@ -274,23 +274,32 @@ static void test_key_updates(void)
 
 /* ------------------------------------------------------------------------------ connections */
 
-/* However many addresses they come from. */
-static void test_handshakes_all(void)
+enum { ADDRESSES = 200 };
+
+/* Handshakes from one address after the other. @return how many of them were done before one was refused */
+static unsigned until_refused(struct kit *k)
 {
-    enum { BURST = 5, ADDRESSES = 200 };
-    struct kit k;
-    kit_open(&k, &(struct kit_opts){
-                     .limits = {.handshake_total_rate = 1, .handshake_total_burst = BURST}});
     unsigned n = 0;
     for (; n < ADDRESSES; n++) {
         char address[16];
         (void)snprintf(address, sizeof(address), "127.0.0.%u", n + 2);
-        CURL *c = dial_tls(&k, address);
+        CURL *c = dial_tls(k, address);
         curl_easy_cleanup(c);
         if (!c)
             break;
     }
-    CHECK(n >= BURST && n < ADDRESSES);
+    CHECK(n < ADDRESSES);
+    return n;
+}
+
+/* However many addresses they come from; but for the quarter that is kept. */
+static void test_handshakes_all(void)
+{
+    enum { BURST = 8 };
+    struct kit k;
+    kit_open(&k, &(struct kit_opts){
+                     .limits = {.handshake_total_rate = 1, .handshake_total_burst = BURST}});
+    CHECK(until_refused(&k) >= BURST - BURST / 4);
     CHECK(refused(&k, CCZI_REFUSED_RATE_HANDSHAKES) == 1);
     kit_close(&k);
     kit_open(&k, &(struct kit_opts){0});
@@ -299,6 +308,57 @@ static void test_handshakes_all(void)
     kit_close(&k);
     kit_open(&k, &(struct kit_opts){.limits = {.address_rate = 3000}});
     CHECK(k.door->limits.handshake_total_rate == 3000);
+    kit_close(&k);
+}
+
+static unsigned who_from(struct kit *k, const char *address, const char *as)
+{
+    char url[80], key[64];
+    CURL *c = curl_easy_init();
+    long status = 0;
+    CHECK(c);
+    (void)snprintf(url, sizeof(url), "%s/v1/Status", k->base);
+    (void)snprintf(key, sizeof(key), "%s.key", as);
+    curl_easy_setopt(c, CURLOPT_URL, url);
+    curl_easy_setopt(c, CURLOPT_PROXY, "");
+    curl_easy_setopt(c, CURLOPT_INTERFACE, address);
+    curl_easy_setopt(c, CURLOPT_SSL_VERIFYPEER, 0L);
+    curl_easy_setopt(c, CURLOPT_SSL_VERIFYHOST, 0L);
+    curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L);
+    curl_easy_setopt(c, CURLOPT_TIMEOUT_MS, 20000L);
+    curl_easy_setopt(c, CURLOPT_SSLCERT, dir_path(as));
+    curl_easy_setopt(c, CURLOPT_SSLKEY, dir_path(key));
+    curl_easy_setopt(c, CURLOPT_POSTFIELDS, "{}");
+    struct curl_slist *type = curl_slist_append(NULL, "Content-Type: application/json");
+    curl_easy_setopt(c, CURLOPT_HTTPHEADER, type);
+    struct reply r = {0};
+    curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, kit_on_body);
+    curl_easy_setopt(c, CURLOPT_WRITEDATA, &r);
+    if (curl_easy_perform(c) == CURLE_OK)
+        curl_easy_getinfo(c, CURLINFO_RESPONSE_CODE, &status);
+    curl_slist_free_all(type);
+    curl_easy_cleanup(c);
+    return (unsigned)status;
+}
+
+/* A crowd of addresses uses up what there is for everybody, and keeps nobody out who was here before and is somebody. */
+static void test_regulars(void)
+{
+    enum { BURST = 16, KEPT = BURST / 4 };
+    struct kit k;
+    kit_open(&k, &(struct kit_opts){
+                     .limits = {.handshake_total_rate = 1, .handshake_total_burst = BURST}});
+    CHECK(who_from(&k, "127.0.1.1", "auditor") == 200);
+    CHECK(who_from(&k, "127.0.1.2", "stranger") == 403); /* with a certificate, which anybody has */
+    (void)until_refused(&k);
+    unsigned in = 0;
+    for (uint64_t before = refused(&k, CCZI_REFUSED_RATE_HANDSHAKES); in < KEPT; in++)
+        CHECK(who_from(&k, "127.0.1.1", "auditor") == 200 &&
+              refused(&k, CCZI_REFUSED_RATE_HANDSHAKES) == before);
+    unsigned more = 0; /* one a second comes into the bucket of all */
+    while (more < ADDRESSES && who_from(&k, "127.0.1.1", "auditor") == 200)
+        more++;
+    CHECK(more < ADDRESSES);
     kit_close(&k);
 }
 
@@ -356,7 +416,7 @@ static void test_handshakes_unread(void)
     atomic_store(&records, 0);
     kit_open(&k, &(struct kit_opts){.add = add_crowd,
                                     .limits = {.handshake_total_rate = 1,
-                                               .handshake_total_burst = LET_IN,
+                                               .handshake_total_burst = LET_IN + LET_IN / 3,
                                                .per_address = CROWD}});
     unsigned shaken = 0;
     for (int i = 0; i < CROWD; i++) {
@@ -577,6 +637,7 @@ static const struct ccz_test tests[] = {
     {"door.answers", test_answers},
     {"door.handshakes_all", test_handshakes_all},
     {"door.handshakes_unread", test_handshakes_unread},
+    {"door.regulars", test_regulars},
     {"door.idle", test_idle},
     {"door.newcomers", test_newcomers},
     {"door.wiped", test_wiped},

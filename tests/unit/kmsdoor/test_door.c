@@ -264,8 +264,11 @@ static void test_known(void)
     CHECK(ccz_key_load(&stranger, dir_path("stranger.key"), &err) == CCZ_OK);
     kit_spki(id, stranger);
     CHECK(kit_ask(&k, &r, &(struct ask){.path = "/known", .as = "stranger"}) == 403);
+    CHECK(!kit_knows(&k, false));
     kit_set_role(&k, id, CCZ_KMS_ROLE_AUDITOR, false);
+    CHECK(kit_knows(&k, true));
     CHECK(kit_ask(&k, &r, &(struct ask){.path = "/known", .as = "stranger"}) == 200);
+    CHECK(kit_knows(&k, false));
     kit_set_role(&k, id, 0, false);
     CHECK(kit_ask(&k, &r, &(struct ask){.path = "/known", .as = "stranger"}) == 403);
     kit_close(&k);

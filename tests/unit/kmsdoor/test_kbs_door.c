@@ -354,9 +354,12 @@ static void exchange(const char *provider)
     CHECK(!strstr(r.body, "decision")); /* nobody decided anything */
     CHECK(auth(&p, &r) == 200 && strlen(p.nonce) == 44);
     CHECK(get(&p, &r, "default/key/one") == 401 && refused(&r, 401, "kbs:session"));
+    CHECK(kit_knows(&k, true)); /* that was the administrator's address */
     CHECK(attest(&p, &r) == 200);
     verify_token(&k, &p, false);
+    CHECK(get(&p, &r, "default/key/two") == 404 && !kit_knows(&k, false));
     CHECK(get(&p, &r, "default/key/one") == 200 && opens(&p, &r, "correct horse"));
+    CHECK(kit_knows(&k, false));
     CHECK(strstr(r.headers, "application/json") && !strstr(r.body, "horse"));
     CHECK(get_bearer(&p, &r, "default/key/one", p.token) == 200 && opens(&p, &r, "correct horse"));
     CHECK(get(&p, &r, "default/key/two") == 404 && refused(&r, 404, "kms:not-found"));

@@ -682,6 +682,17 @@ static void test_rates(void)
     go(fds);
     ccz_kms_prov_free(w.prov);
 
+    cfg.total_burst = 8; /* a quarter of which is for those who were given something before */
+    serve_with(&w, &cfg);
+    pc_from = 100;
+    CHECK(get(&w, 0xaa) != NULL);
+    come(fds, &w, 1, FAST);
+    WAIT_FOR(stats(&w).open + stats(&w).rate_total == FAST);
+    CHECK(get(&w, 0xaa) != NULL && get(&w, 0xaa) != NULL);
+    pc_from = 1;
+    go(fds);
+    ccz_kms_prov_free(w.prov);
+
     cfg.address_rate = 1; /* one workload, wherever it comes from */
     cfg.address_burst = FAST;
     cfg.total_rate = 0;
