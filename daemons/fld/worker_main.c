@@ -19,6 +19,7 @@ struct worker {
     struct worker_private private;
     struct ccz_fl_client *client;
     int64_t progress_ms; /* of the last round, or of the start */
+    bool kept;           /* the last model came to this process */
 };
 
 static void on_round(void *arg, const struct ccz_fl_client_record *r)
@@ -37,11 +38,13 @@ static void on_round(void *arg, const struct ccz_fl_client_record *r)
 
 static ccz_rc keep_last(void *arg, uint64_t round, const float *params, struct ccz_err *err)
 {
-    const struct worker *w = arg;
+    struct worker *w = arg;
     const struct ccz_fl_trainer *t = worker_trainer_get(w->trainer);
-    return w->o->model_out ? ccz_fl_model_save(w->o->model_out, t->ops->layout(t->self), round,
-                                               params, NULL, err)
-                           : CCZ_OK;
+    ccz_rc rc = CCZ_OK;
+    if (w->o->model_out)
+        rc = ccz_fl_model_save(w->o->model_out, t->ops->layout(t->self), round, params, NULL, err);
+    w->kept = rc == CCZ_OK;
+    return rc;
 }
 
 static ccz_rc write_first_model(const struct worker *w, struct ccz_err *err)
@@ -136,33 +139,31 @@ static ccz_rc attempts(struct worker *w, struct ccz_err *err)
     }
 }
 
-/* A member that was killed behind its last model has it, and nobody may be left to say that all is over. */
-static ccz_rc check_last(const struct worker *w, struct ccz_err *err)
+/* It was kept by an earlier run of this member. */
+static ccz_rc check_kept(const struct worker *w, struct ccz_err *err)
 {
     CCZ_AUTO(ccz_fl_layout) layout = NULL;
     float *params = NULL;
     uint64_t round;
-    *err = (struct ccz_err){0};
-    ui_say("the server is gone; its last model had been received");
-    if (!w->o->model_out)
-        return CCZ_OK;
     ccz_rc rc = ccz_fl_model_load(&layout, &params, &round, w->o->model_out, NULL, err);
     if (rc == CCZ_OK)
         rc = ccz_fl_client_is_last(w->client, layout, round, params, err);
     free(params);
-    return rc == CCZ_OK
-               ? rc
-               : ccz_hint(err, rc,
-                          "the training is over: its model is also where the server has it");
+    return rc == CCZ_OK ? rc : ccz_hint(err, rc, "the training is over: the server has its model");
 }
 
-static ccz_rc finish(struct worker *w, struct ccz_err *err)
+static ccz_rc finish(const struct worker *w, struct ccz_err *err)
 {
     uint64_t round = ccz_fl_client_round(w->client);
-    const float *params = ccz_fl_client_params(w->client);
     ccz_rc rc = CCZ_OK;
-    if (!ccz_fl_client_complete(w->client) && params) /* over before it had the last model */
-        rc = keep_last(w, round, params, err);
+    if (!ccz_fl_client_complete(w->client))
+        return ccz_hint(err,
+                        ccz_fail(err, CCZ_E_NOT_FOUND, "fl:last-model", (int64_t)round,
+                                 "the server ended before this member had its last model"),
+                        "the server has it (--model-out of cczoo-fld); next time give it a longer "
+                        "--last-wait");
+    if (w->o->model_out && !w->kept)
+        rc = check_kept(w, err);
     if (rc == CCZ_OK)
         ui_out("done after %llu rounds\n", (unsigned long long)round);
     return rc;
@@ -182,8 +183,11 @@ static ccz_rc run(struct worker *w, struct ccz_err *err)
         rc = prepare(w, err);
     if (rc == CCZ_OK)
         rc = attempts(w, err);
-    if (lost(rc) && ccz_fl_client_complete(w->client))
-        rc = check_last(w, err);
+    if (w->client && lost(rc) && ccz_fl_client_complete(w->client)) {
+        ui_say("%s: %s; the last model had been received", err->where, err->msg);
+        *err = (struct ccz_err){0};
+        rc = CCZ_OK;
+    }
     return rc == CCZ_OK ? finish(w, err) : rc;
 }
 

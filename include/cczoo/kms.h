@@ -274,16 +274,15 @@ struct ccz_kms_rates {
     uint32_t total_rate, total_burst;         /**< everybody */
     /** Handshakes of one address, whose evidence costs more than most calls: ccz_kms_service_admit(). */
     uint32_t handshake_rate, handshake_burst;
-    /** And of everybody; not less than those of one address. A quarter of both is kept for addresses from which somebody who was
-     *  attested, or has a key that is known, called in the last 24 hours. */
+    /** And of everybody; 0 = five times those of one address, and not less than those. A quarter of both is kept for addresses from
+     *  which, in the last 24 hours, somebody with a role called, or a workload that a policy accepted. */
     uint32_t handshake_total_rate, handshake_total_burst;
 };
-#define CCZ_KMS_ADDRESS_RATE         2000
-#define CCZ_KMS_PRINCIPAL_RATE       1000
-#define CCZ_KMS_TOTAL_RATE           20000
-#define CCZ_KMS_HANDSHAKE_RATE       200
-#define CCZ_KMS_HANDSHAKE_TOTAL_RATE 1000
-#define CCZ_KMS_RATE_MAX             1000000 /**< bound of options that set them */
+#define CCZ_KMS_ADDRESS_RATE   2000
+#define CCZ_KMS_PRINCIPAL_RATE 1000
+#define CCZ_KMS_TOTAL_RATE     20000
+#define CCZ_KMS_HANDSHAKE_RATE 200
+#define CCZ_KMS_RATE_MAX       1000000 /**< bound of options that set them */
 /**
  * What one namespace may have in the store; what is more is refused with CCZ_E_LIMIT "kms:quota-items", "kms:quota-versions",
  * "kms:quota-bytes" (of keys and secrets: names, versions, values with their metadata), "kms:quota-policies", "kms:quota-policy-bytes"

@@ -45,7 +45,7 @@ struct ccz_kms_prov_cfg {
     uint32_t address_rate,
         address_burst; /**< of one IPv4 address or IPv6 /64; 0 = 100. And requests of one workload on one platform */
     uint32_t total_rate,
-        total_burst; /**< of everybody; 0 = 1000, or address_rate if that is more. A quarter is kept for addresses to
+        total_burst; /**< of everybody; 0 = 1000, or five times address_rate if that is more. A quarter is kept for addresses to
                           which a value was given in the last 24 hours */
 };
 #define CCZ_KMS_PROV_ADDRESS_RATE 100

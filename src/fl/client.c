@@ -84,7 +84,7 @@ ccz_rc ccz_fl_client_start(struct ccz_fl_client *c, struct ccz_err *err)
 
 const float *ccz_fl_client_params(const struct ccz_fl_client *c)
 {
-    return c->seen ? c->base : NULL;
+    return c->whole ? c->base : NULL;
 }
 
 uint64_t ccz_fl_client_round(const struct ccz_fl_client *c)
@@ -170,9 +170,13 @@ static ccz_rc on_welcome(struct ccz_fl_client *c, const struct cczi_hfl_welcome 
         return rc;
     memcpy(c->run, w->run, sizeof(c->run));
     c->known = true;
+    c->rounds = w->rounds;
     cczi_hfl_generations_cut(c, w->accepted);
     c->state = HFL_C_IDLE;
-    return CCZ_OK;
+    if (!c->complete || c->seen_round >= w->rounds)
+        return CCZ_OK;
+    c->complete = false; /* the server was given more rounds */
+    return cczi_hfl_state_save(c, err);
 }
 
 /* ------------------------------------------------------------------------------------- models */
@@ -264,6 +268,7 @@ static ccz_rc on_task(struct ccz_fl_client *c, const struct cczi_hfl_task *t, st
     if (rc != CCZ_OK)
         return rc;
     uint64_t len = c->layout->len;
+    c->whole = false;
     if (!c->base)
         c->base = cczi_hfl_vector(len);
     if (t->scaffold && !c->variate)
@@ -296,7 +301,7 @@ static ccz_rc judge_model(struct ccz_fl_client *c, struct ccz_err *err)
             cczi_hfl_verify(c->server_key, CCZ_SPAN(c->task.sig, sizeof(c->task.sig)), digest, err);
     if (rc != CCZ_OK)
         return rc;
-    c->seen = true;
+    c->seen = c->whole = true;
     c->seen_round = c->task.round - 1;
     memcpy(c->seen_digest, digest, sizeof(digest));
     return CCZ_OK;
@@ -386,7 +391,7 @@ static ccz_rc on_over(enum ccz_fl_event *event, struct ccz_fl_client *c,
         return cczi_hfl_disorder(CCZI_HFL_OVER, "nothing", err);
     c->state = HFL_C_OVER;
     *event = CCZ_FL_OVER;
-    if (o->rc == 0)
+    if (o->rc == 0 || c->complete) /* whatever others lack, this member has all that there is */
         return CCZ_OK;
     copy_text(text, sizeof(text), o->reason);
     return ccz_fail(err, CCZ_E_PEER, "fl:stopped", -(int64_t)o->rc, "the server ended early: %s",

@@ -39,13 +39,15 @@ struct ccz_fl_client {
     uint64_t seen_round; /* newest model that was verified */
     uint8_t seen_digest[CCZ_FL_DIGEST_SIZE];
     bool seen;
-    bool complete; /* it is the last model of the training */
+    bool complete;   /* it is the last model of the training, and kept */
+    uint64_t rounds; /* of the training, as the server said */
     /* the task */
     struct cczi_hfl_task task;
     struct cczi_hfl_digest digest;
     uint32_t vector;
     uint64_t at;
     float *base, *update;
+    bool whole;                     /* base is that model, and no piece of the next one */
     float *variate, *delta_variate; /* the server's c; what is sent of c_i */
     /* the answer */
     bool hello_due, offer_due, report_due;

@@ -138,13 +138,25 @@ static ccz_rc do_training(struct ccz_fl_client *c, const struct ccz_fl_trainer *
     return CCZ_OK;
 }
 
-/* The report is sent once this is in the state file: whoever is killed behind it needs no server any more. */
+/* The last model is kept, and the state file knows it, before the server hears that it is here: whoever is killed then needs no server. */
 static ccz_rc take_last(struct ccz_fl_client *c, struct ccz_err *err)
 {
+    bool was = c->complete;
     ccz_rc rc = c->cfg.on_last ? c->cfg.on_last(c->cfg.arg, c->seen_round, c->base, err) : CCZ_OK;
+    c->complete = was || rc == CCZ_OK;
+    if (rc == CCZ_OK)
+        rc = cczi_hfl_state_save(c, err);
+    if (rc != CCZ_OK)
+        c->complete = was;
+    return rc;
+}
+
+static ccz_rc do_report(struct ccz_fl_client *c, struct ccz_err *err)
+{
+    bool last = c->seen_round >= c->rounds;
+    ccz_rc rc = last ? take_last(c, err) : cczi_hfl_state_save(c, err);
     if (rc != CCZ_OK)
         return rc;
-    c->complete = true;
     c->report = (struct cczi_hfl_report){.round = c->task.round, .eval = c->rec.base_eval};
     c->report_due = true;
     c->state = HFL_C_IDLE;
@@ -162,15 +174,12 @@ ccz_rc ccz_fl_client_work(struct ccz_fl_client *c, const struct ccz_fl_trainer *
         return ccz_fail(err, CCZ_E_ARG, "fl:work", c->state, "there is no task");
     ccz_rc rc = ccz_fl_layout_same(t->ops->layout(t->self), c->layout, err);
     c->rec = (struct ccz_fl_client_record){.round = c->task.round};
-    c->complete = false; /* a server may be given more rounds */
     if (rc == CCZ_OK)
         rc = t->ops->set(t->self, c->base, err);
     if (rc == CCZ_OK && (c->task.work & CCZI_HFL_EVALUATE))
         rc = t->ops->evaluate(&c->rec.base_eval, t->self, err);
-    if (rc == CCZ_OK && (c->task.work & CCZI_HFL_TRAIN)) {
-        rc = do_training(c, t, err);
-    } else if (rc == CCZ_OK) {
-        rc = take_last(c, err);
-    }
+    if (rc != CCZ_OK || !(c->task.work & CCZI_HFL_TRAIN))
+        return rc == CCZ_OK ? do_report(c, err) : rc;
+    rc = do_training(c, t, err);
     return rc == CCZ_OK ? cczi_hfl_state_save(c, err) : rc;
 }

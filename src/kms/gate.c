@@ -44,7 +44,7 @@ ccz_rc cczi_kms_gate_new(struct cczi_kms_gate **out, const struct ccz_kms_rates 
     struct cczi_rate *one = &g->limit[HANDSHAKES], *all = &g->limit[HANDSHAKES_TOTAL];
     *one = limit_of(limits->handshake_rate, limits->handshake_burst, CCZ_KMS_HANDSHAKE_RATE);
     *all = limit_of(limits->handshake_total_rate, limits->handshake_total_burst,
-                    CCZ_KMS_HANDSHAKE_TOTAL_RATE);
+                    cczi_shakes_usual(one->rate));
     all->rate = all->rate < one->rate ? one->rate : all->rate;
     all->burst = all->burst < one->burst ? one->burst : all->burst;
     if (cczi_rates_init(&g->handshakes) != CCZ_OK || cczi_rates_init(&g->by_address) != CCZ_OK ||
@@ -106,6 +106,15 @@ bool cczi_kms_gate_admit(struct cczi_kms_gate *g, const char *address, int64_t n
     return why == WHYS;
 }
 
+void cczi_kms_gate_known(struct cczi_kms_gate *g, const char *address, int64_t now_ms)
+{
+    struct cczi_rate_addr addr;
+    cczi_rate_addr_of(&addr, address);
+    pthread_mutex_lock(&g->lock);
+    cczi_shakes_known(&g->shakes, &addr, now_ms);
+    pthread_mutex_unlock(&g->lock);
+}
+
 /* Who calls: a workload on its platform, whatever keys and addresses it has; else a key. @return false: nobody in particular */
 static bool principal_of(uint8_t id[32], const struct ccz_ratls_peer *peer)
 {
@@ -127,8 +136,6 @@ static enum why take(uint32_t *wait_s, struct cczi_kms_gate *g, const uint8_t *p
     if (principal && !cczi_rates_take(wait_s, &g->by_principal, CCZ_SPAN(principal, 32),
                                       g->limit[PRINCIPAL], now_ms))
         return PRINCIPAL;
-    if (principal)
-        cczi_shakes_known(&g->shakes, &addr, now_ms);
     return cczi_bucket_take(wait_s, &g->total, g->limit[TOTAL], now_ms) ? WHYS : TOTAL;
 }
 

@@ -11,6 +11,8 @@ CCZ_MUST_USE ccz_rc cczi_kms_gate_new(struct cczi_kms_gate **out,
 void cczi_kms_gate_free(struct cczi_kms_gate *g); /* NULL is fine */
 /* For ccz_rpc_server_cfg.admit. */
 CCZ_MUST_USE bool cczi_kms_gate_admit(struct cczi_kms_gate *g, const char *address, int64_t now_ms);
+/* Somebody with a role, or whom a policy accepted, called from there: while a crowd connects he has handshakes that are kept. */
+void cczi_kms_gate_known(struct cczi_kms_gate *g, const char *address, int64_t now_ms);
 /* Takes one call from the buckets of the address, of the peer and of everybody; what the first of them refuses costs the others
  * nothing, so that nobody uses up what is everybody's.
  * @param[out] wait_s  if it is refused: when to come again, at least 1

@@ -176,9 +176,15 @@ static bool is_known(struct cczi_shakes *s, struct ccz_span key, int64_t now_ms)
     return false;
 }
 
+uint32_t cczi_shakes_usual(uint32_t one)
+{
+    return one < UINT32_MAX / 2 / CCZI_SHAKES_OF ? CCZI_SHAKES_OF * one : UINT32_MAX / 2;
+}
+
 ccz_rc cczi_shakes_init(struct cczi_shakes *s, struct cczi_rate all, int64_t now_ms)
 {
-    s->kept_rate = (struct cczi_rate){all.rate / 4, all.burst / 4};
+    bool some = all.rate >= 4 && all.burst >= 4; /* less would not fill again */
+    s->kept_rate = some ? (struct cczi_rate){all.rate / 4, all.burst / 4} : (struct cczi_rate){0};
     s->open_rate = (struct cczi_rate){all.rate - s->kept_rate.rate, all.burst - s->kept_rate.burst};
     cczi_bucket_init(&s->open, s->open_rate, now_ms);
     cczi_bucket_init(&s->kept, s->kept_rate, now_ms);

@@ -111,8 +111,8 @@ ccz_rc ccz_kms_sealed_new(struct ccz_kms_sealed **out, struct ccz_kms_master *m,
                                         .total_burst = 4 * CCZ_KMS_SHARES_MAX,
                                         .handshake_rate = CCZ_KMS_UNSEAL_RATE,
                                         .handshake_burst = CCZ_KMS_SHARES_MAX,
-                                        .handshake_total_rate = CCZ_KMS_UNSEAL_TOTAL_RATE,
-                                        .handshake_total_burst = 4 * CCZ_KMS_SHARES_MAX};
+                                        /* nobody is known yet: a crowd would keep the shares out */
+                                        .handshake_total_rate = CCZ_KMS_RATE_MAX};
     rc = cczi_kms_gate_new(&s->gate, &rates, err);
     if (rc == CCZ_OK)
         *out = s;

@@ -196,6 +196,8 @@ static bool take_jobs(struct queue *out, struct ccz_kms_service *s)
 static void finish_job(struct ccz_kms_service *s, struct job *j, struct cczi_kms_entry *e)
 {
     s->rotating -= j->own != NULL;
+    if (j->call && e->rc == CCZ_OK && (e->call.accepted || e->call.roles))
+        cczi_kms_gate_known(s->gate, j->address, ccz_mono_ms());
     if (j->answer && e->rc == CCZ_OK)
         j->answer(j->arg, ccz_buf_span(&e->answer), NULL);
     else if (j->answer)

@@ -19,7 +19,8 @@ enum {
     LINE_SIZE = 128,      /* what evhttp makes of the shortest line of a header */
     UNREAD_MAX = 8 << 20, /* more than the kernel keeps of one connection */
     KEY_UPDATES_MAX = 16, /* for one request; clients need one after 2^24 records */
-    KEPT_SHARE = 8        /* of the bytes of all, one address may have this part */
+    KEPT_SHARE = 8,       /* of the bytes of all, one address may have this part */
+    KNOWN_MS = 3600000    /* an address that goes on is noted again so often */
 };
 
 /* ------------------------------------------------------------------------------------ life */
@@ -233,10 +234,11 @@ void cczi_door_conn_known(const struct cczi_door_req *r)
 {
     const struct ssl_st *ssl = ccz_http_ssl(r->http);
     struct cczi_door_conn *c = ssl ? cczi_web_conn_arg(ssl) : NULL;
-    if (!c || c->known) /* once for a connection */
+    int64_t now_ms = ccz_mono_ms();
+    if (!c || (c->known_ms && now_ms - c->known_ms < KNOWN_MS))
         return;
-    c->known = true;
-    cczi_shakes_known(&r->door->shakes, &c->addr, ccz_mono_ms());
+    c->known_ms = now_ms;
+    cczi_shakes_known(&r->door->shakes, &c->addr, now_ms);
 }
 
 /* The loop does handshakes itself, and one is dearer than most requests. Not of the rate of requests: who has used that up may be

@@ -21,8 +21,7 @@ enum {
     HEADER_SIZE = 16 << 10,
     REQUEST_MS = 30000,
     KEPT_SIZE = 64 << 20,
-    HANDSHAKES = 1000, /* a second: most of what one loop can do */
-    FEW = 16           /* connections that a single client may open at once */
+    FEW = 16 /* connections that a single client may open at once */
 };
 
 /* ---------------------------------------------------------------------------- configuration */
@@ -54,8 +53,7 @@ static void set_limits(struct ccz_kms_door_limits *out, const struct ccz_kms_doo
     set_default(&out->principal_burst, 2 * out->principal_rate);
     set_default(&out->total_rate, 5000);
     set_default(&out->total_burst, 2 * out->total_rate);
-    set_default(&out->handshake_total_rate,
-                out->address_rate > HANDSHAKES ? out->address_rate : HANDSHAKES);
+    set_default(&out->handshake_total_rate, cczi_shakes_usual(out->address_rate));
     set_default(&out->handshake_total_burst, 2 * out->handshake_total_rate);
 }
 

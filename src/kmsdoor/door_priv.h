@@ -18,16 +18,16 @@ struct cczi_door_conn {
     struct cczi_door_conn *prev, *next;
     struct ssl_st *ssl; /* NULL: there is none yet */
     struct cczi_rate_addr addr;
-    bool placed;     /* addr is known, and it was counted */
-    bool cut;        /* shut down, its end is on the way */
-    bool busy;       /* a request waits for its answer */
-    int64_t from_ms; /* when its time began */
-    bool heard;      /* something came after the handshake */
-    bool known;      /* and was from somebody known */
-    size_t kept;     /* memory of what came since the last answer, and of answers on their way */
-    size_t input;    /* bytes that wait to be parsed */
-    size_t room;     /* in the chain that they lie in */
-    size_t output;   /* bytes of answers that the socket has not taken */
+    bool placed;      /* addr is known, and it was counted */
+    bool cut;         /* shut down, its end is on the way */
+    bool busy;        /* a request waits for its answer */
+    int64_t from_ms;  /* when its time began */
+    bool heard;       /* something came after the handshake */
+    int64_t known_ms; /* when it last was from somebody known; 0 = never */
+    size_t kept;      /* memory of what came since the last answer, and of answers on their way */
+    size_t input;     /* bytes that wait to be parsed */
+    size_t room;      /* in the chain that they lie in */
+    size_t output;    /* bytes of answers that the socket has not taken */
     uint32_t key_updates; /* of TLS, since the last answer */
     int64_t large_ms;     /* since when there are more than is free */
 };

@@ -66,4 +66,6 @@ PY
     ended_badly worker-0
     grep -q 'fl:last-model' "$RUN/log/worker-0.log" || die "it took another model for the last one"
 done
+cd "$RUN" # a configuration that cannot be read: before there is a member
+status 3 "$BIN/cczoo-fl-worker" --config "$RUN" --server "127.0.0.1:$PORT" --name worker-0 --unattested-insecure
 say "ok: $kills_all kills, the same bits"

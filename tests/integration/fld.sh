@@ -58,4 +58,5 @@ worker() {
 ended_badly() {
     gone "$1"
     ! grep -q '^done' "$RUN/log/$1.log" || die "$1 should have been refused"
+    grep -qE '^(refused|error): ' "$RUN/log/$1.log" || die "$1 ended without a word" # killed by a signal, say
 }

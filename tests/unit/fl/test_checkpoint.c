@@ -7,6 +7,7 @@
 #include <cczoo/pf.h>
 #include <dirent.h>
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { LEN = 3000, ROUNDS = 6 };
@@ -327,14 +328,17 @@ struct last {
     struct world *w;
     unsigned kept;
     ccz_rc rc;
+    bool blocked; /* then its state cannot be written */
 };
 
 static ccz_rc keep_last(void *arg, uint64_t round, const float *params, struct ccz_err *err)
 {
     struct last *l = arg;
-    CHECK(!ccz_fl_client_complete(l->w->seat[0].c) && round == l->w->cfg.rounds);
+    CHECK(round == l->w->cfg.rounds);
     CHECK(memcmp(params, ccz_fl_server_params(l->w->s), LEN * sizeof(float)) == 0);
     l->kept += l->rc == CCZ_OK;
+    if (l->blocked)
+        CHECK(unlink(state_of(0)) == 0 && mkdir(state_of(0), 0700) == 0);
     return l->rc == CCZ_OK ? CCZ_OK : ccz_fail(err, l->rc, "test:last", 0, "told to fail");
 }
 
@@ -354,14 +358,14 @@ static void client_0(struct last *l)
 }
 
 /* All together, until member 0 was asked to keep the last model; its report is not sent yet. */
-static void run_to_last(struct last *l)
+static void run_to(struct last *l, bool complete)
 {
     struct ccz_buf msg;
     unsigned steps = 0, kept = l->kept;
     ccz_buf_init(&msg, CCZ_FL_MESSAGE_SIZE_MAX + CCZ_FL_LAYOUT_SIZE_MAX);
     world_join_all(l->w);
     while (l->kept == kept && l->w->seat[0].in) {
-        CHECK(!ccz_fl_client_complete(l->w->seat[0].c));
+        CHECK(ccz_fl_client_complete(l->w->seat[0].c) == complete);
         CHECK(once_around(l->w, &msg, &steps));
     }
     CHECK(!ccz_fl_server_over(l->w->s, NULL));
@@ -379,7 +383,7 @@ static void test_last_model(void)
     forget_files(&w);
     client_0(&l);
     world_server(&w);
-    run_to_last(&l);
+    run_to(&l, false);
     CHECK(w.seat[0].rc == CCZ_E_IO && strcmp(w.seat[0].err.where, "test:last") == 0);
     client_0(&l);
     memcpy(x, ccz_fl_server_params(w.s), sizeof(x));
@@ -387,8 +391,17 @@ static void test_last_model(void)
     CHECK(ccz_fl_client_is_last(w.seat[0].c, w.layout, ROUNDS, x, &err) == CCZ_E_MISMATCH);
 
     l.rc = CCZ_OK;
+    l.blocked = true;
     server_again(&w);
-    run_to_last(&l);
+    world_join_all(&w);
+    world_run(&w);
+    CHECK(l.kept == 1 && w.seat[0].rc != CCZ_OK && !ccz_fl_client_complete(w.seat[0].c));
+    CHECK(rmdir(state_of(0)) == 0);
+    l = (struct last){.w = &w};
+
+    client_0(&l);
+    server_again(&w);
+    run_to(&l, false);
     client_0(&l);
     CHECK(l.kept == 1 && ccz_fl_client_complete(w.seat[0].c) && !ccz_fl_client_params(w.seat[0].c));
     CHECK(ccz_fl_client_round(w.seat[0].c) == ROUNDS);
@@ -398,21 +411,30 @@ static void test_last_model(void)
     CHECK(ccz_fl_client_is_last(w.seat[0].c, w.layout, ROUNDS, x, &err) == CCZ_E_MISMATCH &&
           strcmp(err.where, "fl:last-model") == 0);
 
-    w.cfg.rounds += 2; /* the training goes on: it was not the last */
+    server_again(&w); /* once more the same, and the disk is full: it was kept before */
+    l.rc = CCZ_E_IO;
+    run_to(&l, true);
+    CHECK(w.seat[0].rc == CCZ_E_IO && ccz_fl_client_complete(w.seat[0].c));
+    l.rc = CCZ_OK;
+
+    w.cfg.rounds += 2; /* it was not the last, as the first word of the server says */
     server_again(&w);
-    world_join_all(&w);
-    while (w.seat[0].toy.trainings < ROUNDS + 1) {
-        struct ccz_buf msg;
-        unsigned steps = 0;
-        ccz_buf_init(&msg, CCZ_FL_MESSAGE_SIZE_MAX + CCZ_FL_LAYOUT_SIZE_MAX);
-        CHECK(once_around(&w, &msg, &steps));
-        ccz_buf_free(&msg);
-    }
     client_0(&l);
-    CHECK(!ccz_fl_client_complete(w.seat[0].c));
     world_join(&w, 0);
-    world_run(&w);
-    CHECK(l.kept == 2 && ccz_fl_client_complete(w.seat[0].c) && ccz_fl_server_over(w.s, NULL));
+    struct ccz_buf msg;
+    ccz_buf_init(&msg, CCZ_FL_MESSAGE_SIZE_MAX + CCZ_FL_LAYOUT_SIZE_MAX);
+    CHECK(world_up(&w, 0, &msg) && world_down(&w, 0, &msg));
+    client_0(&l);
+    CHECK(!ccz_fl_client_complete(w.seat[0].c) && ccz_fl_client_round(w.seat[0].c) == ROUNDS);
+    run_to(&l, false);
+    CHECK(l.kept == 2 && ccz_fl_client_complete(w.seat[0].c));
+
+    /* the server gives up waiting for another one: this member has all that there is */
+    ccz_fl_server_stop(w.s, "no time");
+    while (!w.seat[0].over && world_down(&w, 0, &msg))
+        ;
+    CHECK(w.seat[0].over && w.seat[0].rc == CCZ_OK);
+    ccz_buf_free(&msg);
     world_end(&w);
 }
 

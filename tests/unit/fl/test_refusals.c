@@ -463,6 +463,39 @@ static void test_rollback(void)
     ccz_buf_free(&text);
 }
 
+/* A model to be evaluated only is the last one if it is that of the last round, and not because the server asks for nothing more. */
+static void test_not_last(void)
+{
+    static float x[LEN];
+    static const uint64_t finished[] = {
+        3, 8, 9, 10}; /* of 9 rounds; a server may have been given fewer than there were */
+    for (size_t i = 0; i < sizeof(finished) / sizeof(*finished); i++) {
+        struct ccz_fl_layout *l;
+        struct ccz_buf layout;
+        struct toy toy;
+        struct ccz_fl_client *c = client_new(&l, true);
+        struct cczi_hfl_msg m = welcome_of(l, &layout);
+        toy_init(&toy, l, 0);
+        const struct ccz_fl_trainer trainer = toy_trainer(&toy);
+        CHECK(tell(c, &m)[0] == '\0');
+        m = task_of(l, finished[i] + 1, x, NULL);
+        m.task.work = CCZI_HFL_EVALUATE;
+        CHECK(tell(c, &m)[0] == '\0' && !ccz_fl_client_params(c) && give_model(c, x)[0] == '\0');
+        CHECK(ccz_fl_client_params(c) && ccz_fl_client_work(c, &trainer, NULL) == CCZ_OK);
+        CHECK(ccz_fl_client_output(&text, c)); /* the report */
+        CHECK(ccz_fl_client_complete(c) == (finished[i] >= 9));
+        CHECK((ccz_fl_client_is_last(c, l, finished[i], x, NULL) == CCZ_OK) == (finished[i] >= 9));
+        /* a piece of the next one makes it no model at all */
+        m = task_of(l, finished[i] + 2, x, NULL);
+        CHECK(tell(c, &m)[0] == '\0' && !ccz_fl_client_params(c));
+        ccz_fl_client_free(c);
+        free(toy.x);
+        ccz_fl_layout_free(l);
+        ccz_buf_free(&layout);
+        ccz_buf_free(&text);
+    }
+}
+
 static void test_client_order(void)
 {
     static float x[LEN];
@@ -620,6 +653,7 @@ static const struct ccz_test tests[] = {
     {"fl.refuses_models", test_models},
     {"fl.refuses_rollback", test_rollback},
     {"fl.refuses_server_order", test_client_order},
+    {"fl.not_last", test_not_last},
     {"fl.trainer_fails", test_trainer_fails},
     {"fl.refuses_config", test_config},
     {"fl.settings", test_settings},

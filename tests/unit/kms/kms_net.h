@@ -84,6 +84,9 @@ static inline void start(struct server *s)
     (void)snprintf(s->target, sizeof(s->target), "127.0.0.1:%u", ccz_rpc_server_port(s->rpc));
 }
 
+/* Of the next servers: while the store is nobody's yet. */
+static void (*serve_fill)(struct ccz_kms_store *store);
+
 static inline void serve_kms_as(struct server *s, uint8_t master_fill,
                                 const struct ccz_kms_rates *rates,
                                 const struct ccz_rpc_server_cfg *rpc)
@@ -96,6 +99,8 @@ static inline void serve_kms_as(struct server *s, uint8_t master_fill,
     struct ccz_secret *master = fix_master(master_fill);
     CHECK(cczi_kms_store_memory(&s->store, master, spki, FIX_NOW, &err) == CCZ_OK);
     ccz_secret_free(master);
+    if (serve_fill)
+        serve_fill(s->store);
     const struct ccz_kms_service_cfg cfg = {.store = s->store,
                                             .clock = {fixed_now, NULL},
                                             .info = {"test", "toy", true, FIX_NOW, 0},

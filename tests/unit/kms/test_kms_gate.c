@@ -72,19 +72,19 @@ static void test_crowd(void)
                                         .handshake_burst = 20,
                                         .handshake_total_rate = 4,
                                         .handshake_total_burst = ALL};
-    const struct ccz_ratls_peer nobody = {0}, w = fix_peer(FIX_WORKLOAD),
-                                pinned = fix_peer(FIX_ADMIN);
+    const struct ccz_ratls_peer w = fix_peer(FIX_WORKLOAD);
     struct cczi_kms_gate *g;
     struct ccz_err err = {0};
     CHECK(cczi_kms_gate_new(&g, &rates, &err) == CCZ_OK);
     int64_t t = ccz_mono_ms() + 1000;
-    CHECK(!*pass(g, &w, "10.1.0.1:80", t) && !*pass(g, &pinned, "10.1.0.2:80", t) &&
-          !*pass(g, &nobody, "10.1.0.3:80", t));
+    cczi_kms_gate_known(g, "10.1.0.1:80", t);
+    cczi_kms_gate_known(g, "10.1.0.2:80", t);
+    CHECK(!*pass(g, &w, "10.1.0.3:80", t)); /* attested, which may be anybody */
     unsigned in = 0;
     for (unsigned i = 0; i < 2 * ALL; i++)
         in += admit(g, 0, i, t);
     CHECK(in == ALL - KEPT);
-    CHECK(!admit(g, 1, 3, t)); /* an address alone is nobody */
+    CHECK(!admit(g, 1, 3, t));
     for (in = 0; in < KEPT; in++)
         CHECK(admit(g, 1, 1 + in % 2, t));
     CHECK(!admit(g, 1, 1, t) && !admit(g, 1, 2, t));
@@ -94,7 +94,7 @@ static void test_crowd(void)
         in++;
     CHECK(in == 3 && admit(g, 1, 1, t) && !admit(g, 1, 2, t));
     /* for a day from the last call */
-    CHECK(!*pass(g, &w, "10.1.0.1:80", t));
+    cczi_kms_gate_known(g, "10.1.0.1:81", t);
     t += DAY_MS - 1000;
     for (in = 0; admit(g, 3, in, t);)
         in++;
@@ -120,8 +120,8 @@ static void test_crowd_known(void)
     const int64_t t = 1000000;
     uint32_t wait_s;
     unsigned in[2] = {0};
-    CHECK(cczi_shakes_init(&s, (struct cczi_rate){0, 4 * MANY}, t) == CCZ_OK);
-    s.open.milli = 0;
+    CHECK(cczi_shakes_init(&s, (struct cczi_rate){4, 4 * MANY}, t) == CCZ_OK);
+    s.open_rate = (struct cczi_rate){0};
     for (unsigned i = 0; i < MANY; i++) {
         char address[32];
         (void)snprintf(address, sizeof(address), "10.%u.%u.%u:1", i >> 16, i >> 8 & 255, i & 255);
@@ -248,6 +248,67 @@ static void test_rates_handshakes(void)
     stop(&s);
 }
 
+enum { CROWD = 4000, CROWD_KEPT = CROWD / 4 };
+
+/* How many handshakes from here are let in, of as many as may be kept, when a crowd has used up the others. */
+static unsigned let_in(struct ccz_kms_service *s)
+{
+    char address[32];
+    bool in = true;
+    for (unsigned i = 0; in; i++) {
+        (void)snprintf(address, sizeof(address), "10.0.%u.%u:80", i / 250, i % 250);
+        in = ccz_kms_service_admit(s, address);
+    }
+    unsigned n = 0;
+    while (n < CROWD_KEPT && ccz_kms_service_admit(s, "127.0.0.1:9"))
+        n++;
+    return n;
+}
+
+static void fill(struct ccz_kms_store *store)
+{
+    uint8_t spki[32];
+    fix_spki(spki, FIX_ADMIN);
+    CHECK(ccz_kms_store_set_admin(store, spki, CCZ_KMS_ROLE_ADMIN, FIX_NOW, NULL) == CCZ_OK);
+    fix_populate(store);
+}
+
+/* Who called with a role, or was accepted by a policy, is known; not who was refused, or asked for what everybody may have. */
+static void test_known(void)
+{
+    const struct ccz_kms_rates rates = {.handshake_rate = 4,
+                                        .handshake_burst = CROWD,
+                                        .handshake_total_rate = 4,
+                                        .handshake_total_burst = CROWD};
+    serve_fill = fill;
+    for (unsigned i = 0; i < 2; i++) {
+        struct server s;
+        struct client w, admin;
+        struct ccz_err err = {0};
+        struct ccz_rpc_result res;
+        struct ccz_kms_status st;
+        CCZ_AUTO(ccz_secret) value = NULL;
+        CCZ_AUTO_BUF keys;
+        ccz_buf_init(&keys, 65536);
+        serve_kms_as(&s, 1, &rates, &(struct ccz_rpc_server_cfg){0});
+        CHECK(connect_as(&w, &s, NULL, &err) == CCZ_OK);
+        CHECK(connect_as(&admin, &s, s.admin, &err) == CCZ_OK);
+        CHECK(ccz_rpc_unary(&keys, &res, w.rpc, CCZI_KMS_SERVICE "TokenKeys", (struct ccz_span){0},
+                            &(struct ccz_rpc_call_cfg){0}, &err) == CCZ_OK);
+        CHECK(ccz_kms_release(&value, NULL, w.rpc, "secret/loose", 0, &err) == CCZ_E_DENIED);
+        CHECK(let_in(s.service) < CROWD_KEPT); /* three a second */
+        if (i == 0)
+            CHECK(ccz_kms_get_status(&st, admin.rpc, &err) == CCZ_OK);
+        else
+            CHECK(ccz_kms_release(&value, NULL, w.rpc, "secret/db/password", 0, &err) == CCZ_OK);
+        CHECK(let_in(s.service) == CROWD_KEPT);
+        leave(&w);
+        leave(&admin);
+        stop(&s);
+    }
+    serve_fill = NULL;
+}
+
 /* A sealed KMS lets anybody try shares: not as fast as he likes. */
 static void test_unseal_rate(void)
 {
@@ -289,13 +350,10 @@ static void test_unseal_rate(void)
 }
 
 static const struct ccz_test tests[] = {
-    {"kms.gate", test_gate},
-    {"kms.gate_metrics", test_metrics},
-    {"kms.gate_crowd", test_crowd},
-    {"kms.gate_crowd_known", test_crowd_known},
-    {"kms.rates", test_rates},
-    {"kms.rates_handshakes", test_rates_handshakes},
-    {"kms.unseal_rate", test_unseal_rate},
+    {"kms.gate", test_gate},          {"kms.gate_metrics", test_metrics},
+    {"kms.gate_crowd", test_crowd},   {"kms.gate_crowd_known", test_crowd_known},
+    {"kms.rates", test_rates},        {"kms.rates_handshakes", test_rates_handshakes},
+    {"kms.gate_answers", test_known}, {"kms.unseal_rate", test_unseal_rate},
 };
 
 int main(int argc, char **argv)

@@ -682,7 +682,8 @@ static void test_rates(void)
     go(fds);
     ccz_kms_prov_free(w.prov);
 
-    cfg.total_burst = 8; /* a quarter of which is for those who were given something before */
+    cfg.total_rate = 4; /* a quarter of which is for those who were given something before */
+    cfg.total_burst = 8;
     serve_with(&w, &cfg);
     pc_from = 100;
     CHECK(get(&w, 0xaa) != NULL);
