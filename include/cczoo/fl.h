@@ -460,7 +460,8 @@ struct ccz_fl_client_cfg {
     const char *state_file;
     const struct ccz_secret *state_key; /**< CCZ_FL_KEY_SIZE bytes; borrowed */
     void (*on_round)(void *arg, const struct ccz_fl_client_record *r);
-    /** The last model of the training is here: to be kept, before the server hears that it is. An error ends the client. NULL: not called. */
+    /** The last model of the training is here: to be kept, before the server hears that it is; again when it comes again, after a
+     *  reconnection. An error ends the client. NULL: not called. */
     ccz_rc (*on_last)(void *arg, uint64_t round, const float *params, struct ccz_err *err);
     void *arg;
 };
@@ -475,7 +476,7 @@ CCZ_DEFINE_AUTO(ccz_fl_client)
 enum ccz_fl_event {
     CCZ_FL_WAIT, /**< nothing to do but sending what output gives */
     CCZ_FL_WORK, /**< a model is here and verified: call ccz_fl_client_work() */
-    CCZ_FL_OVER  /**< the server is done; the last model it sent is ccz_fl_client_params() */
+    CCZ_FL_OVER /**< the server is done; whether the last model is here: ccz_fl_client_complete() */
 };
 /** A new connection: what was under way is forgotten, the first message is queued. */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_fl_client_start(struct ccz_fl_client *c, struct ccz_err *err);
@@ -492,7 +493,7 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_fl_client_work(struct ccz_fl_client *c,
                                                const struct ccz_fl_trainer *t, struct ccz_err *err);
 /** The next message to the server, if there is one: @p msg is cleared and filled. */
 CCZ_API bool ccz_fl_client_output(struct ccz_buf *msg, struct ccz_fl_client *c);
-/** The model received last, NULL if none or given back; valid until the next input. */
+/** The model received last, NULL if there is none, another one is on its way, or it was given back; valid until the next input. */
 CCZ_API const float *ccz_fl_client_params(const struct ccz_fl_client *c);
 CCZ_API uint64_t ccz_fl_client_round(const struct ccz_fl_client *c); /**< of that model */
 /** It is the last one of the training; with a state file also after a restart, when the server may be gone. */
@@ -506,6 +507,8 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_fl_client_is_last(const struct ccz_fl_client *c,
 /**
  * All of it over a channel, blocking, until the server is done. May be called again with a new channel after an error of the
  * channel: the client goes on.
+ * CCZ_OK: the server is done, or ended early when this member was complete. A server that does not wait for everybody may be done before a
+ * member has the last model: ccz_fl_client_complete().
  * @param idle_ms  longest silence of the server; 0 = no limit (transports notice dead peers)
  * @retval CCZ_E_CLOSED, CCZ_E_TIMEOUT  of the channel: come again   @retval others  refusals: do not
  */

@@ -49,7 +49,6 @@ struct ccz_kms_prov_cfg {
                           which a value was given in the last 24 hours */
 };
 #define CCZ_KMS_PROV_ADDRESS_RATE 100
-#define CCZ_KMS_PROV_TOTAL_RATE   1000
 /*
  * The map is a JSON object, at most 1 MiB:
  *     {"version": 1, "items": [

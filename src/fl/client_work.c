@@ -107,6 +107,7 @@ static ccz_rc do_training(struct ccz_fl_client *c, const struct ccz_fl_trainer *
                           struct ccz_err *err)
 {
     struct hfl_generation *last, *next;
+    c->complete = false; /* whatever the server said before */
     ccz_rc rc = buffers(c, err);
     if (rc == CCZ_OK)
         rc = cczi_hfl_generations(&last, &next, c, err);

@@ -168,6 +168,8 @@ ccz_rc cczi_hfl_on_offer_locked(struct ccz_fl_server *s, struct hfl_member *m,
     m->void_upload = false; /* what comes from now on belongs to this one */
     if (judge_round(s, m, o, &why) != CCZ_OK) {
         cczi_hfl_verdict_locked(s, m, o->round, &why);
+        if (s->phase == HFL_FINAL) /* it crossed the last model, which is still to be evaluated */
+            return CCZ_OK;
         if (m->work == HFL_BUSY && m->seat != HFL_OPEN)
             m->work = HFL_IDLE;
         if (m->work == HFL_BUSY && s->cfg.buffer_len) {

@@ -178,7 +178,8 @@ static bool is_known(struct cczi_shakes *s, struct ccz_span key, int64_t now_ms)
 
 uint32_t cczi_shakes_usual(uint32_t one)
 {
-    return one < UINT32_MAX / 2 / CCZI_SHAKES_OF ? CCZI_SHAKES_OF * one : UINT32_MAX / 2;
+    uint32_t some = one < UINT32_MAX / 2 / CCZI_SHAKES_OF ? CCZI_SHAKES_OF * one : UINT32_MAX / 2;
+    return some > CCZI_SHAKES_USUAL ? some : CCZI_SHAKES_USUAL;
 }
 
 ccz_rc cczi_shakes_init(struct cczi_shakes *s, struct cczi_rate all, int64_t now_ms)

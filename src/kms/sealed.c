@@ -4,6 +4,7 @@
 
 #include "gate.h"
 #include "kms_priv.h"
+#include "rate.h"
 
 #include <stdatomic.h>
 #include <stddef.h>
@@ -105,14 +106,15 @@ ccz_rc ccz_kms_sealed_new(struct ccz_kms_sealed **out, struct ccz_kms_master *m,
         return ccz_fail(err, CCZ_E_NOMEM, "kms:service", 0, "out of memory");
     *s = (struct ccz_kms_sealed){.master = m, .done = done, .arg = arg, .told = ATOMIC_FLAG_INIT};
     /* anybody gets in here, with any key: what he may do is make lines of the log, and work */
-    const struct ccz_kms_rates rates = {.address_rate = CCZ_KMS_UNSEAL_RATE,
-                                        .address_burst = CCZ_KMS_SHARES_MAX,
-                                        .total_rate = CCZ_KMS_UNSEAL_TOTAL_RATE,
-                                        .total_burst = 4 * CCZ_KMS_SHARES_MAX,
-                                        .handshake_rate = CCZ_KMS_UNSEAL_RATE,
-                                        .handshake_burst = CCZ_KMS_SHARES_MAX,
-                                        /* nobody is known yet: a crowd would keep the shares out */
-                                        .handshake_total_rate = CCZ_KMS_RATE_MAX};
+    const struct ccz_kms_rates rates = {
+        .address_rate = CCZ_KMS_UNSEAL_RATE,
+        .address_burst = CCZ_KMS_SHARES_MAX,
+        .total_rate = CCZ_KMS_UNSEAL_TOTAL_RATE,
+        .total_burst = 4 * CCZ_KMS_SHARES_MAX,
+        .handshake_rate = CCZ_KMS_UNSEAL_RATE,
+        .handshake_burst = CCZ_KMS_SHARES_MAX,
+        /* nobody is known yet, so it takes a large crowd to keep the shares out */
+        .handshake_total_rate = CCZI_SHAKES_USUAL};
     rc = cczi_kms_gate_new(&s->gate, &rates, err);
     if (rc == CCZ_OK)
         *out = s;

@@ -577,8 +577,7 @@ static ccz_rc take_rates(struct ccz_kms_prov *p, const struct ccz_kms_prov_cfg *
                          struct ccz_err *err)
 {
     uint32_t one = cfg->address_rate ? cfg->address_rate : CCZ_KMS_PROV_ADDRESS_RATE;
-    uint32_t usual = cczi_shakes_usual(one) > CCZ_KMS_PROV_TOTAL_RATE ? cczi_shakes_usual(one)
-                                                                      : CCZ_KMS_PROV_TOTAL_RATE;
+    uint32_t usual = cczi_shakes_usual(one);
     usual = usual < CCZ_KMS_RATE_MAX ? usual : CCZ_KMS_RATE_MAX;
     uint32_t all = cfg->total_rate ? cfg->total_rate : usual;
     if (one > CCZ_KMS_RATE_MAX || all > CCZ_KMS_RATE_MAX)

@@ -245,6 +245,47 @@ static void test_straggler(void)
     world_end(&w);
 }
 
+/* An offer that crosses the last model on its way takes nothing away: the member evaluates it, and is counted. */
+static void test_straggler_last(void)
+{
+    for (unsigned async = 0; async < 2; async++) {
+        struct world w = {.len = 3,
+                          .cfg = {.rounds = 1,
+                                  .members_min = 3,
+                                  .quorum = async ? 0 : 2,
+                                  .buffer_len = async ? 2 : 0,
+                                  .round_timeout_ms = 1000,
+                                  .train = {.lr = 1}}};
+        struct ccz_buf msg, offer;
+        ccz_buf_init(&msg, CCZ_FL_MESSAGE_SIZE_MAX + CCZ_FL_LAYOUT_SIZE_MAX);
+        ccz_buf_init(&offer, CCZ_FL_MESSAGE_SIZE_MAX);
+        world_begin(&w, 10);
+        world_server(&w);
+        world_join_all(&w);
+        while (w.seat[2].toy.trainings == 0)
+            for (unsigned i = 0; i < 3; i++)
+                if (w.seat[i].toy.trainings == 0)
+                    (void)world_step(&w, i, &msg);
+        CHECK(ccz_fl_client_output(&offer, w.seat[2].c)); /* on its way */
+        world_run_but(&w, 2);
+        w.now_ms += async ? 0 : 1000;
+        (void)ccz_fl_server_tick(w.s, w.now_ms);
+        CHECK(w.recs == 1);
+        while (world_down(&w, 2, &msg)) /* the last model */
+            ;
+        CHECK(w.seat[2].work);
+        CHECK(ccz_fl_server_input(w.s, w.seat[2].member, ccz_buf_span(&offer), w.now_ms, NULL) ==
+              CCZ_OK);
+        CHECK(w.refusals == 1 && strcmp(w.refusal.where, "fl:stale-update") == 0);
+        world_run(&w);
+        CHECK(w.seat[2].over && w.seat[2].rc == CCZ_OK && ccz_fl_client_complete(w.seat[2].c));
+        CHECK(ccz_fl_server_final_eval(w.s).samples == 60);
+        ccz_buf_free(&msg);
+        ccz_buf_free(&offer);
+        world_end(&w);
+    }
+}
+
 /* Without its quorum a round begins anew, as often as is allowed. */
 static void test_quorum(void)
 {
@@ -535,6 +576,7 @@ static const struct ccz_test tests[] = {
     {"fl.left_behind", test_left_behind},
     {"fl.late_joiner", test_late_joiner},
     {"fl.straggler", test_straggler},
+    {"fl.straggler_last", test_straggler_last},
     {"fl.quorum", test_quorum},
     {"fl.stall", test_stall},
     {"fl.stop", test_stop},
