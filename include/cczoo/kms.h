@@ -274,8 +274,8 @@ struct ccz_kms_rates {
     uint32_t total_rate, total_burst;         /**< everybody */
     /** Handshakes of one address, whose evidence costs more than most calls: ccz_kms_service_admit(). */
     uint32_t handshake_rate, handshake_burst;
-    /** And of everybody, not less than of one address; 0 = 1000, or five times handshake_rate if that is more. A quarter of both is kept for addresses from
-     *  which, in the last 24 hours, somebody with a role called, or a workload that a policy accepted. */
+    /** And of everybody, not less than of one address; 0 = 1000, or five times handshake_rate if that is more. A quarter of both is kept
+     *  for addresses from which, in the last 24 hours, somebody with a role called, or a workload that a policy accepted. */
     uint32_t handshake_total_rate, handshake_total_burst;
 };
 #define CCZ_KMS_ADDRESS_RATE   2000

@@ -68,9 +68,9 @@ struct ccz_kms_door_limits {
     uint32_t principal_rate,
         principal_burst; /**< one key, subject or workload of the KBS protocol; 0 = 100, 200 */
     uint32_t total_rate, total_burst; /**< everybody; 0 = 5000, 10000 */
-    /** Handshakes of everybody: the thread of the door does them. 0 = 1000, or five times address_rate if that is more; twice the rate. Who is
-     *  over it is cut before the handshake. A quarter of both is kept for addresses from which, in the last 24 hours, a principal
-     *  with a role came, or a workload that was given a secret. */
+    /** Handshakes of everybody: the thread of the door does them. 0 = 1000, or five times address_rate if that is more; twice the rate.
+     *  Who is over it is cut before the handshake. A quarter of both is kept for addresses from which, in the last 24 hours, a
+     *  principal with a role came, or a workload that was given a secret. */
     uint32_t handshake_total_rate, handshake_total_burst;
 };
 #define CCZ_KMS_DOOR_BODY_SIZE_MAX                                                                 \

@@ -144,9 +144,10 @@ static ccz_rc take_last(struct ccz_fl_client *c, struct ccz_err *err)
 {
     bool was = c->complete;
     ccz_rc rc = c->cfg.on_last ? c->cfg.on_last(c->cfg.arg, c->seen_round, c->base, err) : CCZ_OK;
-    c->complete = was || rc == CCZ_OK;
-    if (rc == CCZ_OK)
-        rc = cczi_hfl_state_save(c, err);
+    if (rc != CCZ_OK)
+        return rc;
+    c->complete = true;
+    rc = cczi_hfl_state_save(c, err);
     if (rc != CCZ_OK)
         c->complete = was;
     return rc;

@@ -40,12 +40,12 @@ struct cczi_rate_addr {
 void cczi_rate_addr_of(struct cczi_rate_addr *out, const char *text);
 void cczi_rate_addr_of_socket(struct cczi_rate_addr *out, int fd);
 
-/* Handshakes of everybody, whom one address alone cannot use up, but a crowd of them can: a quarter is kept for those from which
- * somebody known came within a day (the latest, as many as fit). One thread at a time. */
 /* What is for all unless said otherwise: as much as one loop does, or five addresses at their rate. Can be doubled.
  * @param one  rate of an address */
 enum { CCZI_SHAKES_USUAL = 1000, CCZI_SHAKES_OF = 5 };
 uint32_t cczi_shakes_usual(uint32_t one);
+/* Handshakes of everybody, which one address alone cannot use up, but a crowd of them can: a quarter is kept for those from which
+ * somebody known came within a day (the latest, as many as fit). One thread at a time. */
 struct cczi_shakes {
     struct cczi_rate open_rate, kept_rate;
     struct cczi_bucket open, kept;

@@ -10,19 +10,26 @@
 
 /* --------------------------------------------------------------------------------- clients */
 
-/* A TLS connection of its own from @p address of this machine (NULL = any), on which each send_record() is one record. */
-static CURL *dial_tls(const struct kit *k, const char *address)
+/* From @p address of this machine (NULL = any). */
+static CURL *client_from(const char *url, const char *address)
 {
     CURL *c = curl_easy_init();
     CHECK(c);
-    curl_easy_setopt(c, CURLOPT_URL, k->base);
+    curl_easy_setopt(c, CURLOPT_URL, url);
     curl_easy_setopt(c, CURLOPT_PROXY, "");
     curl_easy_setopt(c, CURLOPT_INTERFACE, address);
-    curl_easy_setopt(c, CURLOPT_CONNECT_ONLY, 1L);
     curl_easy_setopt(c, CURLOPT_SSL_VERIFYPEER, 0L);
     curl_easy_setopt(c, CURLOPT_SSL_VERIFYHOST, 0L);
     curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(c, CURLOPT_TIMEOUT_MS, 20000L);
+    return c;
+}
+
+/* A TLS connection of its own, on which each send_record() is one record. */
+static CURL *dial_tls(const struct kit *k, const char *address)
+{
+    CURL *c = client_from(k->base, address);
+    curl_easy_setopt(c, CURLOPT_CONNECT_ONLY, 1L);
     if (curl_easy_perform(c) == CURLE_OK)
         return c;
     curl_easy_cleanup(c);
@@ -318,21 +325,14 @@ static void test_handshakes_all(void)
     kit_close(&k);
 }
 
+/* One request on a connection of its own. @return its status; 0: there was no connection */
 static unsigned who_from(struct kit *k, const char *address, const char *as)
 {
     char url[80], key[64];
-    CURL *c = curl_easy_init();
     long status = 0;
-    CHECK(c);
     (void)snprintf(url, sizeof(url), "%s/v1/Status", k->base);
     (void)snprintf(key, sizeof(key), "%s.key", as);
-    curl_easy_setopt(c, CURLOPT_URL, url);
-    curl_easy_setopt(c, CURLOPT_PROXY, "");
-    curl_easy_setopt(c, CURLOPT_INTERFACE, address);
-    curl_easy_setopt(c, CURLOPT_SSL_VERIFYPEER, 0L);
-    curl_easy_setopt(c, CURLOPT_SSL_VERIFYHOST, 0L);
-    curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L);
-    curl_easy_setopt(c, CURLOPT_TIMEOUT_MS, 20000L);
+    CURL *c = client_from(url, address);
     curl_easy_setopt(c, CURLOPT_SSLCERT, dir_path(as));
     curl_easy_setopt(c, CURLOPT_SSLKEY, dir_path(key));
     curl_easy_setopt(c, CURLOPT_POSTFIELDS, "{}");
