@@ -257,7 +257,10 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_handle(struct ccz_buf *response, struct ccz_
 /* -------------------------------------------------------------------------------- service */
 
 /** The handler behind an RPC server. Calls are queued to one worker thread that owns the store (databases block), so
- *  event loops stay responsive; the queue is bounded (CCZ_E_LIMIT "kms:busy"). What waits together is one transaction
+ *  event loops stay responsive; the queue is bounded (CCZ_E_LIMIT "kms:busy"). A call waits for at most two or three seconds behind a
+ *  transaction that does not end; while the store does not answer, calls are refused at once (CCZ_E_UNAVAILABLE "kms:store-stalled",
+ *  "kms:store-connect"; nothing of them was done), so that who knows several servers goes on with another one, and the worker looks
+ *  every second whether it is back. What waits together is one transaction
  *  and one commit: each call succeeds or fails by itself, and no answer leaves before that commit. Uses of keys that take
  *  long (RSA, large messages) are worked on by threads of their own between two of these transactions. Keys with a period
  *  (kms_use.h) rotate by themselves: due ones are looked for at the start and every minute. */
@@ -319,19 +322,20 @@ CCZ_API bool ccz_kms_service_admit(void *service, const char *address);
 /** Appends counters of the gRPC port for Prometheus; part of ccz_kms_door_metrics(). Any thread. */
 CCZ_API void ccz_kms_service_metrics(struct ccz_kms_service *s, struct ccz_buf *out);
 /** What a call came to: @p err is NULL and @p response the message; or why not, and @p response is the id of the decision as
- *  text ("D17", kms_why.h), empty if it is not on record. Both are borrowed. On the worker's thread, where other calls wait: it
+ *  text ("D17", kms_why.h), empty if it is not on record. Both are borrowed. On a thread of the service, where other calls wait: it
  *  must not block. */
 typedef void (*ccz_kms_answer_fn)(void *arg, struct ccz_span response, const struct ccz_err *err);
 /** A way in beside gRPC, for doors of other protocols: the same queue, policies and audit. @p req is copied; its now_s and
  *  info are those of the service, and whoever fills in its peer answers for that. Thread-safe.
- *  @retval CCZ_E_LIMIT  "kms:busy": not queued, @p answer is not called; else it is, exactly once, before the service is freed */
+ *  @retval CCZ_E_LIMIT  "kms:busy"  @retval CCZ_E_UNAVAILABLE  the store does not answer: not queued, @p answer is not called; else it is,
+ *  exactly once, before the service is freed */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_service_call(struct ccz_kms_service *s,
                                                  const struct ccz_kms_request *req,
                                                  ccz_kms_answer_fn answer, void *arg,
                                                  struct ccz_err *err);
 /** Whether the service can do its work: the worker gets through its queue and the store answers a read. With @p principal (32 bytes,
  *  copied) also whether it has a role: "kms:admin-unknown". Nothing is recorded. @p answer as of ccz_kms_service_call(), with an
- *  empty response. @retval CCZ_E_LIMIT "kms:busy" */
+ *  empty response. @retval CCZ_E_LIMIT, CCZ_E_UNAVAILABLE  as of ccz_kms_service_call() */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_service_probe(struct ccz_kms_service *s,
                                                   const uint8_t *principal,
                                                   ccz_kms_answer_fn answer, void *arg,
@@ -339,7 +343,7 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_service_probe(struct ccz_kms_service *s,
 /** Copies the store, as it is between two commits, to @p path (0600, replaced when the copy is complete and durable), which
  *  ccz_kms_store_open() takes as the database of a state folder. Values are sealed in it as in the store; the master key is not in it. Calls
  *  wait meanwhile. @param path  copied  @p answer as of ccz_kms_service_call(), with an empty response: "kms:backup" of a store that is not
- *  in SQLite, "kms:store-full"  @retval CCZ_E_LIMIT "kms:busy" */
+ *  in SQLite, "kms:store-full"  @retval CCZ_E_LIMIT, CCZ_E_UNAVAILABLE  as of ccz_kms_service_call() */
 CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_service_backup(struct ccz_kms_service *s, const char *path,
                                                    ccz_kms_answer_fn answer, void *arg,
                                                    struct ccz_err *err);

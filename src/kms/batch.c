@@ -180,14 +180,19 @@ static ccz_rc transact(bool *begun, struct ccz_kms_store *s, struct cczi_kms_ent
         cczi_kms_retry_pause(n);
         rc = try_once(begun, s, entries, len, false, err);
     }
-    bool away = rc == CCZ_E_UNAVAILABLE && !*begun && s->db.fault == CCZI_KMS_FAULT_AGAIN;
+    const bool unknown = rc == CCZ_E_UNAVAILABLE && s->db.fault == CCZI_KMS_FAULT_UNKNOWN;
+    const bool away =
+        unknown || (rc == CCZ_E_UNAVAILABLE && !*begun && s->db.fault == CCZI_KMS_FAULT_AGAIN);
     s->away_until_ms = away ? ccz_mono_ms() + CCZI_KMS_AWAY_MS : 0;
-    if (away)
+    if (unknown) /* of these calls; nothing of others was done */
+        (void)cczi_kms_hint(&s->away, ccz_fail(&s->away, rc, "kms:store-connect", 0,
+                                               "the database went away during a commit"));
+    else if (away)
         s->away = *err;
     return rc;
 }
 
-static void count_unrecorded(struct ccz_kms_store *s, size_t len)
+void cczi_kms_count_unrecorded(struct ccz_kms_store *s, size_t len)
 {
     atomic_fetch_add(&s->unrecorded, len);
     atomic_store(&s->takes_nothing, true);
@@ -229,7 +234,7 @@ static void record_refusal(struct ccz_kms_store *s, struct cczi_kms_entry *e)
         return;
     }
     e->receipt = (struct ccz_kms_receipt){0};
-    count_unrecorded(s, 1);
+    cczi_kms_count_unrecorded(s, 1);
     ccz_log(CCZ_LOG_ERROR, "kms", "a refusal could not be recorded: where=%s %s", err.where,
             err.msg);
 }
@@ -301,7 +306,7 @@ static void finish(struct ccz_kms_store *s, struct cczi_kms_entry *entries, size
 static void give_up(struct ccz_kms_store *s, struct cczi_kms_entry *entries, size_t len, ccz_rc rc,
                     const struct ccz_err *why)
 {
-    count_unrecorded(s, len);
+    cczi_kms_count_unrecorded(s, len);
     for (size_t i = 0; i < len; i++) {
         struct cczi_kms_entry *e = &entries[i];
         e->receipt = (struct ccz_kms_receipt){0};

@@ -134,6 +134,8 @@ static const struct {
     {"kms:init", "choose another folder; deleting this one destroys its keys for good"},
     {"kms:row-mac", "restore the state folder from a backup; see docs/design/kms.md"},
     {"kms:store-connect", "is the database server up? ask again then; nothing was done"},
+    {"kms:store-stalled", "nothing of this call was done: ask another server, or again; is the "
+                          "disk of the store, or its database server, there?"},
     {"kms:store-conflict", "ask again; nothing was done"},
     {"kms:store-locked",
      "another server of this KMS holds the store: is one of them stopped inside a call?"},

@@ -232,7 +232,7 @@ ccz_rc cczi_kms_settle(struct ccz_kms_store *s, struct ccz_err *err);
 /* and none later than this after the first try: callers have other servers to go to, and a deadline */
 #define CCZI_KMS_RETRY_MS 3000
 /* What became of a COMMIT without an answer is asked again for so long; the last time that it is asked has the limits of any statement. */
-#define CCZI_KMS_RESOLVE_MS 10000
+#define CCZI_KMS_RESOLVE_MS 3000
 /* How long calls are refused at once after a transaction could not even begin. */
 #define CCZI_KMS_AWAY_MS 1000
 void cczi_kms_retry_pause(unsigned n);           /* before try n = 1, 2, ... of a transaction */
@@ -984,6 +984,7 @@ void cczi_kms_handle_batch(struct ccz_kms_store *s, struct cczi_kms_entry *entri
  * of them: what goes beyond the time of a transaction (s->batch_ms) is as it was, for another pass */
 size_t cczi_kms_batch_pass(struct ccz_kms_store *s, struct cczi_kms_entry *entries, size_t len);
 /* For alarms: whether the store takes lines, without which nothing is answered. Any thread. */
+void cczi_kms_count_unrecorded(struct ccz_kms_store *s, size_t len); /* any thread */
 void cczi_kms_batch_metrics(struct ccz_kms_store *s, struct ccz_buf *out);
 #define CCZI_KMS_PASSES_MAX 4 /* of one call: its key may change while its work is done */
 /* In the log and the metrics alone. @param where  "kms:busy", "kms:busy-namespace" */

@@ -26,7 +26,10 @@ enum {
     /* for keys that nobody knows: strangers must neither keep the worker busy nor the thread that shakes hands */
     PINS_EVERY_MS = 1000,
     PINS_WAIT_MS = 500,
-    PINS_FAILED_MS = 10000 /* after a failure: the database is away */
+    PINS_FAILED_MS = 10000, /* after a failure: the database is away */
+    /* nobody waits longer for a transaction that does not end: not for others, that is, whose calls are in it */
+    STALL_MS = 2000,
+    STALL_EVERY_MS = 500
 };
 
 /* A copy of everything the handler needs: the request and the peer belong to whoever called. */
@@ -64,7 +67,12 @@ struct ccz_kms_service {
     pthread_cond_t wake, wake_crypto;
     struct queue calls;
     struct cczi_kms_works works; /* for the crypto threads, with what they are at */
-    bool stop, stop_crypto;
+    bool stop, stop_crypto, stop_minder;
+    pthread_t minder;
+    pthread_cond_t wake_minder;
+    int64_t begun_ms;    /* when the worker took the calls that it has in hand; 0: it has none */
+    struct ccz_err away; /* why no call is taken: the store does not answer; rc CCZ_OK: it does */
+    uint64_t refused;    /* calls, since then */
     pthread_t crypto[CCZ_KMS_CRYPTO_THREADS_MAX];
     size_t crypto_threads, crypto_len; /* wanted; there */
     struct timespec look;              /* for rotations next: monotonic time; of the worker */
@@ -169,28 +177,73 @@ static const char *queue_work(struct ccz_kms_service *s, struct job *j)
 
 /* --------------------------------------------------------------------------- worker */
 
+static bool is_before(const struct timespec *a, const struct timespec *b)
+{
+    return a->tv_sec < b->tv_sec || (a->tv_sec == b->tv_sec && a->tv_nsec < b->tv_nsec);
+}
+
 static bool is_past(const struct timespec *t)
 {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
-    return now.tv_sec > t->tv_sec || (now.tv_sec == t->tv_sec && now.tv_nsec >= t->tv_nsec);
+    return !is_before(&now, t);
+}
+
+/* From now on, for pthread_cond_timedwait(). */
+static struct timespec in_ms(int64_t ms)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    t.tv_nsec += ms % 1000 * 1000000L;
+    t.tv_sec += ms / 1000 + t.tv_nsec / 1000000000L;
+    t.tv_nsec %= 1000000000L;
+    return t;
 }
 
 /* Up to CCZI_KMS_BATCH_MAX jobs as a list, without waiting for more than the first. While one batch is on its way to the disk
  * the next one gathers: the busier, the larger, and nobody waits for company. @return false once stopped and empty; true with
- * no jobs: it is time to look for rotations */
+ * no jobs: it is time to look for rotations, or for the store */
 static bool take_jobs(struct queue *out, struct ccz_kms_service *s)
 {
     int timed_out = 0;
     queue_init(out);
     pthread_mutex_lock(&s->lock);
+    const struct timespec again = in_ms(CCZI_KMS_AWAY_MS);
+    const struct timespec until =
+        s->away.rc != CCZ_OK && is_before(&again, &s->look) ? again : s->look;
     while (!s->calls.first && !(s->stop && s->works.len == 0) && !timed_out)
-        timed_out = pthread_cond_timedwait(&s->wake, &s->lock, &s->look);
+        timed_out = pthread_cond_timedwait(&s->wake, &s->lock, &until);
     bool more = s->calls.first || timed_out;
     while (out->len < CCZI_KMS_BATCH_MAX && s->calls.first)
         queue_add(out, queue_take(&s->calls));
     pthread_mutex_unlock(&s->lock);
     return more;
+}
+
+/* The worker begins to use the store, or is through. What it could not do says whether the store is there. */
+static void begin_use(struct ccz_kms_service *s)
+{
+    pthread_mutex_lock(&s->lock);
+    s->begun_ms = ccz_mono_ms();
+    pthread_mutex_unlock(&s->lock);
+}
+
+static void end_use(struct ccz_kms_service *s)
+{
+    const struct ccz_kms_store *store = s->cfg.store;
+    pthread_mutex_lock(&s->lock);
+    const bool was = s->away.rc != CCZ_OK, is = store->away_until_ms != 0;
+    const uint64_t refused = s->refused;
+    s->begun_ms = 0;
+    s->away = is ? store->away : (struct ccz_err){0};
+    s->refused = is ? refused : 0;
+    pthread_mutex_unlock(&s->lock);
+    if (is && !was)
+        ccz_log(CCZ_LOG_WARN, "kms", "no call is taken until the store is back: where=%s %s",
+                store->away.where, store->away.msg);
+    if (was && !is)
+        ccz_log(CCZ_LOG_WARN, "kms", "the store is back: calls_refused=%llu",
+                (unsigned long long)refused);
 }
 
 static void finish_job(struct ccz_kms_service *s, struct job *j, struct cczi_kms_entry *e)
@@ -266,7 +319,9 @@ static void answer_probe(struct ccz_kms_service *s, struct job *j)
 static void back_up(struct ccz_kms_service *s, struct job *j)
 {
     struct ccz_err err = {0};
+    end_use(s); /* it takes what it takes, and calls wait */
     ccz_rc rc = cczi_kms_db_copy((const char *)j->body.ptr, &s->cfg.store->db, &err);
+    begin_use(s);
     j->answer(j->arg, (struct ccz_span){0}, rc == CCZ_OK ? NULL : &err);
 }
 
@@ -406,32 +461,102 @@ static void renew_pins(struct ccz_kms_service *s)
                 err.where, err.msg);
 }
 
+/* Whether a store that was away is back: no call waits for that. What else may be wrong with it, the next call is told. */
+static void look_for_store(struct ccz_kms_service *s)
+{
+    struct ccz_kms_store *store = s->cfg.store;
+    struct ccz_err err = {0};
+    if (store->away_until_ms == 0 || ccz_mono_ms() < store->away_until_ms)
+        return;
+    ccz_rc rc = cczi_kms_begin_read(store, &err);
+    cczi_kms_rollback(store);
+    store->away_until_ms = rc == CCZ_E_UNAVAILABLE ? ccz_mono_ms() + CCZI_KMS_AWAY_MS : 0;
+    if (rc == CCZ_E_UNAVAILABLE)
+        store->away = err;
+}
+
 static void *work(void *arg)
 {
     struct ccz_kms_service *s = arg;
     struct queue jobs;
     look_for_rotations(s);
     while (take_jobs(&jobs, s)) {
+        begin_use(s);
         handle_jobs(s, &jobs);
         renew_pins(s);
         look_for_rotations(s);
+        look_for_store(s);
+        end_use(s);
     }
     return NULL;
 }
 
-/* ----------------------------------------------------------------------------- loop */
+/* ---------------------------------------------------------------------------- minder */
 
-static bool queue_job(struct ccz_kms_service *s, struct job *j)
+static bool is_call(const struct job *j)
 {
-    pthread_mutex_lock(&s->lock);
-    bool room = s->calls.len < QUEUE_MAX && !s->stop;
-    if (room) {
+    return !j->own && !j->probe && !j->pins && !j->backup;
+}
+
+/* Takes what somebody waits for out of the queue. The lock is held. */
+static void take_waiting(struct queue *out, struct ccz_kms_service *s)
+{
+    struct queue rest;
+    queue_init(out);
+    queue_init(&rest);
+    for (struct job *j; (j = queue_take(&s->calls)) != NULL;) {
+        queue_add(is_call(j) || j->probe ? out : &rest, j);
+        s->refused += is_call(j);
+    }
+    for (struct job *j; (j = queue_take(&rest)) != NULL;)
         queue_add(&s->calls, j);
-        pthread_cond_signal(&s->wake);
+}
+
+/* Nothing of them was done. */
+static void refuse_waiting(struct ccz_kms_service *s, struct queue *waiting,
+                           const struct ccz_err *err)
+{
+    for (struct job *j; (j = queue_take(waiting)) != NULL;) {
+        if (is_call(j))
+            cczi_kms_count_unrecorded(s->cfg.store, 1);
+        if (!j->call || !ccz_rpc_cancelled(j->call))
+            j->answer(j->arg, (struct ccz_span){0}, err);
+        job_free(j);
+    }
+}
+
+/* The worker stands in a transaction, in the database or before it, and has other calls behind it: whose callers may know another server. */
+static void *mind(void *arg)
+{
+    struct ccz_kms_service *s = arg;
+    pthread_mutex_lock(&s->lock);
+    while (!s->stop_minder) {
+        const struct timespec next = in_ms(STALL_EVERY_MS);
+        (void)pthread_cond_timedwait(&s->wake_minder, &s->lock, &next);
+        const int64_t ms = s->begun_ms ? ccz_mono_ms() - s->begun_ms : 0;
+        if (ms < STALL_MS || (s->away.rc != CCZ_OK && !s->calls.first))
+            continue;
+        const bool news = s->away.rc == CCZ_OK;
+        if (news) {
+            ccz_fail(&s->away, CCZ_E_UNAVAILABLE, "kms:store-stalled", ms,
+                     "a transaction has not ended for %lld ms", (long long)ms);
+            (void)cczi_kms_hint(&s->away, CCZ_E_UNAVAILABLE);
+        }
+        const struct ccz_err err = s->away;
+        struct queue waiting;
+        take_waiting(&waiting, s);
+        pthread_mutex_unlock(&s->lock);
+        if (news)
+            ccz_log(CCZ_LOG_WARN, "kms", "no call is taken until it has: where=%s %s", err.where,
+                    err.msg);
+        refuse_waiting(s, &waiting, &err);
+        pthread_mutex_lock(&s->lock);
     }
     pthread_mutex_unlock(&s->lock);
-    return room;
+    return NULL;
 }
+
+/* ----------------------------------------------------------------------------- loop */
 
 static ccz_rc refuse_busy(struct ccz_err *err)
 {
@@ -439,13 +564,34 @@ static ccz_rc refuse_busy(struct ccz_err *err)
     return cczi_kms_hint(err, CCZ_E_LIMIT);
 }
 
-/* Takes @p j, also when there is no room for it. */
+/* @p j stays the caller's when it is refused. */
+static ccz_rc queue_job(struct ccz_kms_service *s, struct job *j, struct ccz_err *err)
+{
+    ccz_rc rc = CCZ_OK;
+    pthread_mutex_lock(&s->lock);
+    if (s->away.rc != CCZ_OK) {
+        s->refused += is_call(j);
+        *err = s->away;
+        rc = err->rc;
+    } else if (s->calls.len >= QUEUE_MAX || s->stop) {
+        rc = refuse_busy(err);
+    } else {
+        queue_add(&s->calls, j);
+        pthread_cond_signal(&s->wake);
+    }
+    pthread_mutex_unlock(&s->lock);
+    if (rc == CCZ_E_UNAVAILABLE && is_call(j))
+        cczi_kms_count_unrecorded(s->cfg.store, 1);
+    return rc;
+}
+
+/* Takes @p j, also when it is refused. */
 static ccz_rc give_job(struct ccz_kms_service *s, struct job *j, struct ccz_err *err)
 {
-    if (!j->body.bad && !j->evidence.bad && queue_job(s, j))
-        return CCZ_OK;
-    job_free(j);
-    return refuse_busy(err);
+    ccz_rc rc = j->body.bad || j->evidence.bad ? refuse_busy(err) : queue_job(s, j, err);
+    if (rc != CCZ_OK)
+        job_free(j);
+    return rc;
 }
 
 /* @p call  of gRPC, held until it is answered; or NULL */
@@ -568,15 +714,13 @@ static bool is_pinned(const struct ccz_kms_service *s, const uint8_t digest[32])
 
 static bool queue_pins_job(struct ccz_kms_service *s)
 {
+    struct ccz_err err;
     struct job *j = calloc(1, sizeof(*j));
     if (!j)
         return false;
     j->pins = true;
     ccz_buf_init(&j->body, 0);
-    if (queue_job(s, j))
-        return true;
-    job_free(j);
-    return false;
+    return give_job(s, j, &err) == CCZ_OK;
 }
 
 /* Has the worker look for new principals, and waits for that. The lock is held, but for the wait. @return false: it was not its time */
@@ -587,11 +731,7 @@ static bool ask_for_pins(struct ccz_kms_service *s)
         return false;
     s->pins_next_ms = now_ms + PINS_EVERY_MS;
     uint64_t turn = s->pins_turn;
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_nsec += PINS_WAIT_MS * 1000000L;
-    until.tv_sec += until.tv_nsec / 1000000000L;
-    until.tv_nsec %= 1000000000L;
+    const struct timespec until = in_ms(PINS_WAIT_MS);
     int timed_out = 0;
     if (!queue_pins_job(s))
         return false;
@@ -658,6 +798,7 @@ static void sync_init(struct ccz_kms_service *s)
     pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
     pthread_mutex_init(&s->lock, NULL);
     pthread_cond_init(&s->wake, &attr);
+    pthread_cond_init(&s->wake_minder, &attr);
     pthread_cond_init(&s->wake_crypto, NULL);
     pthread_cond_init(&s->pins_renewed, &attr);
     pthread_mutex_init(&s->pins_lock, NULL);
@@ -667,6 +808,7 @@ static void sync_init(struct ccz_kms_service *s)
 static void sync_deinit(struct ccz_kms_service *s)
 {
     pthread_cond_destroy(&s->wake);
+    pthread_cond_destroy(&s->wake_minder);
     pthread_cond_destroy(&s->wake_crypto);
     pthread_cond_destroy(&s->pins_renewed);
     pthread_mutex_destroy(&s->lock);
@@ -683,6 +825,15 @@ static void stop_crypto(struct ccz_kms_service *s)
         pthread_join(s->crypto[--s->crypto_len], NULL);
 }
 
+static void stop_minder(struct ccz_kms_service *s)
+{
+    pthread_mutex_lock(&s->lock);
+    s->stop_minder = true;
+    pthread_cond_signal(&s->wake_minder);
+    pthread_mutex_unlock(&s->lock);
+    pthread_join(s->minder, NULL);
+}
+
 static ccz_rc start_threads(struct ccz_kms_service *s, struct ccz_err *err)
 {
     size_t len = s->cfg.crypto_threads ? s->cfg.crypto_threads : CRYPTO_THREADS;
@@ -695,8 +846,11 @@ static ccz_rc start_threads(struct ccz_kms_service *s, struct ccz_err *err)
         ok = pthread_create(&s->crypto[i], NULL, do_works, s) == 0;
         s->crypto_len += ok;
     }
+    ok = ok && pthread_create(&s->minder, NULL, mind, s) == 0;
     if (ok && pthread_create(&s->worker, NULL, work, s) == 0)
         return CCZ_OK;
+    if (ok)
+        stop_minder(s);
     stop_crypto(s);
     return ccz_fail(err, CCZ_E_UNAVAILABLE, "kms:service", 0, "cannot start the worker threads");
 }
@@ -758,6 +912,7 @@ void ccz_kms_service_free(struct ccz_kms_service *s)
     pthread_cond_signal(&s->wake);
     pthread_mutex_unlock(&s->lock);
     pthread_join(s->worker, NULL);
+    stop_minder(s);
     stop_crypto(s);
     s->cfg.store->clock = NULL;
     sync_deinit(s);

@@ -143,4 +143,7 @@ has out "^accepted: $(wc -l <"$RUN/receipts") receipts\$"
 "$ROOT/tests/integration/kms_acked.py" "$RUN/export.jsonl" "$RUN/acked"
 "$BIN/cczoo-kmsd" check --state "$RUN/kms" --database "$DB" >"$RUN/out" || die "the store is damaged"
 [ "$CUT" = forwarder ] || grep -q 'where=kms:store-' "$RUN/log/second.log" || die "the second one never noticed that its database was away"
+if [ "$CUT" = namespace ] && ! { grep -q 'no call is taken until' "$RUN/log/second.log" && grep -q 'the store is back: calls_refused=[1-9]' "$RUN/log/second.log"; }; then
+    die "the second one had its callers wait for the database"
+fi
 say "$(cat "$RUN/out")"

@@ -8,6 +8,7 @@
 #include "kms/kms_why_client.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <unistd.h>
 
 /* ------------------------------------------------------------------------------ tests */
@@ -302,6 +303,24 @@ static void *knock(void *arg)
     return NULL;
 }
 
+struct gift {
+    struct ccz_kms_store *store;
+    struct ccz_kms_grant grant;
+    atomic_bool given;
+};
+
+/* On the worker, who owns the store. */
+static void give(void *arg, struct ccz_span response, const struct ccz_err *why)
+{
+    struct gift *g = arg;
+    struct ccz_err err = {0};
+    const uint64_t changed = g->store->roles_changed;
+    CHECK(!why && !response.size);
+    CHECK(ccz_kms_store_grant(g->store, &g->grant, FIX_NOW, &err) == CCZ_OK);
+    g->store->roles_changed = changed;
+    atomic_store(&g->given, true);
+}
+
 /* A role that the service was not told of, as another server gives it: looked for when its key comes. Strangers in numbers get their
  * refusals, and keep nobody out. */
 static void test_net_new_pin(void)
@@ -315,12 +334,11 @@ static void test_net_new_pin(void)
     serve_kms(&s);
     CHECK(ccz_key_generate(&key, CCZ_P256) == CCZ_OK);
     CHECK(connect_as(&admin, &s, s.admin, &err) == CCZ_OK);
-    CHECK(ccz_kms_get_status(&st, admin.rpc, &err) == CCZ_OK); /* the worker sleeps from now on */
-    struct ccz_kms_grant g = {.ns = "*", .roles = CCZ_KMS_ROLE_AUDITOR, .label = "Anne"};
-    spki_digest(g.principal, key);
-    uint64_t changed = s.store->roles_changed;
-    CHECK(ccz_kms_store_grant(s.store, &g, FIX_NOW, &err) == CCZ_OK);
-    s.store->roles_changed = changed;
+    struct gift g = {s.store, {.ns = "*", .roles = CCZ_KMS_ROLE_AUDITOR, .label = "Anne"}, false};
+    spki_digest(g.grant.principal, key);
+    CHECK(ccz_kms_service_probe(s.service, NULL, give, &g, &err) == CCZ_OK);
+    while (!atomic_load(&g.given))
+        (void)usleep(1000);
     for (int i = 0; i < 3; i++)
         CHECK(pthread_create(&t[i], NULL, knock, s.service) == 0);
     ccz_rc rc = CCZ_E_DENIED;
