@@ -108,20 +108,24 @@ bool fedlr_peer_lost(ccz_rc rc)
     return rc == CCZ_E_CLOSED || rc == CCZ_E_TIMEOUT || rc == CCZ_E_UNAVAILABLE || rc == CCZ_E_IO;
 }
 
-ccz_rc fedlr_attempts(struct fedlr_links *l, const struct fedlr_opts *o, int64_t *progress_ms,
-                      ccz_rc (*work)(void *arg, struct ccz_err *err), void *arg,
-                      struct ccz_err *err)
+ccz_rc fedlr_attempts(struct fedlr_links *l, const struct fedlr_opts *o, bool through,
+                      int64_t *progress_ms, ccz_rc (*work)(void *arg, struct ccz_err *err),
+                      void *arg, struct ccz_err *err)
 {
     static const struct timespec pause = {.tv_nsec = 200000000};
-    int64_t wait_ms = o->timeout_s * 1000;
+    const int64_t timeout_ms = o->timeout_s * 1000;
+    int64_t wait_ms = timeout_ms, left_ms = o->retry_s * 1000;
+    if (through && left_ms > 0 && left_ms < timeout_ms)
+        wait_ms = left_ms;
     for (*progress_ms = ccz_mono_ms();;) {
         *err = (struct ccz_err){0};
         ccz_rc rc = fedlr_links_join(l, o, wait_ms, err);
         if (rc == CCZ_OK)
             rc = work(arg, err);
-        if (rc == CCZ_OK || !fedlr_peer_lost(rc) ||
-            ccz_mono_ms() - *progress_ms > o->retry_s * 1000)
+        left_ms = *progress_ms + o->retry_s * 1000 - ccz_mono_ms();
+        if (rc == CCZ_OK || !fedlr_peer_lost(rc) || left_ms <= 0)
             return rc;
+        wait_ms = left_ms < timeout_ms ? left_ms : timeout_ms;
         ui_say("%s: %s; connecting again", err->where, err->msg);
         if (!o->listen) /* who listens is there at once, so that the others find him */
             (void)nanosleep(&pause, NULL);

@@ -20,6 +20,7 @@ struct role {
     struct ccz_fedlr_run run;
     struct ccz_fedlr_model *model;
     int64_t progress_ms; /* of the last round, or of the start */
+    bool through;        /* all rounds are done here, though perhaps not at all others */
 };
 
 static bool is(const struct fedlr_opts *o, const char *role)
@@ -69,6 +70,7 @@ static void on_round(void *arg, const struct ccz_fedlr_progress *p)
     struct role *r = arg;
     struct ccz_fedlr_metrics m;
     r->progress_ms = ccz_mono_ms();
+    r->through = false;
     uint64_t every = (p->rounds + PRINTED_ROUNDS - 1) / PRINTED_ROUNDS;
     if (p->round % every != 0 && p->round != p->rounds)
         return;
@@ -113,12 +115,18 @@ static ccz_rc write_model(const struct role *r, struct ccz_err *err)
 
 /* --------------------------------------------------------------------------------- training */
 
+/* Of the arbiter of encrypted-model. */
+static size_t model_cols(const struct role *r)
+{
+    return r->o->cols ? (size_t)r->o->cols : r->test ? r->test->cols : 0;
+}
+
 static ccz_rc train(struct role *r, struct ccz_err *err)
 {
     struct fedlr_links *l = &r->links;
     struct ccz_chan *arbiter = l->arbiter ? l->chan[l->len] : NULL;
     const struct ccz_paillier_key *key = r->key;
-    size_t cols = r->o->cols ? (size_t)r->o->cols : r->test ? r->test->cols : 0;
+    size_t cols = model_cols(r);
     ccz_fedlr_model_free(r->model);
     r->model = NULL;
     if (is(r->o, "aggregator"))
@@ -163,7 +171,27 @@ static ccz_rc work(void *arg, struct ccz_err *err)
     struct role *r = arg;
     bool hetero = strncmp(r->o->mode, "hetero", 6) == 0;
     ccz_rc rc = train(r, err);
+    if (rc == CCZ_E_CLOSED && strcmp(err->where, "fedlr:farewell") == 0)
+        r->through = true;
     return rc == CCZ_OK && hetero && r->test ? measure_together(r, err) : rc;
+}
+
+/* The others may be through and gone: the model is in this party's state then, and only measuring together needs them. */
+static ccz_rc finish_alone(struct role *r, struct ccz_err *err)
+{
+    enum ccz_fedlr_mode mode = r->o->cfg.mode;
+    ccz_fedlr_model_free(r->model);
+    r->model = NULL;
+    if (is(r->o, "guest") && !r->test)
+        return ccz_fedlr_guest_stored(&r->model, r->data, &r->run, err);
+    if (is(r->o, "host") && !r->test)
+        return ccz_fedlr_host_stored(&r->model, r->data, &r->run, err);
+    if (is(r->o, "worker") && mode == CCZ_FEDLR_HOMO)
+        return ccz_fedlr_work_stored(&r->model, r->data, &r->run, err);
+    if (is(r->o, "arbiter") && mode == CCZ_FEDLR_ENCRYPTED_MODEL)
+        return ccz_fedlr_arbitrate_stored(&r->model, model_cols(r), &r->run, err);
+    bool keeps_nothing = is(r->o, "aggregator") || is(r->o, "arbiter");
+    return keeps_nothing && r->through ? CCZ_OK : CCZ_E_NOT_FOUND;
 }
 
 static ccz_rc prepare(struct role *r, struct ccz_err *err)
@@ -185,6 +213,7 @@ static ccz_rc prepare(struct role *r, struct ccz_err *err)
                                     .timeout_ms = o->timeout_s * 1000,
                                     .checkpoint = o->state,
                                     .seal = r->seal,
+                                    .stays = o->retry_s > 0,
                                     .key_id = o->key_id ? r->key_id : NULL,
                                     .on_round = on_round,
                                     .arg = r};
@@ -196,8 +225,13 @@ int fedlr_run_role(const struct fedlr_opts *o)
     struct role r = {.o = o};
     struct ccz_err err = {0};
     ccz_rc rc = prepare(&r, &err);
+    bool through = rc == CCZ_OK && o->state && finish_alone(&r, NULL) == CCZ_OK;
     if (rc == CCZ_OK)
-        rc = fedlr_attempts(&r.links, o, &r.progress_ms, work, &r, &err);
+        rc = fedlr_attempts(&r.links, o, through, &r.progress_ms, work, &r, &err);
+    if (fedlr_peer_lost(rc) && finish_alone(&r, NULL) == CCZ_OK) {
+        ui_say("%s: %s; all rounds were done already", err.where, err.msg);
+        rc = CCZ_OK;
+    }
     if (rc == CCZ_OK)
         rc = write_model(&r, &err);
     if (rc == CCZ_OK && r.model)

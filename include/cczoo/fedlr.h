@@ -249,6 +249,9 @@ struct ccz_fedlr_run {
      */
     const char *checkpoint;
     const struct ccz_secret *seal; /**< 32 bytes; required with a checkpoint */
+    /** Of who stores nothing, an aggregator or HETERO's arbiter: fails with "fedlr:farewell", as who has a checkpoint does, if a party
+     *  was lost that may not have stored its last round: it will come again, and needs all of them. Else it returns then. */
+    bool stays;
     const uint8_t *key_id;  /**< CCZ_PAILLIER_ID_SIZE bytes: the only key accepted; NULL = any */
     bool key_1024_insecure; /**< accepts keys of 1024 bits, for tests */
     bool
@@ -264,7 +267,8 @@ struct ccz_fedlr_run {
  * common round). CCZ_E_LIMIT: fedlr:layout (no room for a slot), fedlr:few-rows (heterogeneous: the smallest
  * mini-batch has no more rows than a party gets sums of it, its columns and for the guest two more: refused by who decrypts), fedlr:range (a value exceeds what was declared: the step
  * size is too large). Checkpoints: CCZ_E_FORMAT fedlr:checkpoint, CCZ_E_SIG fedlr:checkpoint-seal, CCZ_E_MISMATCH
- * fedlr:checkpoint-config. And those of chan.h and paillier.h: what a peer sent is refused by their readers.
+ * fedlr:checkpoint-config. With a checkpoint, CCZ_E_CLOSED fedlr:farewell: this party's last round is stored, another one's may not be:
+ * call again for its sake, or take the model with ccz_fedlr_..._stored(). And those of chan.h and paillier.h: what a peer sent is refused by their readers.
  * On failure no model is returned and all channels are closed, with the reason.
  */
 
@@ -309,6 +313,25 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_fedlr_host(struct ccz_fedlr_model **out,
                                            struct ccz_chan *guest, struct ccz_chan *arbiter,
                                            const struct ccz_fedlr_table *t,
                                            const struct ccz_fedlr_run *run, struct ccz_err *err);
+/**
+ * What a finished training has stored, without the others: who was killed when all was done need not find them again.
+ * @retval CCZ_E_NOT_FOUND  fedlr:unfinished: there is no state, or none of the last round  @retval others  of checkpoints
+ */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_fedlr_work_stored(struct ccz_fedlr_model **out,
+                                                  const struct ccz_fedlr_table *t,
+                                                  const struct ccz_fedlr_run *run,
+                                                  struct ccz_err *err); /**< of HOMO */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_fedlr_arbitrate_stored(
+    struct ccz_fedlr_model **out, size_t cols, const struct ccz_fedlr_run *run,
+    struct ccz_err *err); /**< of ENCRYPTED_MODEL */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_fedlr_guest_stored(struct ccz_fedlr_model **out,
+                                                   const struct ccz_fedlr_table *t,
+                                                   const struct ccz_fedlr_run *run,
+                                                   struct ccz_err *err);
+CCZ_API CCZ_MUST_USE ccz_rc ccz_fedlr_host_stored(struct ccz_fedlr_model **out,
+                                                  const struct ccz_fedlr_table *t,
+                                                  const struct ccz_fedlr_run *run,
+                                                  struct ccz_err *err);
 /**
  * Joint prediction: hosts send their part of w x of every row, in clear, and the guest adds up. So the guest learns
  * those sums. Hosts return when the guest has said that it got them. @param[out] p  probabilities of t->rows rows

@@ -15,11 +15,8 @@ enum {
     W_FRACTION = 24,
     W_INT_BITS = 5, /* |w| < 32 */
     M_FRACTION_MAX = 24,
-    M_INT_BITS = 1,           /* |M| < 2 */
-    SUM_BITS = SLOT_BITS - 2, /* of a weight of the average */
-    CHANGE = 0,
-    CONVERGED,
-    STATE_MORE /* of the state, behind the weights */
+    M_INT_BITS = 1,          /* |M| < 2 */
+    SUM_BITS = SLOT_BITS - 2 /* of a weight of the average */
 };
 
 /* Bits behind the point of M: as many as slots leave for the sum over columns (and the constant) and over workers. */
@@ -255,8 +252,8 @@ static ccz_rc arbiter_round(double *v, struct cczi_fl_history *h, struct cczi_fl
     double change = 0;
     for (size_t i = 0; i < d; i++)
         change = fmax(change, fabs(v[i] - h->now.v[i]));
-    v[d + CHANGE] = change;
-    v[d + CONVERGED] = cfg->tol > 0 && change < cfg->tol;
+    v[d + CCZI_AVERAGE_NOTE] = change;
+    v[d + CCZI_AVERAGE_CONVERGED] = cfg->tol > 0 && change < cfg->tol;
     rc = cczi_fl_history_push(h, v, s->role, s->run, err);
     if (rc == CCZ_OK)
         cczi_fl_round_end(s, r + 1, cfg->rounds, NAN, v, d);
@@ -282,17 +279,12 @@ static ccz_rc arbitrate(struct ccz_fedlr_model *m, struct cczi_fl_session *s,
     if (rc == CCZ_OK)
         rc = cczi_fl_history_back(h, s->msg.start.round, err);
     for (bool go = true; rc == CCZ_OK && go;) {
-        go = h->now.round < s->run->cfg->rounds && h->now.v[d + CONVERGED] == 0;
+        go = cczi_fl_average_wants_more(h, s->run);
         rc = cczi_fl_send_go(s, 0, h->now.round, go, err);
         if (rc == CCZ_OK && go)
             rc = arbiter_round(v, h, s, key, d, err);
     }
-    if (rc == CCZ_OK) {
-        memcpy(m->w, h->now.v, d * sizeof(*m->w));
-        m->rounds = h->now.round;
-        m->converged = h->now.v[d + CONVERGED] != 0;
-    }
-    return rc;
+    return rc == CCZ_OK ? cczi_fl_average_model(m, h, s->run, err) : rc;
 }
 
 ccz_rc cczi_fl_arbitrate_model(struct ccz_fedlr_model **out, struct cczi_fl_session *s,
@@ -300,7 +292,7 @@ ccz_rc cczi_fl_arbitrate_model(struct ccz_fedlr_model **out, struct cczi_fl_sess
 {
     CCZ_AUTO(ccz_fedlr_model) m = NULL;
     struct cczi_fl_history h = {0};
-    size_t len = cols + 1 + STATE_MORE;
+    size_t len = cols + 1 + CCZI_AVERAGE_MORE;
     if (cols == 0 || cols > CCZ_FEDLR_COLS_MAX)
         return ccz_fail(err, CCZ_E_ARG, "fedlr:config", (int64_t)cols,
                         "the arbiter needs to know the number of columns");
@@ -317,4 +309,10 @@ ccz_rc cczi_fl_arbitrate_model(struct ccz_fedlr_model **out, struct cczi_fl_sess
     if (rc == CCZ_OK)
         *out = ccz_fedlr_model_take(&m);
     return rc;
+}
+
+ccz_rc ccz_fedlr_arbitrate_stored(struct ccz_fedlr_model **out, size_t cols,
+                                  const struct ccz_fedlr_run *run, struct ccz_err *err)
+{
+    return cczi_fl_average_stored(out, CCZI_ROLE_ARBITER, cols, run, err);
 }

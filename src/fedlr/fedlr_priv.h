@@ -180,6 +180,7 @@ ccz_rc cczi_fl_session_init(struct cczi_fl_session *s, const struct ccz_fedlr_ru
                             struct ccz_chan *one_more, struct ccz_err *err);
 /* After a failure: closes the channels with the reason, copies it to @p err (may be NULL). Else: tells the others that nothing
  * is missing, and waits until they say so, as who ends first might take the last messages with it. Returns @p rc. */
+ccz_rc cczi_fl_unfinished(struct ccz_err *err); /* "fedlr:unfinished" */
 ccz_rc cczi_fl_session_end(struct cczi_fl_session *s, ccz_rc rc, const struct ccz_err *reason,
                            struct ccz_err *err);
 /* Rows, columns, ids of @p t (may be NULL), rounds of @p h. */
@@ -232,6 +233,15 @@ void cczi_fl_round_end(struct cczi_fl_session *s, uint64_t round, uint64_t round
 struct ccz_paillier_enc_cfg cczi_fl_enc(const struct cczi_fl_session *s);
 
 /* ---- homo.c, encrypted_model.c */
+
+/* Of the state of who has the average, behind the weights: the loss, or the largest change; whether it is the last one. */
+enum { CCZI_AVERAGE_NOTE, CCZI_AVERAGE_CONVERGED, CCZI_AVERAGE_MORE };
+bool cczi_fl_average_wants_more(const struct cczi_fl_history *h, const struct ccz_fedlr_run *run);
+/* @p m has room for the weights. where = "fedlr:unfinished" */
+ccz_rc cczi_fl_average_model(struct ccz_fedlr_model *m, const struct cczi_fl_history *h,
+                             const struct ccz_fedlr_run *run, struct ccz_err *err);
+ccz_rc cczi_fl_average_stored(struct ccz_fedlr_model **out, enum cczi_fl_role role, size_t cols,
+                              const struct ccz_fedlr_run *run, struct ccz_err *err);
 
 /* Ciphertexts of the homogeneous protocols. */
 struct cczi_fl_volume {

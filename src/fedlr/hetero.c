@@ -409,7 +409,39 @@ static ccz_rc train(struct ccz_fedlr_model **out, const struct ccz_paillier_key 
     if (rc == CCZ_OK)
         rc = trainer_model(out, &t, &e);
     trainer_deinit(&t);
-    return cczi_fl_session_end(&s, rc, &e, err);
+    rc = cczi_fl_session_end(&s, rc, &e, err);
+    if (rc != CCZ_OK) {
+        ccz_fedlr_model_free(*out);
+        *out = NULL;
+    }
+    return rc;
+}
+
+static ccz_rc stored(struct ccz_fedlr_model **out, const struct ccz_fedlr_table *table, bool guest,
+                     const struct ccz_fedlr_run *run, struct ccz_err *err)
+{
+    struct cczi_fl_session s = {.run = run, .role = guest ? CCZI_ROLE_GUEST : CCZI_ROLE_HOST};
+    struct cczi_fl_trainer t = {0};
+    *out = NULL;
+    ccz_rc rc = cczi_fl_config_check(run, s.role, guest ? run->cfg->parties : 1, err);
+    if (rc == CCZ_OK)
+        rc = trainer_init(&t, &s, table, guest, err);
+    if (rc == CCZ_OK)
+        rc = cczi_fl_trainer_wants_more(&t) ? cczi_fl_unfinished(err) : trainer_model(out, &t, err);
+    trainer_deinit(&t);
+    return rc;
+}
+
+ccz_rc ccz_fedlr_guest_stored(struct ccz_fedlr_model **out, const struct ccz_fedlr_table *t,
+                              const struct ccz_fedlr_run *run, struct ccz_err *err)
+{
+    return stored(out, t, true, run, err);
+}
+
+ccz_rc ccz_fedlr_host_stored(struct ccz_fedlr_model **out, const struct ccz_fedlr_table *t,
+                             const struct ccz_fedlr_run *run, struct ccz_err *err)
+{
+    return stored(out, t, false, run, err);
 }
 
 ccz_rc ccz_fedlr_guest(struct ccz_fedlr_model **out, const struct ccz_paillier_key *key,
@@ -523,7 +555,12 @@ ccz_rc ccz_fedlr_arbitrate(struct ccz_fedlr_model **out, const struct ccz_pailli
     if (rc == CCZ_OK)
         rc = model ? cczi_fl_arbitrate_model(out, &s, key, cols, &e)
                    : arbitrate_gradients(&s, key, &e);
-    return cczi_fl_session_end(&s, rc, &e, err);
+    rc = cczi_fl_session_end(&s, rc, &e, err);
+    if (rc != CCZ_OK) {
+        ccz_fedlr_model_free(*out);
+        *out = NULL;
+    }
+    return rc;
 }
 
 /* ------------------------------------------------------------------------------- prediction */

@@ -13,9 +13,6 @@ enum {
     SLOT_BITS = 64,
     EXPONENT = -10,      /* steps of 2^-40 */
     VALUE_BITS = 40 + 7, /* a share of a weight or loss is below 2^7 */
-    LOSS = 0,
-    CONVERGED,
-    STATE_MORE /* of the state, behind the weights */
 };
 
 /* ------------------------------------------------------------------------------- aggregator */
@@ -241,7 +238,7 @@ static ccz_rc homo_round(double *v, struct cczi_fl_history *h, struct cczi_fl_se
     if (rc != CCZ_OK)
         return rc;
     /* v[d] is now the loss of the model that the round began with */
-    v[d + CONVERGED] = r > 0 && cfg->tol > 0 && fabs(v[d] - h->now.v[d]) < cfg->tol;
+    v[d + CCZI_AVERAGE_CONVERGED] = r > 0 && cfg->tol > 0 && fabs(v[d] - h->now.v[d]) < cfg->tol;
     rc = cczi_fl_history_push(h, v, s->role, s->run, err);
     if (rc == CCZ_OK)
         cczi_fl_round_end(s, r + 1, cfg->rounds, v[d], v, d);
@@ -254,7 +251,7 @@ static ccz_rc work_homo(struct ccz_fedlr_model *m, struct cczi_fl_session *s,
 {
     struct cczi_fl_hello theirs[CCZI_LINKS_MAX], mine = cczi_fl_hello_of(h, t);
     size_t d = t->cols + 1;
-    double *v = cczi_fl_zeros(d + STATE_MORE, sizeof(*v));
+    double *v = cczi_fl_zeros(d + CCZI_AVERAGE_MORE, sizeof(*v));
     ccz_rc rc = v ? cczi_fl_use_key(s, ccz_paillier_key_pub(key), err) : cczi_fl_no_memory(err);
     if (rc == CCZ_OK)
         rc = cczi_fl_greet(theirs, s, &mine, err);
@@ -271,17 +268,14 @@ static ccz_rc work_homo(struct ccz_fedlr_model *m, struct cczi_fl_session *s,
     if (rc == CCZ_OK)
         rc = cczi_fl_history_back(h, s->msg.start.round, err);
     for (bool go = true; rc == CCZ_OK && go;) {
-        go = h->now.round < s->run->cfg->rounds && h->now.v[d + CONVERGED] == 0;
+        go = cczi_fl_average_wants_more(h, s->run);
         rc = cczi_fl_send_go(s, 0, h->now.round, go, err);
         if (rc == CCZ_OK && go)
             rc = homo_round(v, h, s, key, t, share, err);
     }
-    if (rc == CCZ_OK) {
-        memcpy(m->w, h->now.v, d * sizeof(*m->w));
-        m->rounds = h->now.round;
-        m->converged = h->now.v[d + CONVERGED] != 0;
-    }
-    cczi_fl_drop(v, d + STATE_MORE, sizeof(*v));
+    if (rc == CCZ_OK)
+        rc = cczi_fl_average_model(m, h, s->run, err);
+    cczi_fl_drop(v, d + CCZI_AVERAGE_MORE, sizeof(*v));
     return rc;
 }
 
@@ -304,13 +298,64 @@ ccz_rc ccz_fedlr_work(struct ccz_fedlr_model **out, const struct ccz_paillier_ke
     if (rc == CCZ_OK)
         rc = cczi_fl_model_new(&m, homo ? t->cols + 1 : 0, &e);
     if (rc == CCZ_OK && homo)
-        rc = cczi_fl_history_new(&h, t->cols + 1 + STATE_MORE, &e);
+        rc = cczi_fl_history_new(&h, t->cols + 1 + CCZI_AVERAGE_MORE, &e);
     if (rc == CCZ_OK && homo)
         rc = cczi_fl_history_load(&h, s.role, run, &e);
     if (rc == CCZ_OK)
         rc = homo ? work_homo(m, &s, key, t, &h, &e) : cczi_fl_work_encrypted(m, &s, t, &e);
     cczi_fl_history_free(&h);
+    rc = cczi_fl_session_end(&s, rc, &e, err);
     if (rc == CCZ_OK)
         *out = ccz_fedlr_model_take(&m);
-    return cczi_fl_session_end(&s, rc, &e, err);
+    return rc;
+}
+
+/* ----------------------------------------------------------------------- who has the average */
+
+static size_t weights_of(const struct cczi_fl_history *h)
+{
+    return h->now.len - CCZI_AVERAGE_MORE;
+}
+
+bool cczi_fl_average_wants_more(const struct cczi_fl_history *h, const struct ccz_fedlr_run *run)
+{
+    return h->now.round < run->cfg->rounds && h->now.v[weights_of(h) + CCZI_AVERAGE_CONVERGED] == 0;
+}
+
+ccz_rc cczi_fl_average_model(struct ccz_fedlr_model *m, const struct cczi_fl_history *h,
+                             const struct ccz_fedlr_run *run, struct ccz_err *err)
+{
+    if (cczi_fl_average_wants_more(h, run))
+        return cczi_fl_unfinished(err);
+    memcpy(m->w, h->now.v, weights_of(h) * sizeof(*m->w));
+    m->rounds = h->now.round;
+    m->converged = h->now.v[weights_of(h) + CCZI_AVERAGE_CONVERGED] != 0;
+    return CCZ_OK;
+}
+
+ccz_rc cczi_fl_average_stored(struct ccz_fedlr_model **out, enum cczi_fl_role role, size_t cols,
+                              const struct ccz_fedlr_run *run, struct ccz_err *err)
+{
+    CCZ_AUTO(ccz_fedlr_model) m = NULL;
+    struct cczi_fl_history h = {0};
+    *out = NULL;
+    ccz_rc rc = cczi_fl_config_check(run, role, 1, err);
+    if (rc == CCZ_OK)
+        rc = cczi_fl_model_new(&m, cols + 1, err);
+    if (rc == CCZ_OK)
+        rc = cczi_fl_history_new(&h, cols + 1 + CCZI_AVERAGE_MORE, err);
+    if (rc == CCZ_OK)
+        rc = cczi_fl_history_load(&h, role, run, err);
+    if (rc == CCZ_OK)
+        rc = cczi_fl_average_model(m, &h, run, err);
+    cczi_fl_history_free(&h);
+    if (rc == CCZ_OK)
+        *out = ccz_fedlr_model_take(&m);
+    return rc;
+}
+
+ccz_rc ccz_fedlr_work_stored(struct ccz_fedlr_model **out, const struct ccz_fedlr_table *t,
+                             const struct ccz_fedlr_run *run, struct ccz_err *err)
+{
+    return cczi_fl_average_stored(out, CCZI_ROLE_WORKER, t->cols, run, err);
 }

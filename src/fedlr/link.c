@@ -89,19 +89,62 @@ ccz_rc cczi_fl_session_init(struct cczi_fl_session *s, const struct ccz_fedlr_ru
     return cczi_fl_config_check(run, role, len, err);
 }
 
-/* Everything has been received here: what goes wrong now is of no consequence. */
-static void part(struct cczi_fl_session *s)
+/* Whoever is killed before its last round is stored comes again, and needs the others for it: who has a state comes again as well, from
+ * the last round, and who needs none can be told to. */
+static bool comes_again(const struct cczi_fl_session *s)
+{
+    bool stateless = s->role == CCZI_ROLE_AGGREGATOR || s->role == CCZI_ROLE_ARBITER;
+    return s->run->checkpoint != NULL || (stateless && s->run->stays);
+}
+
+/* @return false: the other end has gone without a word */
+static bool recv_bye(struct cczi_fl_session *s, size_t i)
+{
+    struct cczi_fl_msg msg;
+    ccz_buf_clear(&s->in);
+    s->in.max_size = CCZI_MSG_HEADER_SIZE;
+    ccz_rc rc = comes_again(s) ? ccz_chan_recv(&s->in, s->chan[i], NULL)
+                               : ccz_chan_recv_within(&s->in, s->chan[i], FAREWELL_MS, NULL);
+    return rc == CCZ_OK && cczi_fl_msg_parse(&msg, ccz_buf_span(&s->in), NULL) == CCZ_OK &&
+           msg.kind == CCZI_MSG_BYE;
+}
+
+static bool recv_byes(struct cczi_fl_session *s, size_t first, size_t end)
+{
+    bool all = true;
+    for (size_t i = first; i < end && (all || !comes_again(s)); i++)
+        all = recv_bye(s, i) && all;
+    return all;
+}
+
+/* What fails to leave is missed by the other side. */
+static void send_byes(struct cczi_fl_session *s, size_t first, size_t end)
 {
     cczi_fl_msg_begin(&s->out, CCZI_MSG_BYE, 0);
-    for (size_t i = 0; i < s->len; i++)
+    for (size_t i = first; i < end; i++)
         if (cczi_fl_send(s, i, NULL) != CCZ_OK)
             continue;
-    for (size_t i = 0; i < s->len; i++) {
-        ccz_buf_clear(&s->in);
-        s->in.max_size = CCZI_MSG_HEADER_SIZE;
-        if (ccz_chan_recv_within(&s->in, s->chan[i], FAREWELL_MS, NULL) != CCZ_OK)
-            continue; /* it is gone already */
-    }
+}
+
+/* Nobody leaves before all have stored the last round, which each says to whom it is linked to; those in the middle pass it on:
+ * hosts -> guest and arbiter, guest -> arbiter, arbiter -> all, guest -> hosts; workers -> aggregator -> workers.
+ * @return false: somebody may not have */
+static bool part(struct cczi_fl_session *s)
+{
+    bool arbiter = s->run->cfg->mode == CCZ_FEDLR_HETERO;
+    bool guest = s->role == CCZI_ROLE_GUEST && s->len > 0;
+    bool middle = s->role == CCZI_ROLE_AGGREGATOR || (s->role == CCZI_ROLE_ARBITER && arbiter);
+    size_t hosts = guest && arbiter ? s->len - 1 : s->len;
+    if (!guest && !middle)
+        send_byes(s, 0, s->len);
+    if (!recv_byes(s, 0, hosts) && comes_again(s))
+        return false;
+    send_byes(s, hosts, s->len);
+    if (!recv_byes(s, hosts, s->len) && comes_again(s))
+        return false;
+    if (guest || middle)
+        send_byes(s, 0, hosts);
+    return true;
 }
 
 ccz_rc cczi_fl_session_end(struct cczi_fl_session *s, ccz_rc rc, const struct ccz_err *reason,
@@ -114,14 +157,23 @@ ccz_rc cczi_fl_session_end(struct cczi_fl_session *s, ccz_rc rc, const struct cc
             ccz_chan_close(s->chan[i], text);
         if (err)
             *err = *reason;
-    } else {
-        part(s);
+    } else if (!part(s)) {
+        rc = ccz_fail(err, CCZ_E_CLOSED, "fedlr:farewell", 0,
+                      "a party has gone before all had stored the last round");
+        for (size_t i = 0; i < s->len; i++)
+            ccz_chan_close(s->chan[i], "fedlr:farewell");
     }
     ccz_buf_free(&s->in);
     ccz_buf_free(&s->out);
     ccz_paillier_pub_free(s->pub);
     s->pub = NULL;
     return rc;
+}
+
+ccz_rc cczi_fl_unfinished(struct ccz_err *err)
+{
+    return ccz_fail(err, CCZ_E_NOT_FOUND, "fedlr:unfinished", 0,
+                    "there is no state of the last round");
 }
 
 struct cczi_fl_hello cczi_fl_hello_of(const struct cczi_fl_history *h,

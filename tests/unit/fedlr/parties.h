@@ -30,6 +30,7 @@ struct party {
     unsigned rounds; /* told by on_round */
     double loss;     /* the last one told that was a number */
     struct ccz_fedlr_progress last;
+    void (*each_round)(const struct party *me); /* or NULL */
 };
 
 static inline void on_round(void *arg, const struct ccz_fedlr_progress *p)
@@ -39,6 +40,8 @@ static inline void on_round(void *arg, const struct ccz_fedlr_progress *p)
     me->last = *p;
     if (!isnan(p->loss))
         me->loss = p->loss;
+    if (me->each_round)
+        me->each_round(me);
 }
 
 static inline void *run_party(void *arg)

@@ -466,7 +466,142 @@ static void resume_lost(void)
     ccz_fedlr_table_free(part[1]);
 }
 
+/* --------------------------------------------------------------------------------- farewell */
+
+static char g_place[PARTIES][64], g_victims[64], g_away[72]; /* folders of states */
+
+/* Behind the last round but one: the next state finds no place. */
+static void lose_place(const struct party *me)
+{
+    if (me->last.round + 1 == me->last.rounds)
+        CHECK(rename(g_victims, g_away) == 0);
+}
+
+/* Ready to train, with the states that are in g_place. @return how many parties */
+static size_t farewell_parties(struct party *p, const struct ccz_paillier_key *key,
+                               struct ccz_fedlr_table *const part[3],
+                               const struct ccz_fedlr_table *rows, const struct ccz_fedlr_cfg *cfg,
+                               const struct ccz_secret *seal)
+{
+    static char path[PARTIES][80];
+    size_t len = 3;
+    if (cfg->mode == CCZ_FEDLR_HETERO) {
+        len = join_hetero(p, key, part, cfg, 0);
+    } else if (cfg->mode == CCZ_FEDLR_HOMO) {
+        join_homo(p, key, rows, rows, cfg, 0);
+    } else {
+        len = 2;
+        p[0].role = CCZI_ROLE_GUEST;
+        p[1].role = CCZI_ROLE_HOST;
+        for (size_t i = 0; i < len; i++) {
+            p[i].t = part[i];
+            p[i].run.cfg = cfg;
+        }
+        join(&p[0], &p[1], 0);
+    }
+    for (size_t i = 0; i < len; i++) {
+        (void)snprintf(path[i], sizeof(path[i]), "%s/state", g_place[i]);
+        p[i].run.stays = p[i].role == CCZI_ROLE_AGGREGATOR || p[i].role == CCZI_ROLE_ARBITER;
+        p[i].run.checkpoint = p[i].run.stays ? NULL : path[i];
+        p[i].run.seal = seal;
+    }
+    return len;
+}
+
+static ccz_rc stored_of(struct ccz_fedlr_model **out, const struct party *p)
+{
+    struct ccz_err err = {0};
+    ccz_rc rc = p->role == CCZI_ROLE_GUEST  ? ccz_fedlr_guest_stored(out, p->t, &p->run, &err)
+                : p->role == CCZI_ROLE_HOST ? ccz_fedlr_host_stored(out, p->t, &p->run, &err)
+                                            : ccz_fedlr_work_stored(out, p->t, &p->run, &err);
+    CHECK(rc == CCZ_OK || (rc == CCZ_E_NOT_FOUND && strcmp(err.where, "fedlr:unfinished") == 0));
+    return rc;
+}
+
+static void compare_stored(const struct party *p)
+{
+    CCZ_AUTO(ccz_fedlr_model) m = NULL;
+    const struct ccz_fedlr_model *want = p->model;
+    CHECK(stored_of(&m, p) == CCZ_OK && m->len == want->len && m->rounds == want->rounds);
+    CHECK(m->converged == want->converged && near(m->w, want->w, m->len, 0));
+}
+
+/* The victim could not store the last round. All others have it, and none has gone. */
+static void check_stay(const struct party *p, size_t len, size_t victim)
+{
+    for (size_t i = 0; i < len; i++) {
+        CCZ_AUTO(ccz_fedlr_model) m = NULL;
+        /* HOMO: an aggregator asks at the end of a round whether there is another one, and misses that already */
+        bool stays = p[i].rc == CCZ_E_CLOSED && (p[i].run.cfg->mode == CCZ_FEDLR_HOMO ||
+                                                 strcmp(p[i].err.where, "fedlr:farewell") == 0);
+        if (stays != (i != victim))
+            fprintf(stderr, "victim %zu, party %zu: %s: %s\n", victim, i, p[i].err.where,
+                    p[i].err.msg);
+        CHECK(stays == (i != victim) && p[i].rc != CCZ_OK && !p[i].model);
+        if (!p[i].run.stays)
+            CHECK((stored_of(&m, &p[i]) == CCZ_OK) == (i != victim));
+    }
+}
+
+static void farewell_of(const struct ccz_fedlr_cfg *cfg)
+{
+    CCZ_AUTO(ccz_paillier_key) key = small_key();
+    CCZ_AUTO(ccz_secret) seal = NULL;
+    CCZ_AUTO(ccz_fedlr_table) t = some_rows(ROWS, ALL, 3);
+    CCZ_AUTO(ccz_fedlr_table) rows = some_rows(60, COLS, 1);
+    struct ccz_fedlr_table *part[3] = {0};
+    struct party p[PARTIES] = {0};
+    cut_columns(part, t, cfg->mode == CCZ_FEDLR_HETERO ? cfg->parties : 1);
+    CHECK(ccz_secret_new(&seal, 32) == CCZ_OK);
+    size_t len = 1, victims = 0;
+    for (size_t victim = 0; victim < len; victim++) {
+        for (size_t i = 0; i < PARTIES; i++) {
+            char name[32];
+            (void)snprintf(name, sizeof(name), "bye-%d-%zu-%zu", (int)cfg->mode, victim, i);
+            (void)snprintf(g_place[i], sizeof(g_place[i]), "%s", temp_path(name));
+            CHECK(mkdir(g_place[i], 0700) == 0);
+        }
+        len = farewell_parties(p, key, part, rows, cfg, seal);
+        if (!p[victim].run.stays) {
+            (void)snprintf(g_victims, sizeof(g_victims), "%s", g_place[victim]);
+            (void)snprintf(g_away, sizeof(g_away), "%s-away", g_victims);
+            p[victim].each_round = lose_place;
+            run_all(p, len);
+            CHECK(rename(g_away, g_victims) == 0);
+            check_stay(p, len, victim);
+            clear(p, PARTIES);
+            p[victim].each_round = NULL;
+            len = farewell_parties(p, key, part, rows, cfg, seal);
+            run_all(p, len);
+            all_well(p, len);
+            for (size_t i = 0; i < len; i++) {
+                CHECK(p[i].rounds == 1);
+                if (!p[i].run.stays)
+                    compare_stored(&p[i]);
+            }
+            victims++;
+        }
+        clear(p, PARTIES);
+    }
+    CHECK(victims >= 2);
+    for (size_t i = 0; i < 3; i++)
+        ccz_fedlr_table_free(part[i]);
+}
+
+/* Somebody does not get to store the last round: the others have it, and stay until he has it, too. */
+static void farewell(void)
+{
+    struct ccz_fedlr_cfg cfg = HETERO;
+    cfg.parties = 2;
+    farewell_of(&cfg);
+    cfg.parties = 1;
+    cfg.mode = CCZ_FEDLR_HETERO_RLWE;
+    farewell_of(&cfg);
+    farewell_of(&HOMO);
+}
+
 static const struct ccz_test tests[] = {
+    {"fedlr.farewell", farewell},
     {"fedlr.homo", homo},
     {"fedlr.homo_converges", homo_converges},
     {"fedlr.encrypted_model", encrypted_model},
