@@ -257,10 +257,10 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_handle(struct ccz_buf *response, struct ccz_
 /* -------------------------------------------------------------------------------- service */
 
 /** The handler behind an RPC server. Calls are queued to one worker thread that owns the store (databases block), so
- *  event loops stay responsive; the queue is bounded (CCZ_E_LIMIT "kms:busy"). A call waits for at most two or three seconds behind a
- *  transaction that does not end; while the store does not answer, calls are refused at once (CCZ_E_UNAVAILABLE "kms:store-stalled",
- *  "kms:store-connect"; nothing of them was done), so that who knows several servers goes on with another one, and the worker looks
- *  every second whether it is back. What waits together is one transaction
+ *  event loops stay responsive; the queue is bounded (CCZ_E_LIMIT "kms:busy"). A call that is queued waits for at most two or three
+ *  seconds for a store that does not answer; until it does again, calls are refused at once (CCZ_E_UNAVAILABLE "kms:store-stalled",
+ *  "kms:store-connect"; nothing of them was done), so that who knows several servers goes on with another one, and the worker looks by
+ *  itself whether it is back. What waits together is one transaction
  *  and one commit: each call succeeds or fails by itself, and no answer leaves before that commit. Uses of keys that take
  *  long (RSA, large messages) are worked on by threads of their own between two of these transactions. Keys with a period
  *  (kms_use.h) rotate by themselves: due ones are looked for at the start and every minute. */

@@ -192,13 +192,13 @@ static ccz_rc transact(bool *begun, struct ccz_kms_store *s, struct cczi_kms_ent
     return rc;
 }
 
-void cczi_kms_count_unrecorded(struct ccz_kms_store *s, size_t len)
+static void count_unrecorded(struct ccz_kms_store *s, size_t len)
 {
     atomic_fetch_add(&s->unrecorded, len);
     atomic_store(&s->takes_nothing, true);
 }
 
-void cczi_kms_batch_metrics(struct ccz_kms_store *s, struct ccz_buf *out)
+void cczi_kms_batch_metrics(struct ccz_kms_store *s, bool away, struct ccz_buf *out)
 {
     ccz_buf_printf(out,
                    "# HELP cczoo_kms_unrecorded_total Calls that were refused and are not in the "
@@ -211,7 +211,7 @@ void cczi_kms_batch_metrics(struct ccz_kms_store *s, struct ccz_buf *out)
                    "could not be: a full disk, a database that is away.\n"
                    "# TYPE cczoo_kms_store_takes_lines gauge\n"
                    "cczoo_kms_store_takes_lines %d\n",
-                   !atomic_load(&s->takes_nothing));
+                   !atomic_load(&s->takes_nothing) && !away);
 }
 
 /* A refusal is on record too. If that fails, the call is refused all the same and the log says so. */
@@ -234,7 +234,7 @@ static void record_refusal(struct ccz_kms_store *s, struct cczi_kms_entry *e)
         return;
     }
     e->receipt = (struct ccz_kms_receipt){0};
-    cczi_kms_count_unrecorded(s, 1);
+    count_unrecorded(s, 1);
     ccz_log(CCZ_LOG_ERROR, "kms", "a refusal could not be recorded: where=%s %s", err.where,
             err.msg);
 }
@@ -306,7 +306,7 @@ static void finish(struct ccz_kms_store *s, struct cczi_kms_entry *entries, size
 static void give_up(struct ccz_kms_store *s, struct cczi_kms_entry *entries, size_t len, ccz_rc rc,
                     const struct ccz_err *why)
 {
-    cczi_kms_count_unrecorded(s, len);
+    count_unrecorded(s, len);
     for (size_t i = 0; i < len; i++) {
         struct cczi_kms_entry *e = &entries[i];
         e->receipt = (struct ccz_kms_receipt){0};

@@ -349,6 +349,8 @@ bool cczi_q_row(struct cczi_q *q)
         return false;
     }
     enum cczi_kms_step step = q->state == CCZI_Q_BINDING ? first(q) : ops->next(q->db->db, q->sql);
+    if (step != CCZI_KMS_STEP_FAILED)
+        atomic_store_explicit(&q->db->alive_ms, ccz_mono_ms(), memory_order_relaxed);
     q->state = step == CCZI_KMS_STEP_ROW    ? CCZI_Q_ROW
                : step == CCZI_KMS_STEP_DONE ? CCZI_Q_DONE
                                             : CCZI_Q_FAILED;

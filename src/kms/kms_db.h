@@ -217,6 +217,8 @@ struct cczi_kms_db {
     uint64_t
         as_of; /* counts what may change what is read: rows written, transactions begun and ended, undone */
     uint64_t ahead_as_of; /* of what ahead() has kept */
+    _Atomic int64_t
+        alive_ms; /* when the last statement, or row, was answered; read by any thread */
 };
 #define CCZI_KMS_SCHEMA       6
 #define CCZI_KMS_SCHEMA_ID    3 /* since then stores have ids, and with them other keys */

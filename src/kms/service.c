@@ -27,8 +27,8 @@ enum {
     PINS_EVERY_MS = 1000,
     PINS_WAIT_MS = 500,
     PINS_FAILED_MS = 10000, /* after a failure: the database is away */
-    /* nobody waits longer for a transaction that does not end: not for others, that is, whose calls are in it */
-    STALL_MS = 2000,
+    STALL_MS =
+        2000, /* a store that has not answered for so long keeps nobody waiting but those whose calls it has */
     STALL_EVERY_MS = 500
 };
 
@@ -72,7 +72,8 @@ struct ccz_kms_service {
     pthread_cond_t wake_minder;
     int64_t begun_ms;    /* when the worker took the calls that it has in hand; 0: it has none */
     struct ccz_err away; /* why no call is taken: the store does not answer; rc CCZ_OK: it does */
-    uint64_t refused;    /* calls, since then */
+    bool stalled;        /* that is the minder's word; the worker did not look yet */
+    _Atomic uint64_t refused; /* calls, since then */
     pthread_t crypto[CCZ_KMS_CRYPTO_THREADS_MAX];
     size_t crypto_threads, crypto_len; /* wanted; there */
     struct timespec look;              /* for rotations next: monotonic time; of the worker */
@@ -220,7 +221,7 @@ static bool take_jobs(struct queue *out, struct ccz_kms_service *s)
     return more;
 }
 
-/* The worker begins to use the store, or is through. What it could not do says whether the store is there. */
+/* The worker begins to use the store, or is through. */
 static void begin_use(struct ccz_kms_service *s)
 {
     pthread_mutex_lock(&s->lock);
@@ -230,18 +231,33 @@ static void begin_use(struct ccz_kms_service *s)
 
 static void end_use(struct ccz_kms_service *s)
 {
+    pthread_mutex_lock(&s->lock);
+    s->begun_ms = 0;
+    pthread_mutex_unlock(&s->lock);
+}
+
+/* What the worker knows of the store, before it answers anybody. That it does not stall any more takes a look. */
+static void tell_store(struct ccz_kms_service *s, bool looked)
+{
     const struct ccz_kms_store *store = s->cfg.store;
     pthread_mutex_lock(&s->lock);
     const bool was = s->away.rc != CCZ_OK, is = store->away_until_ms != 0;
-    const uint64_t refused = s->refused;
-    s->begun_ms = 0;
-    s->away = is ? store->away : (struct ccz_err){0};
-    s->refused = is ? refused : 0;
+    const bool news = is && (!was || strcmp(s->away.where, store->away.where) != 0);
+    const bool over = was && !is && (looked || !s->stalled);
+    const uint64_t refused = atomic_load(&s->refused);
+    if (is)
+        s->away = store->away;
+    if (is || looked)
+        s->stalled = false;
+    if (over) {
+        s->away = (struct ccz_err){0};
+        atomic_store(&s->refused, 0);
+    }
     pthread_mutex_unlock(&s->lock);
-    if (is && !was)
+    if (news)
         ccz_log(CCZ_LOG_WARN, "kms", "no call is taken until the store is back: where=%s %s",
                 store->away.where, store->away.msg);
-    if (was && !is)
+    if (over)
         ccz_log(CCZ_LOG_WARN, "kms", "the store is back: calls_refused=%llu",
                 (unsigned long long)refused);
 }
@@ -392,9 +408,12 @@ static void handle_jobs(struct ccz_kms_service *s, struct queue *jobs)
         j->work = NULL;
     }
     const size_t passed = len ? cczi_kms_batch_pass(s->cfg.store, s->batch, len) : 0;
+    tell_store(s, false);
+    end_use(s);
     for (size_t i = 0; i < passed; i++)
         conclude(s, of[i], &s->batch[i]);
     put_back(s, of + passed, s->batch + passed, len - passed);
+    begin_use(s);
     for (struct job *j; (j = queue_take(&probes)) != NULL;) {
         if (j->pins)
             look_for_pins(s);
@@ -461,33 +480,39 @@ static void renew_pins(struct ccz_kms_service *s)
                 err.where, err.msg);
 }
 
-/* Whether a store that was away is back: no call waits for that. What else may be wrong with it, the next call is told. */
+/* Whether a store that was away, or stalled, is back: no call waits for that. What else may be wrong with it, the next call is told. */
 static void look_for_store(struct ccz_kms_service *s)
 {
     struct ccz_kms_store *store = s->cfg.store;
     struct ccz_err err = {0};
-    if (store->away_until_ms == 0 || ccz_mono_ms() < store->away_until_ms)
+    pthread_mutex_lock(&s->lock);
+    const bool stalled = s->stalled;
+    pthread_mutex_unlock(&s->lock);
+    if (!stalled && (store->away_until_ms == 0 || ccz_mono_ms() < store->away_until_ms))
         return;
     ccz_rc rc = cczi_kms_begin_read(store, &err);
     cczi_kms_rollback(store);
     store->away_until_ms = rc == CCZ_E_UNAVAILABLE ? ccz_mono_ms() + CCZI_KMS_AWAY_MS : 0;
     if (rc == CCZ_E_UNAVAILABLE)
         store->away = err;
+    tell_store(s, true);
 }
 
 static void *work(void *arg)
 {
     struct ccz_kms_service *s = arg;
     struct queue jobs;
-    look_for_rotations(s);
-    while (take_jobs(&jobs, s)) {
+    queue_init(&jobs);
+    do {
         begin_use(s);
         handle_jobs(s, &jobs);
-        renew_pins(s);
-        look_for_rotations(s);
         look_for_store(s);
+        if (s->cfg.store->away_until_ms == 0) {
+            renew_pins(s);
+            look_for_rotations(s);
+        }
         end_use(s);
-    }
+    } while (take_jobs(&jobs, s));
     return NULL;
 }
 
@@ -504,12 +529,18 @@ static void take_waiting(struct queue *out, struct ccz_kms_service *s)
     struct queue rest;
     queue_init(out);
     queue_init(&rest);
-    for (struct job *j; (j = queue_take(&s->calls)) != NULL;) {
+    for (struct job *j; (j = queue_take(&s->calls)) != NULL;)
         queue_add(is_call(j) || j->probe ? out : &rest, j);
-        s->refused += is_call(j);
-    }
     for (struct job *j; (j = queue_take(&rest)) != NULL;)
         queue_add(&s->calls, j);
+}
+
+static void count_refused(struct ccz_kms_service *s, const struct job *j)
+{
+    if (is_call(j)) {
+        atomic_fetch_add(&s->refused, 1);
+        atomic_fetch_add(&s->cfg.store->unrecorded, 1);
+    }
 }
 
 /* Nothing of them was done. */
@@ -517,29 +548,42 @@ static void refuse_waiting(struct ccz_kms_service *s, struct queue *waiting,
                            const struct ccz_err *err)
 {
     for (struct job *j; (j = queue_take(waiting)) != NULL;) {
-        if (is_call(j))
-            cczi_kms_count_unrecorded(s->cfg.store, 1);
-        if (!j->call || !ccz_rpc_cancelled(j->call))
+        if (!j->call || !ccz_rpc_cancelled(j->call)) {
+            count_refused(s, j);
             j->answer(j->arg, (struct ccz_span){0}, err);
+        }
         job_free(j);
     }
 }
 
-/* The worker stands in a transaction, in the database or before it, and has other calls behind it: whose callers may know another server. */
+/* How long the worker has waited for the store. Work that takes long, with many statements, is none. The lock is held. */
+static int64_t waits_ms(const struct ccz_kms_service *s, int64_t now_ms)
+{
+    const int64_t alive_ms = atomic_load(&s->cfg.store->db.alive_ms);
+    if (s->begun_ms == 0)
+        return 0;
+    return now_ms - (alive_ms > s->begun_ms ? alive_ms : s->begun_ms);
+}
+
+/* The worker stands in a statement, and has other calls behind it: whose callers may know another server. */
 static void *mind(void *arg)
 {
     struct ccz_kms_service *s = arg;
     pthread_mutex_lock(&s->lock);
     while (!s->stop_minder) {
+        const int64_t from_ms = ccz_mono_ms();
         const struct timespec next = in_ms(STALL_EVERY_MS);
         (void)pthread_cond_timedwait(&s->wake_minder, &s->lock, &next);
-        const int64_t ms = s->begun_ms ? ccz_mono_ms() - s->begun_ms : 0;
+        const int64_t now_ms = ccz_mono_ms(), ms = waits_ms(s, now_ms);
+        if (now_ms - from_ms > 2 * STALL_EVERY_MS)
+            continue; /* all of the machine stood still */
         if (ms < STALL_MS || (s->away.rc != CCZ_OK && !s->calls.first))
             continue;
         const bool news = s->away.rc == CCZ_OK;
         if (news) {
+            s->stalled = true;
             ccz_fail(&s->away, CCZ_E_UNAVAILABLE, "kms:store-stalled", ms,
-                     "a transaction has not ended for %lld ms", (long long)ms);
+                     "the store has not answered for %lld ms", (long long)ms);
             (void)cczi_kms_hint(&s->away, CCZ_E_UNAVAILABLE);
         }
         const struct ccz_err err = s->away;
@@ -547,7 +591,7 @@ static void *mind(void *arg)
         take_waiting(&waiting, s);
         pthread_mutex_unlock(&s->lock);
         if (news)
-            ccz_log(CCZ_LOG_WARN, "kms", "no call is taken until it has: where=%s %s", err.where,
+            ccz_log(CCZ_LOG_WARN, "kms", "no call is taken until it does: where=%s %s", err.where,
                     err.msg);
         refuse_waiting(s, &waiting, &err);
         pthread_mutex_lock(&s->lock);
@@ -570,7 +614,7 @@ static ccz_rc queue_job(struct ccz_kms_service *s, struct job *j, struct ccz_err
     ccz_rc rc = CCZ_OK;
     pthread_mutex_lock(&s->lock);
     if (s->away.rc != CCZ_OK) {
-        s->refused += is_call(j);
+        count_refused(s, j);
         *err = s->away;
         rc = err->rc;
     } else if (s->calls.len >= QUEUE_MAX || s->stop) {
@@ -580,8 +624,6 @@ static ccz_rc queue_job(struct ccz_kms_service *s, struct job *j, struct ccz_err
         pthread_cond_signal(&s->wake);
     }
     pthread_mutex_unlock(&s->lock);
-    if (rc == CCZ_E_UNAVAILABLE && is_call(j))
-        cczi_kms_count_unrecorded(s->cfg.store, 1);
     return rc;
 }
 
@@ -689,7 +731,10 @@ void ccz_kms_service_metrics(struct ccz_kms_service *s, struct ccz_buf *out)
 {
     cczi_kms_gate_metrics(s->gate, out);
     cczi_kms_quotas_metrics(s->cfg.store->quotas, out);
-    cczi_kms_batch_metrics(s->cfg.store, out);
+    pthread_mutex_lock(&s->lock);
+    const bool away = s->away.rc != CCZ_OK;
+    pthread_mutex_unlock(&s->lock);
+    cczi_kms_batch_metrics(s->cfg.store, away, out);
 }
 
 ccz_rc ccz_kms_service_add(struct ccz_kms_service *s, struct ccz_rpc_server *server)

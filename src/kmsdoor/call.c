@@ -84,7 +84,7 @@ void cczi_door_deliver(struct ccz_kms_door *d)
 
 /* ---------------------------------------------------------------------------------- calls */
 
-/* On the worker of the service. */
+/* On a thread of the service. */
 static void on_answer(void *arg, struct ccz_span response, const struct ccz_err *err)
 {
     struct cczi_door_job *j = arg;

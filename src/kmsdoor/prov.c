@@ -304,7 +304,7 @@ static void call_done(void *arg)
         ccz_loop_finish(p->loop);
 }
 
-/* On the worker's thread. */
+/* On a thread of the service. */
 static void on_answer(void *arg, struct ccz_span response, const struct ccz_err *err)
 {
     struct call *k = arg;

@@ -339,7 +339,7 @@ static bool metrics_say(struct ccz_kms_store *s, int takes, int unrecorded)
     CCZ_AUTO_BUF text;
     char want[2][64];
     ccz_buf_init(&text, 65536);
-    cczi_kms_batch_metrics(s, &text);
+    cczi_kms_batch_metrics(s, false, &text);
     (void)snprintf(want[0], sizeof(want[0]), "\ncczoo_kms_store_takes_lines %d\n", takes);
     (void)snprintf(want[1], sizeof(want[1]), "\ncczoo_kms_unrecorded_total %d\n", unrecorded);
     return strstr(ccz_buf_str(&text), want[0]) && strstr(ccz_buf_str(&text), want[1]);

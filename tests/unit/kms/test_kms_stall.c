@@ -16,8 +16,9 @@ static struct {
     pthread_cond_t cond;
     enum cczi_kms_sql hold_at; /* where it stands still */
     bool hold, held;
-    bool gone, lose; /* no transaction begins; what becomes of the next COMMIT is not told */
-    unsigned asked;  /* beginnings while it was gone */
+    bool gone, lose;  /* no transaction begins; what becomes of the next COMMIT is not told */
+    unsigned asked;   /* beginnings while it was gone */
+    unsigned slow_ms; /* takes so long for a statement */
     enum cczi_kms_fault fault;
 } g = {.lock = PTHREAD_MUTEX_INITIALIZER, .cond = PTHREAD_COND_INITIALIZER};
 
@@ -44,7 +45,10 @@ static enum cczi_kms_step stall_first(void *db, enum cczi_kms_sql q, const struc
         g.lose = false;
         g.gone = true;
     }
+    const unsigned slow_ms = g.slow_ms;
     pthread_mutex_unlock(&g.lock);
+    if (slow_ms)
+        usleep(slow_ms * 1000);
     if (lose) {
         CHECK(g.real->first(db, CCZI_SQL_ROLLBACK, NULL, 0) == CCZI_KMS_STEP_DONE);
         g.real->end(db, CCZI_SQL_ROLLBACK);
@@ -77,23 +81,6 @@ static int64_t fixed_now(void *arg)
 {
     (void)arg;
     return FIX_NOW;
-}
-
-static struct ccz_kms_service *serve(struct ccz_kms_store **s)
-{
-    struct ccz_kms_service *service;
-    struct ccz_err err = {0};
-    *s = fix_memory_store();
-    fix_populate(*s);
-    g.real = (*s)->db.ops;
-    g.ops = *g.real;
-    g.ops.first = stall_first;
-    g.ops.fail = stall_fail;
-    (*s)->db.ops = &g.ops;
-    const struct ccz_kms_service_cfg cfg = {
-        .store = *s, .clock = {fixed_now, NULL}, .info = {"test", "toy", true, FIX_NOW, 0}};
-    CHECK(ccz_kms_service_new(&service, &cfg, &err) == CCZ_OK);
-    return service;
 }
 
 static void end(struct ccz_kms_service *service, struct ccz_kms_store *s)
@@ -164,6 +151,27 @@ static bool ask(struct ask *a, struct ccz_kms_service *service, bool probe)
     if (rc != CCZ_OK)
         on_answer(a, (struct ccz_span){0}, &err);
     return rc == CCZ_OK;
+}
+
+static struct ccz_kms_service *serve(struct ccz_kms_store **s)
+{
+    struct ccz_kms_service *service;
+    struct ccz_err err = {0};
+    struct ask first;
+    *s = fix_memory_store();
+    fix_populate(*s);
+    g.real = (*s)->db.ops;
+    g.ops = *g.real;
+    g.ops.first = stall_first;
+    g.ops.fail = stall_fail;
+    (*s)->db.ops = &g.ops;
+    const struct ccz_kms_service_cfg cfg = {
+        .store = *s, .clock = {fixed_now, NULL}, .info = {"test", "toy", true, FIX_NOW, 0}};
+    CHECK(ccz_kms_service_new(&service, &cfg, &err) == CCZ_OK);
+    CHECK(ask(&first, service, true)); /* behind what the worker looks for at its start */
+    await(&first.done);
+    CHECK(first.rc == CCZ_OK);
+    return service;
 }
 
 static bool refused(const struct ask *a, const char *where)
@@ -275,9 +283,64 @@ static void test_unknown(void)
     end(service, s);
 }
 
+/* Work that takes long is no stall: others wait for it. */
+static void test_slow(void)
+{
+    struct ccz_kms_store *s;
+    struct ccz_kms_service *service = serve(&s);
+    struct ask first, second;
+    g.hold_at = CCZI_SQL_BEGIN;
+    g.held = false;
+    set(&g.hold, true);
+    CHECK(ask(&first, service, false));
+    await(&g.held);
+    CHECK(ask(&second, service, false));
+    pthread_mutex_lock(&g.lock);
+    g.slow_ms = 500;
+    pthread_mutex_unlock(&g.lock);
+    set(&g.hold, false);
+    const int64_t from_ms = ccz_mono_ms();
+    await(&first.done);
+    CHECK(ccz_mono_ms() - from_ms > 3000); /* much longer than the store may stand still */
+    pthread_mutex_lock(&g.lock);
+    g.slow_ms = 0;
+    pthread_mutex_unlock(&g.lock);
+    await(&second.done);
+    CHECK(first.rc == CCZ_OK && second.rc == CCZ_OK && unrecorded(s) == 0);
+    end(service, s);
+}
+
+/* It stands still, and then it is away: in between it is not said to be back. */
+static void test_stall_then_away(void)
+{
+    struct ccz_kms_store *s;
+    struct ccz_kms_service *service = serve(&s);
+    struct ask probe, a;
+    g.hold_at = CCZI_SQL_BEGIN_READ;
+    g.held = false;
+    set(&g.hold, true);
+    CHECK(ask(&probe, service, true));
+    await(&g.held);
+    while (ask(&a, service, false)) {
+        await(&a.done);
+        CHECK(refused(&a, "kms:store-stalled"));
+    }
+    set(&g.gone, true);
+    set(&g.hold, false);
+    await(&probe.done);
+    CHECK(refused(&probe, "kms:store-connect"));
+    do {
+        CHECK(!ask(&a, service, false));
+        usleep(1000);
+    } while (strcmp(a.where, "kms:store-connect") != 0);
+    set(&g.gone, false);
+    await_return(service);
+    end(service, s);
+}
+
 static const struct ccz_test tests[] = {
-    {"kms.stall", test_stall},
-    {"kms.stall_away", test_away},
+    {"kms.stall_slow", test_slow},       {"kms.stall_then_away", test_stall_then_away},
+    {"kms.stall", test_stall},           {"kms.stall_away", test_away},
     {"kms.stall_unknown", test_unknown},
 };
 

@@ -436,7 +436,7 @@ static void test_work_queue(void)
     CCZ_AUTO_BUF metrics; /* these have no line, and are counted */
     char want[64];
     ccz_buf_init(&metrics, 4096);
-    cczi_kms_batch_metrics(store, &metrics);
+    cczi_kms_batch_metrics(store, false, &metrics);
     (void)snprintf(want, sizeof(want), "\ncczoo_kms_unrecorded_total %u\n", d.busy);
     CHECK(strstr(ccz_buf_str(&metrics), want));
     CHECK(strstr(ccz_buf_str(&metrics), "\ncczoo_kms_store_takes_lines 1\n"));

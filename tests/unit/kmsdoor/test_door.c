@@ -607,6 +607,60 @@ static void test_database_texts(void)
     CHECK(strstr(heard_lines, "port 5432") && strstr(heard_lines, "10.0.0.6"));
 }
 
+/* A store that stands still when it is asked whether it is there. */
+static struct {
+    struct ccz_kms_backend ops;
+    const struct ccz_kms_backend *real;
+    atomic_bool hold, held;
+} still;
+
+static enum cczi_kms_step still_first(void *db, enum cczi_kms_sql q, const struct cczi_kms_param *p,
+                                      size_t n)
+{
+    while (q == CCZI_SQL_BEGIN_READ && atomic_load(&still.hold)) {
+        atomic_store(&still.held, true);
+        (void)usleep(1000);
+    }
+    return still.real->first(db, q, p, n);
+}
+
+static void stand_still(struct ccz_kms_store *store)
+{
+    still.real = store->db.ops;
+    still.ops = *still.real;
+    still.ops.first = still_first;
+    store->db.ops = &still.ops;
+}
+
+static void *ask_ready(void *arg)
+{
+    struct reply r;
+    CHECK(kit_ask(arg, &r, &(struct ask){.path = "/readyz"}) == 200);
+    return NULL;
+}
+
+/* Who asked before is not told what was true then. */
+static void test_ready_stalled(void)
+{
+    struct kit k;
+    struct reply r;
+    pthread_t t;
+    kit_open(&k, &(struct kit_opts){.fill = stand_still});
+    CHECK(kit_ask(&k, &r, &(struct ask){.path = "/readyz"}) == 200);
+    (void)usleep(1100000); /* the answer is old */
+    atomic_store(&still.hold, true);
+    CHECK(pthread_create(&t, NULL, ask_ready, &k) == 0);
+    while (!atomic_load(&still.held))
+        (void)usleep(1000);
+    while (kit_ask(&k, &r, &(struct ask){.path = "/readyz"}) == 200)
+        (void)usleep(20000);
+    CHECK(r.status == 503 && kit_where(&r, "door:not-ready"));
+    atomic_store(&still.hold, false);
+    CHECK(pthread_join(t, NULL) == 0);
+    CHECK(kit_ask(&k, &r, &(struct ask){.path = "/readyz"}) == 200);
+    kit_close(&k);
+}
+
 static void test_ready(void)
 {
     struct kit k;
@@ -845,6 +899,7 @@ static const struct ccz_test tests[] = {
     {"door.database_texts", test_database_texts},
     {"door.handshakes", test_handshakes},
     {"door.ready", test_ready},
+    {"door.ready_stalled", test_ready_stalled},
     {"door.metrics", test_metrics},
     {"door.reload", test_reload},
     {"door.certificate_ends", test_certificate_ends},
