@@ -50,6 +50,16 @@ run_begin() {
     trap 'exit 130' INT TERM
 }
 
+# drop FOLDER: what was told to end may still write its logs.
+drop() {
+    local i
+    for ((i = 0; i < 20; i++)); do
+        if rm -rf "$1" 2>/dev/null; then return; fi
+        sleep 0.5
+    done
+    rm -rf "$1"
+}
+
 run_end() {
     local status=$?
     trap - EXIT INT TERM
@@ -66,7 +76,7 @@ run_end() {
         rm -rf "$kept"
         cp -r "$RUN/log" "$kept" 2>/dev/null && printf 'logs of the failed run: %s\n' "$kept" >&2
     fi
-    [ -z "$RUN" ] || rm -rf "$RUN"
+    [ -z "$RUN" ] || drop "$RUN"
     exit "$status"
 }
 
@@ -93,7 +103,12 @@ stop() {
         kill -0 "$pid" 2>/dev/null || break
         sleep 0.1
     done
-    kill -KILL "$pid" 2>/dev/null || true
+    if kill -KILL "$pid" 2>/dev/null; then # until it is not there any more
+        for ((i = 0; i < 100; i++)); do
+            kill -0 "$pid" 2>/dev/null || break
+            sleep 0.05
+        done
+    fi
     unset "PIDS[$1]"
 }
 

@@ -199,7 +199,7 @@ grep -q 'stopping signal=15' "$RUN/log/kms.log" || die "SIGTERM did not stop it 
 status 0 "$BIN/cczoo-kmsd" check --state "$RUN/kms"
 has out '^versions=4 policies=1 bindings=3 admins=2 '
 for f in "$RUN"/kms/kms.sqlite* "$RUN"/log/*; do
-    if grep -qaE 'hunter2|from a pipe' "$f" || LC_ALL=C grep -qaF "$(head -c 16 "$RUN/model.key" | tr -d '\0\n')" "$f"; then
+    if grep -qaE 'hunter2|from a pipe' "$f" || LC_ALL=C grep -qaF -e "$(head -c 16 "$RUN/model.key" | tr -d '\0\n')" "$f"; then
         die "$f holds a value in clear"
     fi
 done

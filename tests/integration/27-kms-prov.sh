@@ -47,7 +47,15 @@ fetch() {
     if [ "$name" = - ]; then set -- - - "$@"; else set -- "$RUN/$name.crt" "$RUN/$name.key" "$@"; fi
     python3 "$CLIENT" "$PROV" "$RUN/ca.crt" "$@"
 }
-logged() { tail -n +"$((mark + 1))" "$RUN/log/kms.log" | grep -qE "$1" || { tail -n 20 "$RUN/log/kms.log" >&2; die "no line like '$1' in the log"; }; }
+is_logged() { tail -n +"$((mark + 1))" "$RUN/log/kms.log" | grep -E "$1" >/dev/null; } # not -q: who writes would end with SIGPIPE
+logged() { # within 5 s
+    for _ in {1..100}; do
+        if is_logged "$1"; then return; fi
+        sleep 0.05
+    done
+    tail -n 20 "$RUN/log/kms.log" >&2
+    die "no line like '$1' in the log"
+}
 mark_log() { mark=$(wc -l <"$RUN/log/kms.log"); }
 # refused PATTERN NAME VERSION [HOW...]: nothing comes, and the log says why.
 refused() {
@@ -56,10 +64,6 @@ refused() {
     mark_log
     status 1 fetch "$@"
     [ ! -s "$RUN/out" ] || die "something came: $*"
-    for _ in {1..100}; do
-        ! tail -n +"$((mark + 1))" "$RUN/log/kms.log" | grep -qE "$pattern" || return 0
-        sleep 0.05
-    done
     logged "$pattern"
 }
 map() { printf '{"version":1,"items":[%s]}' "$1" >"$RUN/map.json"; }
@@ -128,10 +132,7 @@ remap() {
     mark_log
     map "$1"
     kill -HUP "${PIDS[kms]}"
-    for _ in {1..100}; do
-        ! tail -n +"$((mark + 1))" "$RUN/log/kms.log" | grep -qE 'certificate, key and map' || break
-        sleep 0.05
-    done
+    logged 'certificate, key and map'
     logged "${2:-were read again}"
 }
 remap "{\"item\":\"secret/closed\",\"tee\":\"sgx\",\"mrenclave\":\"$enclave\"}"

@@ -218,7 +218,7 @@ has out 'Encrypt accept key/unseal version 1 by admin'
 kms_stop
 for f in "$RUN"/kms/kms.sqlite* "$RUN"/log/*; do
     if grep -qaE "dawn marker|0123456789abcdef0123456789ABCDEF|$(cat "$RUN/token")|$mac" "$f" ||
-        LC_ALL=C grep -qaF "$(tail -c +9 "$RUN/sealed2")" "$f"; then
+        LC_ALL=C grep -qaF -e "$(tail -c +9 "$RUN/sealed2")" "$f"; then
         die "$f holds a value"
     fi
 done

@@ -12,7 +12,13 @@ NS=ccz$$
 DB_NET=10.$((200 + $$ % 50)).$(($$ / 50 % 250)) # addresses of this run: the way to the database,
 KMS_NET=10.$((150 + $$ % 50)).$(($$ / 50 % 250)) # and that of clients
 pg_before_end() { # the links go with it
-    [ "$CUT" != namespace ] || ip netns del "$NS"
+    local i
+    [ "$CUT" = namespace ] || return 0
+    ip netns del "$NS"
+    for ((i = 0; i < 100; i++)); do # that happens by and by, and the next test may look at the interfaces
+        ip link show "${NS}db" >/dev/null 2>&1 || break
+        sleep 0.1
+    done
 }
 CUT=forwarder # WAY=forwarder keeps it
 [ "$(id -u)" != 0 ] || [ "${WAY:-}" = forwarder ] || ! ip netns add "$NS" 2>/dev/null || CUT=namespace

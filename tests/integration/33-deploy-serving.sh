@@ -53,7 +53,8 @@ for path in $(sed -nE 's/.*path: ([^,]+), port: rest.*/\1/p' "$DEPLOY/base/serve
 done
 infer "127.0.0.1:$(cat "$RUN/server.port")" --limit 100 >"$RUN/answers" 2>>"$RUN/log/infer.log" || die "$(tail -n 3 "$RUN/log/infer.log")"
 metric=$(sed -nE 's/.*metric: \{name: (\w+)\}.*/\1/p' "$DEPLOY/base/scale.yaml")
-curl -s -m 20 "http://127.0.0.1:$METRICS/metrics" | grep -q "^$metric{model_name=\"fashion-mnist\"} 0" || die "no metric $metric"
+curl -s -m 20 -o "$RUN/page" "http://127.0.0.1:$METRICS/metrics"
+grep -q "^$metric{model_name=\"fashion-mnist\"} 0" "$RUN/page" || die "no metric $metric"
 
 ready() { curl -sk -m 20 -o /dev/null -w '%{http_code}' "https://127.0.0.1:$(cat "$RUN/server.rest")/v2/health/$1"; }
 # policy_of MEASUREMENTS: the policy of servers, with these.

@@ -19,7 +19,10 @@ step "no room for the port file: a server that nobody finds does not start"
 served_args
 status=0
 (cd "$RUN" && full "$BIN/cczoo-served" "${ARGS[@]}" --port-file "$RUN/never.port") >/dev/null 2> >(cat >"$RUN/err") || status=$?
-sleep 0.5
+for ((i = 0; i < 100; i++)); do
+    if grep -q '^error' "$RUN/err"; then break; fi
+    sleep 0.05
+done
 [ "$status" = 3 ] && grep -qE '^error: file:' "$RUN/err" || die "status $status: $(cat "$RUN/err")"
 [ ! -s "$RUN/never.port" ] || die "a port file that is not whole"
 say "$(grep '^error' "$RUN/err" | cut -c1-110)"
@@ -57,7 +60,7 @@ until_state() { # VERSION PATTERN
 }
 # two answers: they name the version, which is 1, then 2
 "$BIN/cczoo" load --target "127.0.0.1:$(cat "$RUN/server.port")" --policy "$RUN/policy.json" --trust-sim "$RUN/sim/trust" --model files \
-    --input 'images:float[1,28,28,1]=random' --connections 2 --in-flight 2 --warm-up 0 --seconds 12 --retries 0 --answers-max 2 \
+    --input 'images:float[1,28,28,1]=random' --connections 2 --in-flight 2 --warm-up 0 --seconds 30 --retries 0 --answers-max 2 \
     >"$RUN/log/load.log" 2>&1 &
 load=$!
 until_state 1 AVAILABLE
@@ -73,7 +76,7 @@ say "version 2: $(state 2 | cut -c1-100)"
 
 step "room again"
 rm -r "$B/fashion-mnist/2"
-sleep 2 # seen to be gone
+sleep 5 # seen to be gone: it looks every second
 cp -r "$RUN/whole" "$B/fashion-mnist/.2" && mv "$B/fashion-mnist/.2" "$B/fashion-mnist/2"
 until_state 2 AVAILABLE
 until_state 1 END

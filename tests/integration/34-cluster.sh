@@ -17,7 +17,8 @@ cp "$RUN/both.json" "$RUN/policy.json"
 start_kms
 protect_model
 served_args
-DIR=$RUN/cluster FRONT=127.0.0.1:$("$ROOT/scripts/free-port") REST=127.0.0.1:$("$ROOT/scripts/free-port")
+mapfile -t free < <("$ROOT/scripts/free-port" 2)
+DIR=$RUN/cluster FRONT=127.0.0.1:${free[0]} REST=127.0.0.1:${free[1]}
 REPLICA=("${ARGS[@]:2}" --grace 10) # without --listen: each gets an address of its own
 
 cluster() { "$BIN/cczoo" cluster "$1" --dir "$DIR" "${@:2}"; }

@@ -5,12 +5,13 @@
 run_begin test-fedlr-kill9
 KILLS=${KILLS:-8}
 MODE=${MODE:-hetero}
-epochs=$((2 * KILLS + 4)) # of three mini-batches
+epochs=$((4 * KILLS + 4)) # of three mini-batches: more than two for each kill, however slow this script is
 fedlr_tables "x[0] - x[1] + x[3] / 2 - x[5] / 2" 1 3
 head -c 32 /dev/urandom >"$RUN/seal"
 config=(--mode "$MODE" --rounds $epochs --batch 40 --eta 0.3 --momentum 0.5 --l2 0.01 --unattested-insecure)
 RETRY=60
-declare -A PORT=([arbiter]=$("$ROOT/scripts/free-port") [guest]=$("$ROOT/scripts/free-port"))
+mapfile -t free < <("$ROOT/scripts/free-port" 2)
+declare -A PORT=([arbiter]=${free[0]} [guest]=${free[1]})
 
 # start_party NAME: with the state that it has in $RUN/$1.state
 start_party() {

@@ -73,12 +73,12 @@ step "a newer version takes over; damaged, rolled back and foreign ones do not"
 cp -r "$RUN/v3" "$B/signed/.3" && mv "$B/signed/.3" "$B/signed/3"
 until_state signed 3 AVAILABLE
 until_state signed 1 END
-cp -r "$RUN/v2" "$B/signed/2" # below the minimum of what was accepted, and older than what is served
+cp -r "$RUN/v2" "$B/signed/.2" && mv "$B/signed/.2" "$B/signed/2" # below the minimum of what was accepted, and older than what is served
 cp -r "$RUN/v4" "$B/signed/.4" && "$ROOT/scripts/flip-byte" "$B/signed/.4/files/saved_model.pb" 5000 && mv "$B/signed/.4" "$B/signed/4"
 until_state signed 4 'END .*(bundle|pf):'
-cp -r "$RUN/foreign" "$B/signed/5"
+cp -r "$RUN/foreign" "$B/signed/.5" && mv "$B/signed/.5" "$B/signed/5"
 until_state signed 5 'END .*bundle:name'
-cp -r "$MODEL/1" "$B/plain/8" # nobody protected it
+cp -r "$MODEL/1" "$B/plain/.8" && mv "$B/plain/.8" "$B/plain/8" # nobody protected it
 until_state plain 8 'END .*pf:'
 [ "$(asks signed) $(asks signed/versions/3) $(asks plain)" = "200 200 200" ] || die "what was good is served no more"
 [ "$(asks signed/versions/2)" = 404 ] || die "a version below the minimum is served"

@@ -11,7 +11,11 @@ attested=(--tee sim-sgx --sim-dir "$RUN/sim" --trust-sim "$RUN/sim/trust" --tens
 # The network has dropout: generators are state, too, and each worker has its own.
 config=(--epochs 5 --batch 25 --staleness 1 --average-steps 8 --checkpoint-steps 24 --retry 60)
 declare -A PORT=()
-for name in leader-1 leader-2 leader-team follower-team; do PORT[$name]=$("$ROOT/scripts/free-port"); done
+mapfile -t free < <("$ROOT/scripts/free-port" 4)
+for name in leader-1 leader-2 leader-team follower-team; do
+    PORT[$name]=${free[0]}
+    free=("${free[@]:1}")
+done
 
 # worker PARTY K OPTIONS...
 worker() {

@@ -219,12 +219,21 @@ told() {
     say "$name: $got"
     stop "$name-out"; stop "$name-in"
 }
+# listens PORT: within 10 s
+listens() {
+    local i
+    for ((i = 0; i < 200; i++)); do
+        if (: <"/dev/tcp/127.0.0.1/$1") 2>/dev/null; then return; fi
+        sleep 0.05
+    done
+    die "nobody listens on port $1"
+}
 if command -v haproxy >/dev/null; then
     web=$("$ROOT/scripts/free-port")
     printf '%s\n' defaults ' mode http' ' timeout client 9s' ' timeout server 9s' ' timeout connect 9s' 'frontend x' \
         " bind 127.0.0.1:$web accept-proxy" ' http-request return status 200 content-type text/plain lf-string "from %ci:%cp"' >"$RUN/haproxy.conf"
     start haproxy haproxy -db -f "$RUN/haproxy.conf"
-    sleep 0.5
+    listens "$web"
     told haproxy "$web"
     stop haproxy
 else
@@ -236,7 +245,7 @@ if command -v nginx >/dev/null; then
         'client_body_temp_path body; proxy_temp_path proxy; fastcgi_temp_path fastcgi; uwsgi_temp_path uwsgi; scgi_temp_path scgi;' \
         "server { listen 127.0.0.1:$web proxy_protocol; location / { return 200 \"from \$proxy_protocol_addr:\$proxy_protocol_port\\n\"; } } }" >"$RUN/nginx.conf"
     start nginx nginx -p "$RUN/" -c "$RUN/nginx.conf"
-    sleep 0.5
+    listens "$web"
     told nginx "$web" --proxy-v2-short
     stop nginx
 else

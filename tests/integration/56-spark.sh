@@ -170,7 +170,7 @@ done
 for f in "$EXECUTORS"/*/*/*; do # the command line of an executor is in its log
     ! grep -qaF "$(cat "$RUN/auth")" "$f" || die "Spark's secret is in $f"
 done
-rm -r "$EXECUTORS"
+drop "$EXECUTORS"
 # --conf takes no protection back: neither what the job sets, nor what it leaves at a default, nor by a name in disguise
 for taken in spark.io.encryption.enabled=false spark.io.encryption.keygen.algorithm=HmacMD5 spark.authenticate=false spark.authenticate.secret=known \
     spark.network.crypto.enabled=false spark.network.crypto.saslFallback=true spark.network.sasl.serverAlwaysEncrypt=false spark.ssl.enabled=false \
@@ -206,7 +206,7 @@ cluster past "$RUN/past-java" # it has Spark's secret by the worker, and joins
 JAVA_HOME=$RUN/past status 1 als none 1
 has err '^refused: agent:none: this process has no key agent \(CCZ_AGENT is not set\): it was started without attestation'
 [ ! -e "$RUN/none" ] || die "there are factors"
-rm -rf "$EXECUTORS"
+drop "$EXECUTORS"
 
 step "an executor whose agent is another program is not started"
 cluster wrong "$ROOT/solutions/09-secure-recsys/executor-java"
@@ -216,5 +216,5 @@ JAVA_HOME=$RUN/wrong status 3 als none 1
 has err 'Master removed our application|application has been killed|All masters are unresponsive|SparkContext was shut down|stopped SparkContext'
 grep -q '^refused: policy:mrenclave: ' "$EXECUTORS"/*/*/stderr || die "the executor was not refused for its measurement"
 ! grep -q CoarseGrainedExecutorBackend: "$EXECUTORS"/*/*/stderr || die "the executor was started"
-for ((i = 0; i < 20; i++)); do rm -rf "$RUN/spark" 2>/dev/null && break; sleep 0.5; done # executors that are told to end still write their logs
+drop "$RUN/spark"
 say ok

@@ -458,9 +458,7 @@ stop around TERM
 SOCKET=$RUN/first.sock
 
 step "a killed agent's socket is taken over; nothing secret is in the logs"
-kill -KILL "${PIDS[first]}"
-unset "PIDS[first]"
-sleep 0.2
+stop first KILL
 [ -S "$SOCKET" ] || die "expected a socket that was left"
 agent first "$BIN/cczoo" --unwrap ratings
 status 0 ask unwrap ratings --in "$RUN/wrapped2" --out "$RUN/got"

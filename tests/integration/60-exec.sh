@@ -564,9 +564,13 @@ PIDS[pair]=$!
 cat "$RUN/sim/platform/sgx/qe_certification.bin" >"$slow" # for the child
 for ((i = 0; i < 200; i++)); do [ -s "$shm" ] && break; sleep 0.05; done
 [ "$(cat "$shm")" = second ] || die "the child has no secret"
-sleep 0.5 # it has said so, and waits
+for ((i = 0; i < 400; i++)); do # it has said so, and the parent waits for a writer
+    if grep -qE 'partner|fifo|pipe' "/proc/${PIDS[pair]}/wchan" 2>/dev/null; then break; fi
+    sleep 0.05
+done
+sleep 0.5
 kill -KILL "$(cat "/proc/${PIDS[pair]}/task/${PIDS[pair]}/children")"
-cat "$RUN/sim/platform/sgx/qe_certification.bin" >"$slow" # for the parent
+timeout 20 sh -c 'cat "$1" >"$2"' - "$RUN/sim/platform/sgx/qe_certification.bin" "$slow" || true # for the parent
 got=0
 wait "${PIDS[pair]}" || got=$?
 unset "PIDS[pair]"

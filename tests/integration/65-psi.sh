@@ -75,10 +75,10 @@ grep -q 'psi:minimum' "$RUN/err" || die "the minimum: $(cat "$RUN/err")"
 ended send 1
 
 step "who is refused: another program, other settings"
-listen send send "${A[@]}" "${TRUST[@]}" "${EVIDENCE[@]}" --policy "$RUN/other.json" --timeout 4
+listen send send "${A[@]}" "${TRUST[@]}" "${EVIDENCE[@]}" --policy "$RUN/other.json" --timeout 60
 status 1 "$BIN/cczoo" psi receive --connect "127.0.0.1:$PORT" "${B[@]}" "${MUTUAL[@]}"
 stop send
-listen send send "${A[@]}" "${MUTUAL[@]}" --timeout 4
+listen send send "${A[@]}" "${MUTUAL[@]}" --timeout 60
 status 1 "$BIN/cczoo" psi receive --connect "127.0.0.1:$PORT" "${B[@]}" "${TRUST[@]}" "${EVIDENCE[@]}" --policy "$RUN/other.json"
 status 1 "$BIN/cczoo" psi receive --connect "127.0.0.1:$PORT" "${B[@]}" "${TRUST[@]}" --policy "$RUN/good.json" # no evidence of its own
 stop send

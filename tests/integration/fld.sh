@@ -42,7 +42,7 @@ server() {
     start server "$BIN/cczoo-fld" --config "$RUN/config.json" --model "$RUN/first.model" --listen "127.0.0.1:$PORT" --port-file "$RUN/port" \
         --policy "$RUN/${POLICY:-fl-worker}.json" --members "$RUN/members" --tee sim-sgx --sim-dir "$RUN/sim" --trust-sim "$RUN/sim/trust" \
         --sign-key "$RUN/key.pem" --state "$RUN/state" --seal "${SEAL:-$RUN/seal}" --log "$RUN/rounds.jsonl" --prometheus "$RUN/prom.txt" \
-        --model-out "$RUN/server.model" --last-wait 3 "$@"
+        --model-out "$RUN/server.model" --last-wait 60 "$@"
     local i
     for ((i = 0; i < 200; i++)); do [ -s "$RUN/port" ] || ! kill -0 "${PIDS[server]}" 2>/dev/null && break; sleep 0.05; done
 }

@@ -77,7 +77,7 @@ kms_kill_hammered() {
     : >"$RUN/new"
     hammer "c$i" 40 <"$RUN/acked" >>"$RUN/new" 2>"$RUN/err" &
     client=$!
-    for ((w = 0; w < 400; w++)); do
+    for ((w = 0; w < 6000; w++)); do
         [ ! -s "$RUN/new" ] && kill -0 "$client" 2>/dev/null || break
         sleep 0.005
     done

@@ -55,7 +55,8 @@ if limits != ("0", "0"):
 if crash(pid):
     sys.exit("a core of the daemon")
 pid = start(["sleep", "60"])
-time.sleep(0.2)
+while open(f"/proc/{pid}/comm").read() != "sleep\n":
+    time.sleep(0.05)
 if not readable(pid):
     sys.exit("not even that of a program without secrets can be read")
 if not crash(pid):

@@ -22,7 +22,7 @@ import xml.etree.ElementTree
 
 from interop_run import Server, expect, fail, go_program, identity
 
-JOIN_S = 0.01
+JOIN_S = 0.1
 H2SPEC, H2SPECD = ("github.com/summerwind/h2spec/cmd/" + name for name in ("h2spec", "h2specd"))
 CLOSED = "frames of closed streams are ignored, as RFC 9113 (5.1) allows; state of closed streams is not kept"
 EXPECTED = {

@@ -184,7 +184,7 @@ await test('decisions: live, filtered, explained', async () => {
   await page.evaluate(() => fetch('/v1/PutSecret', { method: 'POST', headers: { 'Content-Type': 'application/json' }, body: JSON.stringify({ name: 'bad name <b>', value: 'AAAA' }) }));
   await page.locator('tr.open summary').focus();
   await page.evaluate(() => fetch('/v1/PutSecret', { method: 'POST', headers: { 'Content-Type': 'application/json' }, body: JSON.stringify({ name: 'live/one', value: 'AAAA' }) }));
-  for (const p of [page, other]) await p.waitForSelector('tbody tr:has-text("secret/live/one")', { timeout: 10000 });
+  for (const p of [page, other]) await p.waitForSelector('tbody tr:has-text("secret/live/one")', { timeout: 30000 });
   assert.equal(await page.evaluate(() => document.activeElement.closest('tr.open') && document.activeElement.textContent), 'The line itself', 'the focus stays in a row');
   await other.fill('input[name=decision]', 'D1000000');
   await other.keyboard.press('Enter');
