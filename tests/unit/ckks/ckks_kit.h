@@ -2,6 +2,8 @@
 #ifndef CCZ_CKKS_KIT_H
 #define CCZ_CKKS_KIT_H
 /* What tests of ckks share: random numbers, small contexts with keys. Include ccz_test.h first. */
+#include "test_rng.h"
+
 #include <cczoo/ckks.h>
 
 #include <math.h>
@@ -27,6 +29,7 @@ static inline double random_unit(void)
 
 /* A context of `levels` + 1 data primes and one special prime, and what works with it. */
 struct kit {
+    struct test_rng rng; /* always the same numbers: errors have long tails */
     struct ccz_ckks *ctx;
     struct ccz_ckks_eval *eval;
     struct ccz_rlwe_sk *sk;
@@ -36,6 +39,13 @@ struct kit {
     size_t slots;
     double scale;
 };
+
+static inline void kit_eval(struct kit *k)
+{
+    k->rng = (struct test_rng){.state = 0x9e3779b97f4a7c15, .left = -1};
+    const struct ccz_rlwe_work_cfg work = {.rng = {rng_fill, &k->rng}};
+    CHECK(ccz_ckks_eval_new(&k->eval, k->ctx, &work, NULL) == CCZ_OK);
+}
 
 /* n may be small: tests of arithmetic need no security. */
 static inline void kit_init(struct kit *k, size_t n, unsigned first_bits, unsigned bits,
@@ -47,7 +57,7 @@ static inline void kit_init(struct kit *k, size_t n, unsigned first_bits, unsign
         cfg.ring.bits[i] = (uint8_t)(i == 0 || i == levels + 1 ? first_bits : bits);
     *k = (struct kit){.slots = n / 2, .scale = ldexp(1, (int)bits)};
     CHECK(ccz_ckks_new(&k->ctx, &cfg, NULL) == CCZ_OK);
-    CHECK(ccz_ckks_eval_new(&k->eval, k->ctx, NULL, NULL) == CCZ_OK);
+    kit_eval(k);
     CHECK(ccz_ckks_pt_new(&k->pt, k->ctx, NULL) == CCZ_OK);
 }
 

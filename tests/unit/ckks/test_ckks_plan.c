@@ -129,7 +129,7 @@ static void run_plan(const struct ccz_ckks_goal *goal)
     int64_t step = 1;
     CHECK(ccz_ckks_plan(&plan, goal, NULL) == CCZ_OK);
     CHECK(ccz_ckks_new(&k.ctx, &plan.cfg, NULL) == CCZ_OK); /* secure, and the primes exist */
-    CHECK(ccz_ckks_eval_new(&k.eval, k.ctx, NULL, NULL) == CCZ_OK);
+    kit_eval(&k);
     CHECK(ccz_ckks_pt_new(&k.pt, k.ctx, NULL) == CCZ_OK);
     kit_keys(&k);
     k.slots = ccz_ckks_slots(k.ctx);

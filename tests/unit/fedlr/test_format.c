@@ -199,8 +199,8 @@ static void masks(void)
             ones[b] += (unsigned)BN_is_bit_set(m, (int)b);
     }
     for (unsigned b = 0; b < l.mask_bits;
-         b++) /* every bit of the mask is a coin; 6 standard deviations */
-        CHECK(fabs((double)ones[b] - DRAWS / 2) < 6 * sqrt(DRAWS) / 2);
+         b++) /* every bit of the mask is a coin; 8 standard deviations */
+        CHECK(fabs((double)ones[b] - DRAWS / 2) < 8 * sqrt(DRAWS) / 2);
     /* the largest mask and the largest product stay below n / 3 */
     const struct ccz_paillier_rng ones_rng = {.fill = all_ones};
     CHECK(cczi_fl_mask(mask, &l, &ones_rng, NULL) == CCZ_OK);

@@ -16,7 +16,7 @@ static unsigned bit_at(const uint64_t *row, size_t i)
 
 enum { MANY = 65536 };
 
-/* 255 degrees of freedom: 390 is exceeded once in 10^7 times. */
+/* 255 degrees of freedom, and a hundred checks: 480 is exceeded once in 10^15 times. */
 static void check_uniform(const uint64_t *v, const char *what)
 {
     double sum = 0;
@@ -25,20 +25,20 @@ static void check_uniform(const uint64_t *v, const char *what)
         count[v[i] & 255]++;
     for (int b = 0; b < 256; b++)
         sum += ((double)count[b] - 256) * ((double)count[b] - 256) / 256;
-    if (sum >= 390)
+    if (sum >= 480)
         fprintf(stderr, "%s: chi-square %.1f\n", what, sum);
-    CHECK(sum < 390);
+    CHECK(sum < 480);
 }
 
-/* Bits: half of them within six standard deviations. */
+/* Bits: half of them within eight standard deviations. */
 static void check_balanced(const uint64_t *row, const char *what)
 {
     long ones = 0;
     for (size_t i = 0; i < MANY; i++)
         ones += bit_at(row, i);
-    if (labs(ones - MANY / 2) >= 6 * 128)
+    if (labs(ones - MANY / 2) >= 8 * 128)
         fprintf(stderr, "%s: %ld of %d\n", what, ones, MANY);
-    CHECK(labs(ones - MANY / 2) < 6 * 128);
+    CHECK(labs(ones - MANY / 2) < 8 * 128);
 }
 
 static void check_shares(const struct ccz_mpc_tensor *t, const char *what)

@@ -5,6 +5,8 @@
 #include <cczoo/bignum.h>
 #include <cczoo/codec.h>
 
+#include <openssl/bn.h>
+
 enum {
     VEC_HEAD = 72,
     AT_VERSION = 4,
@@ -67,6 +69,22 @@ static void test_pub_binary(void)
     CHECK(none == NULL);
 }
 
+/* One bit further, and no prime any more: with any one bit it could be the next one (one p in 270 with 4). */
+static void spoil_prime(uint8_t p[P_SIZE])
+{
+    BIGNUM *b = BN_new();
+    int prime = 1;
+    for (uint8_t bit = 4; prime == 1 && bit; bit = (uint8_t)(bit << 1)) {
+        p[P_SIZE - 1] ^= bit;
+        CHECK(b && BN_bin2bn(p, P_SIZE, b));
+        prime = BN_check_prime(b, NULL, NULL);
+        if (prime == 1)
+            p[P_SIZE - 1] ^= bit;
+    }
+    CHECK(prime == 0);
+    BN_free(b);
+}
+
 static void test_key_binary(void)
 {
     CCZ_AUTO(ccz_secret) s = NULL;
@@ -91,23 +109,26 @@ static void test_key_binary(void)
         size_t at;
         uint8_t flip;
         const char *where;
-    } bad[] = {{1, 1, "paillier:magic"},
-               {AT_KIND, 3, "paillier:kind"},
-               {8, 1, "paillier:truncated"},
-               {9, 0x80, "paillier:truncated"},
-               {10, 1, "paillier:trailing"},
-               {10, 2, "paillier:kind"},
-               {HEAD + P_SIZE - 1, 4, "bignum:not-prime"},
-               {HEAD, 0x80, "bignum:length"},
-               {HEAD + P_SIZE, 0x80, "bignum:length"},
-               {HEAD + 2 * P_SIZE, 0xff, "paillier:h-range"}};
+    } bad[] = {{1, 1, "paillier:magic"},      {AT_KIND, 3, "paillier:kind"},
+               {8, 1, "paillier:truncated"},  {9, 0x80, "paillier:truncated"},
+               {10, 1, "paillier:trailing"},  {10, 2, "paillier:kind"},
+               {HEAD, 0x80, "bignum:length"}, {HEAD + P_SIZE, 0x80, "bignum:length"}};
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         uint8_t *at = ccz_secret_bytes(s) + bad[i].at, was = *at;
-        *at = bad[i].flip == 0xff ? 0xff : *at ^ bad[i].flip;
+        *at ^= bad[i].flip;
         REFUSED(ccz_paillier_key_read(&none, s, &small_ok, &err_), CCZ_E_FORMAT, bad[i].where);
         *at = was;
     }
-    memcpy(ccz_secret_bytes(s) + HEAD + P_SIZE, ccz_secret_view(s) + HEAD, P_SIZE);
+    uint8_t was[2 * P_SIZE], *p = ccz_secret_bytes(s) + HEAD;
+    memcpy(was, p, P_SIZE);
+    spoil_prime(p);
+    REFUSED(ccz_paillier_key_read(&none, s, &small_ok, &err_), CCZ_E_FORMAT, "bignum:not-prime");
+    memcpy(p, was, P_SIZE);
+    memcpy(was, p + 2 * P_SIZE, sizeof(was));
+    memset(p + 2 * P_SIZE, 0xff, sizeof(was)); /* beyond every n */
+    REFUSED(ccz_paillier_key_read(&none, s, &small_ok, &err_), CCZ_E_FORMAT, "paillier:h-range");
+    memcpy(p + 2 * P_SIZE, was, sizeof(was));
+    memcpy(p + P_SIZE, p, P_SIZE);
     REFUSED(ccz_paillier_key_read(&none, s, &small_ok, &err_), CCZ_E_FORMAT, "bignum:close");
 }
 
