@@ -853,7 +853,7 @@ static void test_look_once(void)
     int64_t from_ms;
     start_team();
     CHECK(done(grant(DORA, "t", CCZ_KMS_ROLES_ALL)));
-    cczi_kms_looks_took(g_s->looks, CCZI_KMS_LOOKS_BURST_MS);
+    cczi_kms_looks_took(g_s->looks, 1000 * CCZI_KMS_LOOKS_BURST_MS);
     CHECK(propose(&p, DORA, "SetQuorum", cczi_msg_quorum, &many, 0) != CCZ_OK &&
           !strcmp(g_err.where, "kms:quorum-unreachable"));
     CHECK(done(propose(&p, DORA, "SetQuorum", cczi_msg_quorum, &one, 0)));
@@ -869,7 +869,7 @@ static void test_look_once(void)
     CHECK(refused(cczi_kms_looks_begin(&from_ms, &c, &g_err), CCZ_E_LIMIT, "kms:look-rate"));
     g_s->trial = false;
     /* that it is done is paid for, by what it took and by what it will take the others */
-    cczi_kms_looks_took(g_s->looks, CCZI_KMS_LOOKS_BURST_MS);
+    cczi_kms_looks_took(g_s->looks, 1000 * CCZI_KMS_LOOKS_BURST_MS);
     CHECK(done(set_quorum(FIX_ADMIN, "u", 0)));
     CHECK(refused(set_quorum(FIX_ADMIN, "u", 0), CCZ_E_LIMIT, "kms:look-rate"));
     CHECK(

@@ -227,7 +227,7 @@ static void reports(void)
 {
     struct server s = {.fail_every = 7};
     static struct cczi_load_result r;
-    const struct cczi_load_cfg cfg = {.in_flight = 4, .duration_ms = 2000, .calls_max = 700};
+    const struct cczi_load_cfg cfg = {.in_flight = 4, .duration_ms = 60000, .calls_max = 700};
     CHECK(drive(&r, &s, cfg, NULL) == CCZ_OK);
     const struct cczi_load_about about = {.title = "m<1>",
                                           .api = "grpc",

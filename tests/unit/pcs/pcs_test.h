@@ -44,12 +44,18 @@ static inline ccz_rc test_get(void *arg, unsigned *status, struct ccz_buf *body,
     return ccz_http_get(status, body, headers, arg, url, err);
 }
 
-static inline struct ccz_http_client *test_client(void)
+static inline struct ccz_http_client *client_of(int64_t timeout_ms)
 {
     struct ccz_http_client *c = NULL;
-    const struct ccz_http_client_cfg cfg = {.timeout_ms = 400, .body_size_max = 1 << 20};
+    const struct ccz_http_client_cfg cfg = {.timeout_ms = timeout_ms, .body_size_max = 1 << 20};
     CHECK(ccz_http_client_new(&c, &cfg, NULL) == CCZ_OK);
     return c;
+}
+
+/* As patient as the slowest machine needs. */
+static inline struct ccz_http_client *test_client(void)
+{
+    return client_of(20000);
 }
 
 static inline struct ccz_pcs_store_cfg test_cfg(const char *dir, const struct ccz_roots *roots,

@@ -197,10 +197,11 @@ static void test_refused(void)
     };
     fake_pcs_open(&f, &(struct fake_knobs){0});
     CCZ_AUTO(ccz_http_client) client = test_client();
+    CCZ_AUTO(ccz_http_client) hasty = client_of(400);
     for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
         struct refusal r = all[i];
         r.knobs.serve[0] = &k.src;
-        check_refusal(&r, &k, &f, client, (int)i);
+        check_refusal(&r, &k, &f, r.knobs.delay_ms ? hasty : client, (int)i);
     }
     usleep(700000);
     fake_pcs_close(&f);

@@ -19,7 +19,7 @@ struct fixture {
     struct ccz_rpc_server *server;
     struct ccz_rpc_client *client;
     char target[64];
-    atomic_int started, done, cancelled, echoes;
+    atomic_int started, done, cancelled, echoes, later;
     atomic_bool release; /* lets "hold" calls end */
     void (*before_start)(struct fixture *f);
 };
@@ -82,8 +82,10 @@ static void *answer_later(void *arg)
 
 static void later(struct ccz_rpc_call *call, void *arg, struct ccz_span request)
 {
-    (void)arg, (void)request;
+    struct fixture *f = arg;
+    (void)request;
     pthread_t t;
+    atomic_fetch_add(&f->later, 1);
     ccz_rpc_call_ref(call);
     CHECK(pthread_create(&t, NULL, answer_later, call) == 0);
     pthread_detach(t);

@@ -417,7 +417,8 @@ static void test_stop_drains(void)
     struct ccz_rpc_call_cfg cfg = {.metadata = &md, .metadata_len = 1};
     for (size_t i = 0; i < 50; i++)
         begin(&f, &p[i], "/t.T/Later", &cfg); /* each takes 20 ms */
-    usleep(10000);
+    while (atomic_load(&f.later) == 0)
+        usleep(1000);
     ccz_rpc_server_stop(f.server, 5000);
     for (size_t i = 0; i < 50; i++) {
         wait_for(&p[i].over, 1);
@@ -565,12 +566,12 @@ static void test_keepalive(void)
     struct ccz_rpc_result res;
     struct ccz_err err;
     struct proxy p;
-    start_server(&f, CCZ_RATLS_SESSION, (struct ccz_rpc_server_cfg){.keepalive_ms = 100});
+    start_server(&f, CCZ_RATLS_SESSION, (struct ccz_rpc_server_cfg){.keepalive_ms = 2000});
     start_proxy(&p, strdup(f.target));
     (void)snprintf(f.target, sizeof(f.target), "%s", p.target);
     make_client(&f, CCZ_RATLS_SESSION, (struct ccz_rpc_client_cfg){.reconnect = true});
     CHECK(call(&f, "/t.T/Echo", NULL, &res, &err) == CCZ_OK);
-    usleep(1500000);
+    usleep(5500000);
     CHECK(call(&f, "/t.T/Echo", NULL, &res, &err) == CCZ_OK && atomic_load(&p.conns) == 1);
     teardown(&f);
     stop_proxy(&p);

@@ -582,7 +582,7 @@ static void test_signals(void)
     wait_for(&b.started, 1);
     CHECK(pthread_create(&t, NULL, serve, s) == 0);
     begin(a.client, &later, "/t.T/Later", &cfg);
-    usleep(10000);
+    wait_for(&a.later, 1);
     CHECK(kill(getpid(), SIGTERM) == 0); /* would end us, were it not blocked */
     wait_for(&later.over, 1);
     CHECK(later.code == CCZ_RPC_OK); /* was in flight, and is answered */
