@@ -87,7 +87,7 @@ static void site_open(struct site *s)
                                             .arg = s,
                                             .header_size_max = 2000,
                                             .body_size_max = 1 << 20,
-                                            .idle_timeout_ms = 300};
+                                            .idle_timeout_ms = 3000};
     CHECK(ccz_http_server_new(&s->http, s->loop, &cfg, &err) == CCZ_OK);
     CHECK(ccz_http_server_port(s->http) != 0);
     s->thread = net_start(s->loop);
@@ -275,7 +275,7 @@ static void test_limits(void)
     /* half a request does not keep a connection for ever */
     int64_t start = ccz_mono_ms();
     net_send_all(fd, "GET /", 5);
-    CHECK(at_end(fd) && ccz_mono_ms() - start >= 250);
+    CHECK(at_end(fd) && ccz_mono_ms() - start >= 2500);
     close(fd);
     site_close(&s);
 }
@@ -338,7 +338,7 @@ static void test_gone(void)
     close(fd);
     fd = dial(&s);
     expect(fd, "GET /a HTTP/1.1\r\n" HOST "\r\n", "HTTP/1.1 200", "GET /a  0 (none) 1");
-    struct timespec rest = {.tv_nsec = 100000000};
+    struct timespec rest = {.tv_nsec = 700000000};
     (void)nanosleep(&rest, NULL); /* the late answer has been given by now */
     const char never[] = "GET /never?q HTTP/1.1\r\n" HOST "\r\n";
     net_send_all(fd, never, strlen(never));
