@@ -176,15 +176,20 @@ static ccz_rc work(void *arg, struct ccz_err *err)
     return rc == CCZ_OK && hetero && r->test ? measure_together(r, err) : rc;
 }
 
+static bool measures_together(const struct role *r)
+{
+    return r->test && (is(r->o, "guest") || is(r->o, "host"));
+}
+
 /* The others may be through and gone: the model is in this party's state then, and only measuring together needs them. */
 static ccz_rc finish_alone(struct role *r, struct ccz_err *err)
 {
     enum ccz_fedlr_mode mode = r->o->cfg.mode;
     ccz_fedlr_model_free(r->model);
     r->model = NULL;
-    if (is(r->o, "guest") && !r->test)
+    if (is(r->o, "guest"))
         return ccz_fedlr_guest_stored(&r->model, r->data, &r->run, err);
-    if (is(r->o, "host") && !r->test)
+    if (is(r->o, "host"))
         return ccz_fedlr_host_stored(&r->model, r->data, &r->run, err);
     if (is(r->o, "worker") && mode == CCZ_FEDLR_HOMO)
         return ccz_fedlr_work_stored(&r->model, r->data, &r->run, err);
@@ -225,12 +230,18 @@ int fedlr_run_role(const struct fedlr_opts *o)
     struct role r = {.o = o};
     struct ccz_err err = {0};
     ccz_rc rc = prepare(&r, &err);
-    bool through = rc == CCZ_OK && o->state && finish_alone(&r, NULL) == CCZ_OK;
-    if (rc == CCZ_OK)
+    const bool ready = rc == CCZ_OK;
+    bool through = ready && o->state && !measures_together(&r) && finish_alone(&r, NULL) == CCZ_OK;
+    if (ready)
         rc = fedlr_attempts(&r.links, o, through, &r.progress_ms, work, &r, &err);
-    if (fedlr_peer_lost(rc) && finish_alone(&r, NULL) == CCZ_OK) {
+    /* or somebody has lost its state, and wants to begin anew */
+    bool alone = fedlr_peer_lost(rc) || strcmp(err.where, "fedlr:resume") == 0;
+    if (ready && rc != CCZ_OK && alone && finish_alone(&r, NULL) == CCZ_OK) {
         ui_say("%s: %s; all rounds were done already", err.where, err.msg);
-        rc = CCZ_OK;
+        if (!measures_together(&r))
+            rc = CCZ_OK;
+        else if (write_model(&r, NULL) == CCZ_OK && o->model_out)
+            ui_say("the model is in %s; it was not measured", o->model_out);
     }
     if (rc == CCZ_OK)
         rc = write_model(&r, &err);

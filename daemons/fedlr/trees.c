@@ -183,8 +183,8 @@ int fedlr_run_trees(const struct fedlr_opts *o)
     struct trees t = {.o = o};
     struct ccz_err err = {0};
     ccz_rc rc = prepare(&t, &err);
-    bool alone = o->state && !o->test; /* may do */
-    bool through = rc == CCZ_OK && alone && finish_alone(&t, NULL) == CCZ_OK;
+    bool alone = rc == CCZ_OK && o->state && !o->test; /* may do */
+    bool through = alone && finish_alone(&t, NULL) == CCZ_OK;
     if (rc == CCZ_OK)
         rc = fedlr_attempts(&t.links, o, through, &t.progress_ms, train, &t, &err);
     if (fedlr_peer_lost(rc) && alone && finish_alone(&t, NULL) == CCZ_OK) {

@@ -249,7 +249,7 @@ struct ccz_fedlr_run {
      */
     const char *checkpoint;
     const struct ccz_secret *seal; /**< 32 bytes; required with a checkpoint */
-    /** Of who stores nothing, an aggregator or HETERO's arbiter: fails with "fedlr:farewell", as who has a checkpoint does, if a party
+    /** Of who stores nothing, HOMO's aggregator or HETERO's arbiter: fails with "fedlr:farewell", as who has a checkpoint does, if a party
      *  was lost that may not have stored its last round: it will come again, and needs all of them. Else it returns then. */
     bool stays;
     const uint8_t *key_id;  /**< CCZ_PAILLIER_ID_SIZE bytes: the only key accepted; NULL = any */
@@ -267,7 +267,7 @@ struct ccz_fedlr_run {
  * common round). CCZ_E_LIMIT: fedlr:layout (no room for a slot), fedlr:few-rows (heterogeneous: the smallest
  * mini-batch has no more rows than a party gets sums of it, its columns and for the guest two more: refused by who decrypts), fedlr:range (a value exceeds what was declared: the step
  * size is too large). Checkpoints: CCZ_E_FORMAT fedlr:checkpoint, CCZ_E_SIG fedlr:checkpoint-seal, CCZ_E_MISMATCH
- * fedlr:checkpoint-config. With a checkpoint, CCZ_E_CLOSED fedlr:farewell: this party's last round is stored, another one's may not be:
+ * fedlr:checkpoint-config. With a checkpoint (but for ENCRYPTED_MODEL), CCZ_E_CLOSED fedlr:farewell: this party's last round is stored, another one's may not be:
  * call again for its sake, or take the model with ccz_fedlr_..._stored(). And those of chan.h and paillier.h: what a peer sent is refused by their readers.
  * On failure no model is returned and all channels are closed, with the reason.
  */

@@ -340,6 +340,9 @@ CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_service_probe(struct ccz_kms_service *s,
                                                   const uint8_t *principal,
                                                   ccz_kms_answer_fn answer, void *arg,
                                                   struct ccz_err *err);
+/** Whether calls are taken, as far as is known without asking the store. Any thread, at once.
+ *  @retval CCZ_E_UNAVAILABLE  "kms:store-stalled" and others: what calls are refused with */
+CCZ_API CCZ_MUST_USE ccz_rc ccz_kms_service_answers(struct ccz_kms_service *s, struct ccz_err *why);
 /** Copies the store, as it is between two commits, to @p path (0600, replaced when the copy is complete and durable), which
  *  ccz_kms_store_open() takes as the database of a state folder. Values are sealed in it as in the store; the master key is not in it. Calls
  *  wait meanwhile. @param path  copied  @p answer as of ccz_kms_service_call(), with an empty response: "kms:backup" of a store that is not

@@ -90,11 +90,14 @@ ccz_rc cczi_fl_session_init(struct cczi_fl_session *s, const struct ccz_fedlr_ru
 }
 
 /* Whoever is killed before its last round is stored comes again, and needs the others for it: who has a state comes again as well, from
- * the last round, and who needs none can be told to. */
+ * the last round, and who needs none can be told to. ENCRYPTED_MODEL: its arbiter alone has the model, and has stored it before it says
+ * that there is no further round. */
 static bool comes_again(const struct cczi_fl_session *s)
 {
+    enum ccz_fedlr_mode mode = s->run->cfg->mode;
     bool stateless = s->role == CCZI_ROLE_AGGREGATOR || s->role == CCZI_ROLE_ARBITER;
-    return s->run->checkpoint != NULL || (stateless && s->run->stays);
+    return mode != CCZ_FEDLR_ENCRYPTED_MODEL &&
+           (s->run->checkpoint || (stateless && s->run->stays));
 }
 
 /* @return false: the other end has gone without a word */

@@ -178,16 +178,11 @@ static const char *queue_work(struct ccz_kms_service *s, struct job *j)
 
 /* --------------------------------------------------------------------------- worker */
 
-static bool is_before(const struct timespec *a, const struct timespec *b)
-{
-    return a->tv_sec < b->tv_sec || (a->tv_sec == b->tv_sec && a->tv_nsec < b->tv_nsec);
-}
-
 static bool is_past(const struct timespec *t)
 {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
-    return !is_before(&now, t);
+    return now.tv_sec > t->tv_sec || (now.tv_sec == t->tv_sec && now.tv_nsec >= t->tv_nsec);
 }
 
 /* From now on, for pthread_cond_timedwait(). */
@@ -209,9 +204,8 @@ static bool take_jobs(struct queue *out, struct ccz_kms_service *s)
     int timed_out = 0;
     queue_init(out);
     pthread_mutex_lock(&s->lock);
-    const struct timespec again = in_ms(CCZI_KMS_AWAY_MS);
-    const struct timespec until =
-        s->away.rc != CCZ_OK && is_before(&again, &s->look) ? again : s->look;
+    /* while it is away nothing is looked for but the store itself: s->look may be long over */
+    const struct timespec until = s->away.rc != CCZ_OK ? in_ms(CCZI_KMS_AWAY_MS) : s->look;
     while (!s->calls.first && !(s->stop && s->works.len == 0) && !timed_out)
         timed_out = pthread_cond_timedwait(&s->wake, &s->lock, &until);
     bool more = s->calls.first || timed_out;
@@ -332,10 +326,29 @@ static void answer_probe(struct ccz_kms_service *s, struct job *j)
     j->answer(j->arg, (struct ccz_span){0}, rc == CCZ_OK ? NULL : &err);
 }
 
+/* Whether a store that was away, or stalled, is back: no call waits for that. What else may be wrong with it, the next call is told. */
+static void look_for_store(struct ccz_kms_service *s)
+{
+    struct ccz_kms_store *store = s->cfg.store;
+    struct ccz_err err = {0};
+    pthread_mutex_lock(&s->lock);
+    const bool stalled = s->stalled;
+    pthread_mutex_unlock(&s->lock);
+    if (!stalled && (store->away_until_ms == 0 || ccz_mono_ms() < store->away_until_ms))
+        return;
+    ccz_rc rc = cczi_kms_begin_read(store, &err);
+    cczi_kms_rollback(store);
+    store->away_until_ms = rc == CCZ_E_UNAVAILABLE ? ccz_mono_ms() + CCZI_KMS_AWAY_MS : 0;
+    if (rc == CCZ_E_UNAVAILABLE)
+        store->away = err;
+    tell_store(s, true);
+}
+
 static void back_up(struct ccz_kms_service *s, struct job *j)
 {
     struct ccz_err err = {0};
-    end_use(s); /* it takes what it takes, and calls wait */
+    look_for_store(s); /* else calls would be refused all the while */
+    end_use(s);        /* it takes what it takes, and calls wait */
     ccz_rc rc = cczi_kms_db_copy((const char *)j->body.ptr, &s->cfg.store->db, &err);
     begin_use(s);
     j->answer(j->arg, (struct ccz_span){0}, rc == CCZ_OK ? NULL : &err);
@@ -478,24 +491,6 @@ static void renew_pins(struct ccz_kms_service *s)
     if (s->cfg.store->roles_changed != s->roles_seen && load_pins(s, &err) != CCZ_OK)
         ccz_log(CCZ_LOG_ERROR, "kms", "new administrators cannot connect yet: where=%s %s",
                 err.where, err.msg);
-}
-
-/* Whether a store that was away, or stalled, is back: no call waits for that. What else may be wrong with it, the next call is told. */
-static void look_for_store(struct ccz_kms_service *s)
-{
-    struct ccz_kms_store *store = s->cfg.store;
-    struct ccz_err err = {0};
-    pthread_mutex_lock(&s->lock);
-    const bool stalled = s->stalled;
-    pthread_mutex_unlock(&s->lock);
-    if (!stalled && (store->away_until_ms == 0 || ccz_mono_ms() < store->away_until_ms))
-        return;
-    ccz_rc rc = cczi_kms_begin_read(store, &err);
-    cczi_kms_rollback(store);
-    store->away_until_ms = rc == CCZ_E_UNAVAILABLE ? ccz_mono_ms() + CCZI_KMS_AWAY_MS : 0;
-    if (rc == CCZ_E_UNAVAILABLE)
-        store->away = err;
-    tell_store(s, true);
 }
 
 static void *work(void *arg)
@@ -721,6 +716,16 @@ static void on_call(struct ccz_rpc_call *call, void *service, struct ccz_span re
         ccz_rpc_fail(call, &err);
 }
 
+ccz_rc ccz_kms_service_answers(struct ccz_kms_service *s, struct ccz_err *why)
+{
+    pthread_mutex_lock(&s->lock);
+    ccz_rc rc = s->away.rc;
+    if (rc != CCZ_OK && why)
+        *why = s->away;
+    pthread_mutex_unlock(&s->lock);
+    return rc;
+}
+
 bool ccz_kms_service_admit(void *service, const char *address)
 {
     struct ccz_kms_service *s = service;
@@ -731,10 +736,7 @@ void ccz_kms_service_metrics(struct ccz_kms_service *s, struct ccz_buf *out)
 {
     cczi_kms_gate_metrics(s->gate, out);
     cczi_kms_quotas_metrics(s->cfg.store->quotas, out);
-    pthread_mutex_lock(&s->lock);
-    const bool away = s->away.rc != CCZ_OK;
-    pthread_mutex_unlock(&s->lock);
-    cczi_kms_batch_metrics(s->cfg.store, away, out);
+    cczi_kms_batch_metrics(s->cfg.store, ccz_kms_service_answers(s, NULL) != CCZ_OK, out);
 }
 
 ccz_rc ccz_kms_service_add(struct ccz_kms_service *s, struct ccz_rpc_server *server)

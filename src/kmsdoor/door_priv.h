@@ -164,7 +164,6 @@ struct ccz_kms_door {
 
     /* ops.c, of the door's thread */
     bool probing;          /* a probe is under way */
-    int64_t asked_ms;      /* since then */
     int64_t probed_ms;     /* when the last one came back; 0 = none did */
     struct ccz_err health; /* what it said; rc CCZ_OK = well */
 

@@ -6,11 +6,7 @@
 
 #include <string.h>
 
-enum {
-    READY_FOR_MS = 1000,
-    PROBE_MS = 3000, /* a store that takes longer for a probe is not ready */
-    METRICS_SIZE_MAX = 64 << 10
-};
+enum { READY_FOR_MS = 1000, METRICS_SIZE_MAX = 64 << 10 };
 
 static void reply_text(struct cczi_door_req *r, const char *type, struct ccz_span text)
 {
@@ -73,9 +69,8 @@ static void on_readyz(struct cczi_door_req *r, void *arg)
     ccz_rc rc = check_here(d, &err);
     if (rc != CCZ_OK) {
         cczi_door_reply_err_as(r, 503, &err);
-    } else if (d->probing && ccz_mono_ms() - d->asked_ms > PROBE_MS) {
-        ccz_fail(&err, CCZ_E_UNAVAILABLE, "door:not-ready", 0, "the store does not answer");
-        cczi_door_reply_err_as(r, 503, &err);
+    } else if (d->cfg.service && ccz_kms_service_answers(d->cfg.service, &err) != CCZ_OK) {
+        cczi_door_reply_err_as(r, 503, &err); /* a probe would say so later, or be what waits */
     } else if (d->probed_ms && (d->probing || ccz_mono_ms() - d->probed_ms < READY_FOR_MS)) {
         reply_ready(r);
     } else if (d->probing) {
@@ -83,7 +78,6 @@ static void on_readyz(struct cczi_door_req *r, void *arg)
         cczi_door_reply_err_as(r, 503, &err);
     } else {
         d->probing = true;
-        d->asked_ms = ccz_mono_ms();
         cczi_door_probe(r, NULL, on_probed, NULL);
     }
 }

@@ -78,4 +78,9 @@ for name in guest host; do
     cmp "$RUN/$name.json" "$RUN/$name.was" || die "another model"
     grep -q 'all rounds were done already' "$RUN/log/$name.log" || die "it does not say why it ends"
 done
+for role in host worker; do # a table that cannot be read is no lost peer
+    status 3 "$BIN/cczoo-fedlr" $role --mode "$([ $role = host ] && echo "$MODE" || echo homo)" --unattested-insecure --guest 127.0.0.1:1 --aggregator 127.0.0.1:1 \
+        --arbiter 127.0.0.1:1 --key "$RUN/key" --data "$RUN"
+    has err '^error: file:'
+done
 say "ok: $kills kills, the same model"
