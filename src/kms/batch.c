@@ -180,14 +180,11 @@ static ccz_rc transact(bool *begun, struct ccz_kms_store *s, struct cczi_kms_ent
         cczi_kms_retry_pause(n);
         rc = try_once(begun, s, entries, len, false, err);
     }
+    /* of these calls it is unknown whether they were done; of others nothing was, and s->away says why */
     const bool unknown = rc == CCZ_E_UNAVAILABLE && s->db.fault == CCZI_KMS_FAULT_UNKNOWN;
-    const bool away =
-        unknown || (rc == CCZ_E_UNAVAILABLE && !*begun && s->db.fault == CCZI_KMS_FAULT_AGAIN);
-    s->away_until_ms = away ? ccz_mono_ms() + CCZI_KMS_AWAY_MS : 0;
-    if (unknown) /* of these calls; nothing of others was done */
-        (void)cczi_kms_hint(&s->away, ccz_fail(&s->away, rc, "kms:store-connect", 0,
-                                               "the database went away during a commit"));
-    else if (away)
+    const bool away = rc == CCZ_E_UNAVAILABLE && !*begun && s->db.fault == CCZI_KMS_FAULT_AGAIN;
+    s->away_until_ms = away || (unknown && s->unreachable) ? ccz_mono_ms() + CCZI_KMS_AWAY_MS : 0;
+    if (away)
         s->away = *err;
     return rc;
 }

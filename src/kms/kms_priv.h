@@ -198,6 +198,8 @@ struct ccz_kms_store {
     int64_t batch_ms;      /* how long calls go into one transaction; 0 = all that there are */
     int64_t away_until_ms; /* the database is away: `away` says why; 0 = it is not */
     struct ccz_err away;
+    bool
+        unreachable; /* why the last COMMIT that is unknown stayed so; else the database had another reason */
     _Atomic uint64_t
         unrecorded; /* calls that were refused without a line: cczi_kms_batch_metrics() */
     _Atomic bool takes_nothing;    /* the last of them came after the last commit */

@@ -230,6 +230,10 @@ static ccz_rc resolve_commit(struct ccz_kms_store *s, struct ccz_err *err)
     s->watch = watch;
     s->past = past;
     if (rc != CCZ_OK) {
+        s->unreachable =
+            s->db.fault != CCZI_KMS_FAULT_NONE; /* else it has answered, as by "kms:store-locked" */
+        if (s->unreachable)
+            s->away = *err;
         s->db.fault = CCZI_KMS_FAULT_UNKNOWN;
         ccz_fail(err, CCZ_E_UNAVAILABLE, "kms:commit-unknown", (int64_t)want.seq,
                  "the database went away while audit line %llu was committed",
