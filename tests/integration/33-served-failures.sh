@@ -61,7 +61,7 @@ served_start server --rest 127.0.0.1:0 --threads 1 --grace 120 # a busy machine 
 pid=${PIDS[server]} rest=https://127.0.0.1:$(cat "$RUN/server.rest")
 for form in row object column; do python3 "$here/rest.py" body $form "$IMAGES" 5 >"$RUN/body.$form"; done
 calls=()
-for i in 1 2 3 4 5 6; do # ahead of the calls that are looked at: a fast processor is through with one client in half a second
+for i in 1 2 3 4; do # ahead of the calls that are looked at: a fast processor is through with one client in half a second
     infer "127.0.0.1:$(cat "$RUN/server.port")" --batch 2000 --connections 5 --in-flight 5 --retries 0 >"$RUN/ahead.$i" 2>&1 &
     calls+=($!)
 done
