@@ -96,19 +96,15 @@ started() {
 
 # stop NAME [SIGNAL]: ends a started process and waits for it (10 s, then KILL).
 stop() {
-    local pid=${PIDS[$1]:-} i
+    local pid=${PIDS[$1]:-} signal i
     [ -n "$pid" ] || return 0
-    kill -"${2:-TERM}" "$pid" 2>/dev/null || true
-    for ((i = 0; i < 100; i++)); do
-        kill -0 "$pid" 2>/dev/null || break
-        sleep 0.1
-    done
-    if kill -KILL "$pid" 2>/dev/null; then # until it is not there any more
+    for signal in "${2:-TERM}" KILL; do
+        kill -"$signal" "$pid" 2>/dev/null || break
         for ((i = 0; i < 100; i++)); do
-            kill -0 "$pid" 2>/dev/null || break
-            sleep 0.05
+            kill -0 "$pid" 2>/dev/null || break 2
+            sleep 0.1
         done
-    fi
+    done
     unset "PIDS[$1]"
 }
 

@@ -49,9 +49,9 @@ ccz_rc fedlr_links_join(struct fedlr_links *l, const struct fedlr_opts *o, int64
 void fedlr_links_close(struct fedlr_links *l);
 /*
  * Joins and works, again and again when a peer was lost, while less than --retry has passed since *@p progress_ms, which @p work sets
- * with each round. @param through  this party could end alone: it is there for others, for --retry if that is not 0
+ * with each round. @param complete  this party could end alone: it is there for others, for --retry if that is not 0
  */
-ccz_rc fedlr_attempts(struct fedlr_links *l, const struct fedlr_opts *o, bool through,
+ccz_rc fedlr_attempts(struct fedlr_links *l, const struct fedlr_opts *o, bool complete,
                       int64_t *progress_ms, ccz_rc (*work)(void *arg, struct ccz_err *err),
                       void *arg, struct ccz_err *err);
 /* What goes away with a peer that comes back. */

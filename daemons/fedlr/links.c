@@ -108,14 +108,14 @@ bool fedlr_peer_lost(ccz_rc rc)
     return rc == CCZ_E_CLOSED || rc == CCZ_E_TIMEOUT || rc == CCZ_E_UNAVAILABLE || rc == CCZ_E_IO;
 }
 
-ccz_rc fedlr_attempts(struct fedlr_links *l, const struct fedlr_opts *o, bool through,
+ccz_rc fedlr_attempts(struct fedlr_links *l, const struct fedlr_opts *o, bool complete,
                       int64_t *progress_ms, ccz_rc (*work)(void *arg, struct ccz_err *err),
                       void *arg, struct ccz_err *err)
 {
     static const struct timespec pause = {.tv_nsec = 200000000};
     const int64_t timeout_ms = o->timeout_s * 1000;
     int64_t wait_ms = timeout_ms, left_ms = o->retry_s * 1000;
-    if (through && left_ms > 0 && left_ms < timeout_ms)
+    if (complete && left_ms > 0 && left_ms < timeout_ms)
         wait_ms = left_ms;
     for (*progress_ms = ccz_mono_ms();;) {
         *err = (struct ccz_err){0};

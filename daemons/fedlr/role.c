@@ -231,9 +231,9 @@ int fedlr_run_role(const struct fedlr_opts *o)
     struct ccz_err err = {0};
     ccz_rc rc = prepare(&r, &err);
     const bool ready = rc == CCZ_OK;
-    bool through = ready && o->state && !measures_together(&r) && finish_alone(&r, NULL) == CCZ_OK;
+    bool complete = ready && o->state && !measures_together(&r) && finish_alone(&r, NULL) == CCZ_OK;
     if (ready)
-        rc = fedlr_attempts(&r.links, o, through, &r.progress_ms, work, &r, &err);
+        rc = fedlr_attempts(&r.links, o, complete, &r.progress_ms, work, &r, &err);
     /* or somebody has lost its state, and wants to begin anew */
     bool alone = fedlr_peer_lost(rc) || strcmp(err.where, "fedlr:resume") == 0;
     if (ready && rc != CCZ_OK && alone && finish_alone(&r, NULL) == CCZ_OK) {

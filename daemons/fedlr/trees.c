@@ -184,9 +184,9 @@ int fedlr_run_trees(const struct fedlr_opts *o)
     struct ccz_err err = {0};
     ccz_rc rc = prepare(&t, &err);
     bool alone = rc == CCZ_OK && o->state && !o->test; /* may do */
-    bool through = alone && finish_alone(&t, NULL) == CCZ_OK;
+    bool complete = alone && finish_alone(&t, NULL) == CCZ_OK;
     if (rc == CCZ_OK)
-        rc = fedlr_attempts(&t.links, o, through, &t.progress_ms, train, &t, &err);
+        rc = fedlr_attempts(&t.links, o, complete, &t.progress_ms, train, &t, &err);
     if (fedlr_peer_lost(rc) && alone && finish_alone(&t, NULL) == CCZ_OK) {
         ui_say("%s: %s; all trees were there already", err.where, err.msg);
         rc = CCZ_OK;

@@ -555,12 +555,7 @@ ccz_rc ccz_fedlr_arbitrate(struct ccz_fedlr_model **out, const struct ccz_pailli
     if (rc == CCZ_OK)
         rc = model ? cczi_fl_arbitrate_model(out, &s, key, cols, &e)
                    : arbitrate_gradients(&s, key, &e);
-    rc = cczi_fl_session_end(&s, rc, &e, err);
-    if (rc != CCZ_OK) {
-        ccz_fedlr_model_free(*out);
-        *out = NULL;
-    }
-    return rc;
+    return cczi_fl_session_end(&s, rc, &e, err); /* with a model it does not fail: comes_again() */
 }
 
 /* ------------------------------------------------------------------------------- prediction */

@@ -112,11 +112,12 @@ static bool recv_bye(struct cczi_fl_session *s, size_t i)
            msg.kind == CCZI_MSG_BYE;
 }
 
+/* @return false: of some that matter */
 static bool recv_byes(struct cczi_fl_session *s, size_t first, size_t end)
 {
     bool all = true;
-    for (size_t i = first; i < end && (all || !comes_again(s)); i++)
-        all = recv_bye(s, i) && all;
+    for (size_t i = first; i < end && all; i++)
+        all = recv_bye(s, i) || !comes_again(s);
     return all;
 }
 
@@ -140,10 +141,10 @@ static bool part(struct cczi_fl_session *s)
     size_t hosts = guest && arbiter ? s->len - 1 : s->len;
     if (!guest && !middle)
         send_byes(s, 0, s->len);
-    if (!recv_byes(s, 0, hosts) && comes_again(s))
+    if (!recv_byes(s, 0, hosts))
         return false;
     send_byes(s, hosts, s->len);
-    if (!recv_byes(s, hosts, s->len) && comes_again(s))
+    if (!recv_byes(s, hosts, s->len))
         return false;
     if (guest || middle)
         send_byes(s, 0, hosts);

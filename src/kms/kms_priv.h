@@ -985,8 +985,8 @@ void cczi_kms_handle_batch(struct ccz_kms_store *s, struct cczi_kms_entry *entri
 /* Decides those that need no work, or whose work is done; the others are `later`. @return how many from the first on, at least one
  * of them: what goes beyond the time of a transaction (s->batch_ms) is as it was, for another pass */
 size_t cczi_kms_batch_pass(struct ccz_kms_store *s, struct cczi_kms_entry *entries, size_t len);
-/* For alarms: whether the store takes lines, without which nothing is answered. Any thread. */
-/* Any thread. @param away  no call is taken, as the store does not answer */
+/* For alarms: whether the store takes lines, without which nothing is answered. Any thread.
+ * @param away  no call is taken, as the store does not answer */
 void cczi_kms_batch_metrics(struct ccz_kms_store *s, bool away, struct ccz_buf *out);
 #define CCZI_KMS_PASSES_MAX 4 /* of one call: its key may change while its work is done */
 /* In the log and the metrics alone. @param where  "kms:busy", "kms:busy-namespace" */

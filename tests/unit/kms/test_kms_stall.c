@@ -5,6 +5,7 @@
 #include "kms/kms_fixture.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <unistd.h>
 
 /* -------------------------------------------------------------- a database that goes away */
@@ -16,9 +17,9 @@ static struct {
     pthread_cond_t cond;
     enum cczi_kms_sql hold_at; /* where it stands still */
     bool hold, held;
-    bool gone, lose;  /* no transaction begins; what becomes of the next COMMIT is not told */
-    unsigned asked;   /* beginnings while it was gone */
-    unsigned slow_ms; /* takes so long for a statement */
+    bool gone, lose;     /* no transaction begins; what becomes of the next COMMIT is not told */
+    unsigned asked;      /* beginnings while it was gone */
+    atomic_uint slow_ms; /* takes so long for a statement */
     enum cczi_kms_fault fault;
 } g = {.lock = PTHREAD_MUTEX_INITIALIZER, .cond = PTHREAD_COND_INITIALIZER};
 
@@ -45,10 +46,8 @@ static enum cczi_kms_step stall_first(void *db, enum cczi_kms_sql q, const struc
         g.lose = false;
         g.gone = true;
     }
-    const unsigned slow_ms = g.slow_ms;
     pthread_mutex_unlock(&g.lock);
-    if (slow_ms)
-        usleep(slow_ms * 1000);
+    usleep(atomic_load(&g.slow_ms) * 1000);
     if (lose) {
         CHECK(g.real->first(db, CCZI_SQL_ROLLBACK, NULL, 0) == CCZI_KMS_STEP_DONE);
         g.real->end(db, CCZI_SQL_ROLLBACK);
@@ -103,6 +102,14 @@ static bool get(const bool *what)
 {
     pthread_mutex_lock(&g.lock);
     bool is = *what;
+    pthread_mutex_unlock(&g.lock);
+    return is;
+}
+
+static unsigned get_number(const unsigned *what)
+{
+    pthread_mutex_lock(&g.lock);
+    unsigned is = *what;
     pthread_mutex_unlock(&g.lock);
     return is;
 }
@@ -183,6 +190,17 @@ static bool refused(const struct ask *a, const char *where)
     return is;
 }
 
+/* Until one is not even queued; those that were are refused for the same reason. */
+static void until_turned_away(struct ccz_kms_service *service, const char *where)
+{
+    struct ask a;
+    while (ask(&a, service, false)) {
+        await(&a.done);
+        CHECK(refused(&a, where));
+    }
+    CHECK(refused(&a, where));
+}
+
 /* Until one is taken: nobody has to ask for that to come about. */
 static void await_return(struct ccz_kms_service *service)
 {
@@ -238,20 +256,9 @@ static void test_away(void)
     CHECK(ask(&first, service, false));
     await(&first.done);
     CHECK(refused(&first, "kms:store-connect"));
-    while (ask(&second, service, false)) { /* the worker says so a moment later */
-        await(&second.done);
-        CHECK(refused(&second, "kms:store-connect"));
-    }
-    CHECK(refused(&second, "kms:store-connect"));
-    pthread_mutex_lock(&g.lock);
-    const unsigned asked = g.asked;
-    pthread_mutex_unlock(&g.lock);
-    for (unsigned more = asked; more < asked + 2;) { /* by itself */
-        usleep(20000);
-        pthread_mutex_lock(&g.lock);
-        more = g.asked;
-        pthread_mutex_unlock(&g.lock);
-    }
+    until_turned_away(service, "kms:store-connect");
+    for (unsigned asked = get_number(&g.asked); get_number(&g.asked) < asked + 2;)
+        usleep(20000); /* by itself */
     CHECK(!ask(&second, service, false) && refused(&second, "kms:store-connect"));
     set(&g.gone, false);
     await_return(service);
@@ -273,11 +280,7 @@ static void test_unknown(void)
     CHECK(refused(&second, "kms:store-connect"));
     /* nobody asked the database for it: the worker looks once a second */
     CHECK(second.asked - first.asked <= 1 + (second.at_ms - first.at_ms) / CCZI_KMS_AWAY_MS);
-    while (ask(&second, service, false)) {
-        await(&second.done);
-        CHECK(refused(&second, "kms:store-connect"));
-    }
-    CHECK(refused(&second, "kms:store-connect"));
+    until_turned_away(service, "kms:store-connect");
     set(&g.gone, false);
     await_return(service);
     end(service, s);
@@ -295,16 +298,12 @@ static void test_slow(void)
     CHECK(ask(&first, service, false));
     await(&g.held);
     CHECK(ask(&second, service, false));
-    pthread_mutex_lock(&g.lock);
-    g.slow_ms = 500;
-    pthread_mutex_unlock(&g.lock);
+    atomic_store(&g.slow_ms, 500);
     set(&g.hold, false);
     const int64_t from_ms = ccz_mono_ms();
     await(&first.done);
     CHECK(ccz_mono_ms() - from_ms > 3000); /* much longer than the store may stand still */
-    pthread_mutex_lock(&g.lock);
-    g.slow_ms = 0;
-    pthread_mutex_unlock(&g.lock);
+    atomic_store(&g.slow_ms, 0);
     await(&second.done);
     CHECK(first.rc == CCZ_OK && second.rc == CCZ_OK && unrecorded(s) == 0);
     end(service, s);
@@ -321,10 +320,7 @@ static void test_stall_then_away(void)
     set(&g.hold, true);
     CHECK(ask(&probe, service, true));
     await(&g.held);
-    while (ask(&a, service, false)) {
-        await(&a.done);
-        CHECK(refused(&a, "kms:store-stalled"));
-    }
+    until_turned_away(service, "kms:store-stalled");
     set(&g.gone, true);
     set(&g.hold, false);
     await(&probe.done);

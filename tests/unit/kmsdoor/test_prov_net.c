@@ -526,14 +526,15 @@ static void test_slow(void)
     serve_with(&w, &cfg);
     int fd = pc_socket(w.port);
     static const uint8_t hello[] = {0x16, 0x03, 0x01, 0x02, 0x00, 0x01, 0x00, 0x01, 0xfc};
-    ssize_t sent = send(fd, hello, 2, MSG_NOSIGNAL);
+    size_t sent = 0;
     int64_t until = ccz_mono_ms() + 20000;
     while (stats(&w).dropped == 0 && ccz_mono_ms() < until) {
-        if (sent < (ssize_t)sizeof(hello))
-            sent += send(fd, hello + sent, 1, MSG_NOSIGNAL) == 1;
+        /* one more of its 512 bytes each time, to the end: silence is not what ends it */
+        const uint8_t next = sent < sizeof(hello) ? hello[sent] : 0;
+        sent += send(fd, &next, 1, MSG_NOSIGNAL) == 1;
         nanosleep(&(struct timespec){.tv_nsec = 50000000}, NULL);
     }
-    CHECK(stats(&w).dropped == 1 && sent > 1);
+    CHECK(stats(&w).dropped == 1);
     uint8_t byte;
     CHECK(read(fd, &byte, 1) <= 0);
     close(fd);

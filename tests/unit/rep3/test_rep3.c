@@ -556,11 +556,12 @@ static void run_fast(struct party *p, void *arg)
             bool right = got == x >> SHIFT || got == -(-x >> SHIFT);
             up += right && got != x >> SHIFT;
             wrong += !right;
-            CHECK(right || k == 8);
+            CHECK(right || k <= 32);
         }
         int expected = k == 8 ? (x < 0 ? -x : x) * EACH / 256 : 0;
         int ups = (x & ((1 << SHIFT) - 1)) * (EACH - expected) >> SHIFT;
         CHECK(abs(wrong - expected) < 160 && abs(up - ups) < 160);
+        CHECK(k != 32 || wrong <= 1); /* |x| / 2^32 each: one in 10^4 runs, two in 10^9 */
     }
 }
 
@@ -569,8 +570,8 @@ static void test_fast(void)
     const int xs[] = {0, 5, -3, 40, -64};
     for (int r = 0; r < RINGS; r++)
         for (int i = 0; i < 5; i++) {
-            if (rings[r] == 16 || rings[r] == 32)
-                continue; /* wrong now and then: of 2048 numbers x with |x| / 2^32 each, once in 10^4 runs */
+            if (rings[r] == 16)
+                continue; /* wrong now and then */
             struct trio t;
             trio_init(&t, rings[r]);
             for (int j = 0; j < 3; j++)
